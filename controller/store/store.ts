@@ -1,0 +1,111 @@
+/**
+ * What Tenet asks of its store: a flat, revisioned key space with guarded multi-key writes, ordered watches and leases.
+ * etcd-store.ts is the real one, memory-store.ts the fake; one contract suite holds both to this page. Types and errors only.
+ */
+
+/** The store's logical clock: every commit raises it by one. Starts at 1. */
+export type Revision = number;
+
+/** A key as stored. Values are UTF-8 text, JSON by records.ts. */
+export interface Entry {
+  readonly key: string;
+  readonly value: string;
+  /** revision at which this incarnation of the key was created */
+  readonly createRevision: Revision;
+  /** revision of its last change */
+  readonly modRevision: Revision;
+}
+
+/** A condition of a commit; all are judged at one revision. */
+export type Guard =
+  | { readonly kind: 'absent'; readonly key: string }
+  | { readonly kind: 'present'; readonly key: string }
+  /** still exactly what was read */
+  | { readonly kind: 'unchanged'; readonly key: string; readonly modRevision: Revision }
+  /** the same incarnation: fences off a leader or tenant that was replaced */
+  | { readonly kind: 'sameIncarnation'; readonly key: string; readonly createRevision: Revision }
+  /** no key in [from, to) */
+  | { readonly kind: 'emptyRange'; readonly from: string; readonly to: string };
+
+/** One effect of a commit. No key may be written twice in one commit. */
+export type Write =
+  | { readonly kind: 'put'; readonly key: string; readonly value: string; readonly lease?: Lease }
+  | { readonly kind: 'delete'; readonly key: string }
+  | { readonly kind: 'deleteRange'; readonly from: string; readonly to: string };
+
+/** `committed: false` means nothing was written; `revision` is when the guards were judged. */
+export type CommitResult = { readonly committed: boolean; readonly revision: Revision };
+
+export type WatchEvent =
+  | { readonly kind: 'put'; readonly entry: Entry }
+  | { readonly kind: 'delete'; readonly key: string; readonly modRevision: Revision };
+
+/** All events of one or more whole revisions, in order. After it, everything up to `revision` has been seen. */
+export interface WatchBatch {
+  readonly revision: Revision;
+  readonly events: readonly WatchEvent[];
+}
+
+/** Kept alive by the store until closed or lost. */
+export interface Lease {
+  readonly id: string;
+  readonly ttlSeconds: number;
+  /** Settles when the lease can no longer be trusted to be alive (0.8 × TTL after the last keepalive SENT and answered), or was closed. */
+  readonly lost: Promise<void>;
+  /** Revokes it: its keys are deleted at once. Never throws. */
+  close(): Promise<void>;
+}
+
+export interface ListOptions {
+  /** at most this many entries, in key order; 0 or absent: all */
+  readonly limit?: number;
+  /** only keys after this one */
+  readonly after?: string;
+}
+
+/**
+ * Every method rejects with Unavailable when the store does not answer within its deadline, and with
+ * {@link IndeterminateCommit} when a write's fate is unknown. Keys are given WITHOUT the store's prefix (`/tenet/v1/`).
+ */
+export interface Store {
+  get(key: string): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }>;
+  /** Entries whose key starts with `prefix`, in key order, all at `revision`. */
+  list(
+    prefix: string,
+    options?: ListOptions,
+  ): Promise<{ readonly entries: readonly Entry[]; readonly revision: Revision; readonly more: boolean }>;
+  /** All writes or none, if every guard holds. At most 100 guards and writes together. */
+  commit(guards: readonly Guard[], writes: readonly Write[]): Promise<CommitResult>;
+  /**
+   * Every event under `prefix` with modRevision > `after`, each once, in order, over reconnects, until `signal` aborts.
+   * @throws Compacted when history before `compactRevision` is gone: list again
+   */
+  watch(prefix: string, after: Revision, signal: AbortSignal): AsyncIterable<WatchBatch>;
+  lease(ttlSeconds: number): Promise<Lease>;
+  /** Ends watches and leases and the connection. */
+  close(): Promise<void>;
+}
+
+/** The watch's starting point has been compacted away. */
+export class Compacted extends Error {
+  readonly code = 'compacted';
+  readonly compactRevision: Revision;
+  constructor(compactRevision: Revision) {
+    super(`history before revision ${compactRevision} has been compacted`);
+    this.compactRevision = compactRevision;
+  }
+}
+
+/** A commit was sent and its answer lost: it may or may not have happened. Read back before doing it again. */
+export class IndeterminateCommit extends Error {
+  readonly code = 'indeterminate';
+  constructor(options?: ErrorOptions) {
+    super('the store did not say whether the write happened', options);
+  }
+}
+
+/** The first key after every key that starts with `prefix`. */
+export function rangeEnd(prefix: string): string {
+  const last = prefix.charCodeAt(prefix.length - 1);
+  return prefix.slice(0, -1) + String.fromCharCode(last + 1);
+}
