@@ -1,0 +1,35 @@
+/**
+ * How Tenet recognises its own kernel objects, and leaves all others alone: link name prefixes and device groups, a route
+ * protocol, a table. A new kind of object is added here first. Pure.
+ */
+
+/** Host end of a container's veth: `tnp` + the endpoint's 12 hex digits = 15 bytes, all that IFNAMSIZ allows. */
+export const POD_LINK_PREFIX = 'tnp';
+/** VXLAN link of one tenant: `tnt` + VNI. */
+export const OVERLAY_LINK_PREFIX = 'tnt';
+/** IFLA_GROUP of pod links: one comparison in a rule tells them from all others. */
+export const POD_GROUP = 0x7e4f;
+/** IFLA_GROUP of overlay links. */
+export const OVERLAY_GROUP = 0x7e4e;
+/** rtm_protocol of every route Tenet writes; not one of include/uapi/linux/rtnetlink.h's or iproute2's rt_protos. */
+export const ROUTE_PROTOCOL = 0x7e;
+/** The one nftables table, family inet. */
+export const NFT_TABLE = 'tenet';
+/** What every pod sees as its gateway and as the source of its node's probes. @see RFC 3927 */
+export const POD_GATEWAY = '169.254.1.1';
+
+export function podLinkName(endpointId: string): string {
+  return `${POD_LINK_PREFIX}${endpointId}`;
+}
+
+export function overlayLinkName(vni: number): string {
+  return `${OVERLAY_LINK_PREFIX}${vni}`;
+}
+
+export function isPodLink(name: string): boolean {
+  return /^tnp[0-9a-f]{12}$/.test(name);
+}
+
+export function isOverlayLink(name: string): boolean {
+  return /^tnt[1-9]\d{0,7}$/.test(name);
+}

@@ -1,0 +1,175 @@
+/**
+ * What a node's kernel should hold, or holds, of Tenet's: a flat map of normalised items, each under a key that names the
+ * kernel object. Two states are equal exactly when their maps are. Kernel words only: no tenant is known here. Pure.
+ */
+import type { IpAddress, IpPrefix, MacAddress } from './address.ts';
+
+/** VXLAN link of one VNI. Created, changed and deleted by the dataplane. */
+export interface OverlayLinkItem {
+  readonly kind: 'overlayLink';
+  readonly name: string;
+  readonly vni: number;
+  readonly local: IpAddress;
+  readonly port: number;
+  /** name of the link it runs over */
+  readonly underlay: string;
+  readonly mac: MacAddress;
+  readonly mtu: number;
+}
+
+/** Host end of a container's veth. Born in ADD together with its peer; here it is only kept as it should be. */
+export interface PodLinkItem {
+  readonly kind: 'podLink';
+  readonly name: string;
+  readonly mtu: number;
+  readonly up: boolean;
+}
+
+export interface AddressItem {
+  readonly kind: 'address';
+  readonly link: string;
+  readonly address: IpAddress;
+}
+
+/** A route of the main table. `blackhole` has neither link nor gateway. */
+export interface RouteItem {
+  readonly kind: 'route';
+  readonly destination: IpPrefix;
+  readonly type: 'unicast' | 'blackhole';
+  readonly link?: string;
+  /** on-link next hop */
+  readonly gateway?: IpAddress;
+  readonly source?: IpAddress;
+}
+
+/** A permanent neighbour entry. */
+export interface NeighbourItem {
+  readonly kind: 'neighbour';
+  readonly link: string;
+  readonly address: IpAddress;
+  readonly mac: MacAddress;
+}
+
+/** A permanent VXLAN forwarding entry: frames to `mac` go to `remote`. */
+export interface FdbItem {
+  readonly kind: 'fdb';
+  readonly link: string;
+  readonly mac: MacAddress;
+  readonly remote: IpAddress;
+}
+
+/** One member of one collection that the rules consult. `fields` identify it; `value` is what a map yields. */
+export interface ElementItem {
+  readonly kind: 'element';
+  readonly collection: Collection;
+  readonly fields: readonly (string | number)[];
+  readonly value?: number;
+}
+
+/**
+ * What the fixed rules look up. An identity is a number above 0; links are names, so that rules can land before links.
+ *
+ * | collection | fields | meaning |
+ * |---|---|---|
+ * | identity | address → identity | who an address is, exactly |
+ * | block | base address of a block → identity | who every other address of the block is |
+ * | guard | pod link, MAC, address | the only source that may come out of a pod |
+ * | podAddress | pod link, address | whose replies may come out of a pod |
+ * | overlaySource | overlay link, identity | who may come out of an overlay |
+ * | egress | destination identity, pod link | whom a pod may call |
+ * | ingress | source identity, pod link | who may call a pod |
+ * | internet | pod link | may go beyond the cluster |
+ * | node | address | a node: closed to pods |
+ * | vxlanPeer | address, MAC | a node on our own segment that may send VXLAN |
+ * | vxlanRouted | address | a node behind a router that may send VXLAN |
+ * | exception | address, protocol number, port | open to every pod |
+ */
+export type Collection =
+  | 'identity'
+  | 'block'
+  | 'guard'
+  | 'podAddress'
+  | 'overlaySource'
+  | 'egress'
+  | 'ingress'
+  | 'internet'
+  | 'node'
+  | 'vxlanPeer'
+  | 'vxlanRouted'
+  | 'exception';
+
+/** The parts of the fixed rules that differ from cluster to cluster. Changing them replaces the rules in one transaction. */
+export interface RuleSetItem {
+  readonly kind: 'ruleSet';
+  /** pools of container addresses */
+  readonly pools: readonly IpPrefix[];
+  /** networks of the platform, closed to containers */
+  readonly platformNetworks: readonly IpPrefix[];
+  /** bits of a block's prefix */
+  readonly blockPrefixLength: { readonly v4: number; readonly v6: number };
+  readonly vxlanPort: number;
+}
+
+export type Item =
+  | OverlayLinkItem
+  | PodLinkItem
+  | AddressItem
+  | RouteItem
+  | NeighbourItem
+  | FdbItem
+  | ElementItem
+  | RuleSetItem;
+
+/** Items by {@link itemKey}. */
+export type NodeState = ReadonlyMap<string, Item>;
+
+/** Names the kernel object, in the words that errors and logs use. */
+export function itemKey(item: Item): string {
+  switch (item.kind) {
+    case 'overlayLink':
+    case 'podLink':
+      return `link ${item.name}`;
+    case 'address':
+      return `address ${item.address} dev ${item.link}`;
+    case 'route':
+      return `route ${item.destination}`;
+    case 'neighbour':
+      return `neighbour ${item.address} dev ${item.link}`;
+    case 'fdb':
+      return `fdb ${item.mac} dev ${item.link}`;
+    case 'element':
+      return `element ${item.collection} ${item.fields.join(' ')}`;
+    case 'ruleSet':
+      return 'rules';
+  }
+}
+
+/** The link an item lives on or speaks of, if any. */
+export function itemLink(item: Item): string | undefined {
+  switch (item.kind) {
+    case 'overlayLink':
+    case 'podLink':
+      return item.name;
+    case 'address':
+    case 'route':
+    case 'neighbour':
+    case 'fdb':
+      return item.link;
+    default:
+      return undefined;
+  }
+}
+
+/** Do two items of one key want the same? */
+export function sameItem(a: Item, b: Item): boolean {
+  return a === b || samePlainData(a, b);
+}
+
+/** Equality of plain data: numbers, strings, booleans, arrays and objects of them. */
+function samePlainData(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  const left = Object.entries(a);
+  const right = new Map(Object.entries(b));
+  return left.length === right.size && left.every(([key, value]) => samePlainData(value, right.get(key)));
+}
