@@ -1,4 +1,11 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+
+/** With TEST_RESULTS=DIR every run also leaves its counts in DIR; .ci/run sums them. */
+const results = process.env.TEST_RESULTS;
+const report: ['json', { outputFile: string }][] = results
+  ? [['json', { outputFile: join(results, `${process.pid}.json`) }]]
+  : [];
 
 const isolated = { pool: 'forks' as const, environment: 'node' as const };
 
@@ -8,6 +15,7 @@ const isolated = { pool: 'forks' as const, environment: 'node' as const };
  */
 export default defineConfig({
   test: {
+    reporters: ['default', ...report],
     projects: [
       {
         test: {
