@@ -1,6 +1,6 @@
 /**
  * What the CNI binary and the agent say to each other over the agent's unix socket: one connection, one request as a line of
- * JSON, one response as a line of JSON. Version-neutral: results are in CNI 1.1.0 form, the binary converts them down. Types only,
+ * JSON, one response as a line of JSON. The binary keeps its side open until the answer is there: closing it calls the request off. Version-neutral: results are in CNI 1.1.0 form, the binary converts them down. Types only,
  * for the binary imports next to nothing.
  */
 
@@ -83,3 +83,6 @@ export const CNI_ERROR = {
 } as const;
 
 export const DEFAULT_AGENT_SOCKET = '/run/tenet/agent.sock';
+
+/** Longest line either side sends, its newline aside, in bytes. A prevResult or a GC's list of 100,000 containers fits. */
+export const MESSAGE_BYTES_LIMIT = 16 * 1024 * 1024;
