@@ -1,0 +1,198 @@
+/**
+ * Watches over etcd: any number of them on one stream, each resumed after a break exactly where its own last event was, so
+ * that every event arrives once. It never decides what to do about lost history; it reports it.
+ *
+ * Two faults of etcd before 3.4.25 / 3.5.8 shape it. A progress REQUEST may be answered before events that are on their way,
+ * so only the periodic notifications are used, which keep order. And compacting at revision R drops a deletion made at R
+ * itself, so a watch starts AT the last revision seen, not after it: if etcd still has that one, it has all that follow.
+ */
+import { Backoff } from './backoff.ts';
+import { BatchQueue } from './batch-queue.ts';
+import { toEntry } from './etcd-kv.ts';
+import type { EtcdRpc, WatchResponse, WatchStream } from './etcd-rpc.ts';
+import { Compacted, type Revision, rangeEnd, type WatchBatch, type WatchEvent } from './store.ts';
+
+/** A stream that has not confirmed a watch after this long is given up, milliseconds. */
+const CREATE_DEADLINE_MS = 3000;
+
+/** Pause before a watch that etcd refused is asked for again, milliseconds. */
+const RECREATE_MS = 1000;
+
+/** Told about breaks, once each. */
+export interface WatchLog {
+  warn(fields: { readonly error: Error; readonly prefix?: string }, message: string): void;
+}
+
+interface Watch {
+  readonly id: number;
+  /** as etcd knows it */
+  readonly prefix: string;
+  readonly queue: BatchQueue;
+  /** everything up to here has been queued */
+  seen: Revision;
+  /** events of a response of which more fragments are to come */
+  partial: WatchEvent[];
+  /** runs out when etcd does not confirm the watch, or when a refused one is to be tried again */
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** All of a store's watches and the stream they share, open while there is at least one. */
+export class EtcdWatcher {
+  readonly #rpc: EtcdRpc;
+  readonly #prefix: string;
+  readonly #log: WatchLog;
+  readonly #watches = new Map<number, Watch>();
+  readonly #backoff = new Backoff();
+  readonly #closed = new AbortController();
+  #nextId = 1;
+  #stream: WatchStream | undefined;
+  #opening = false;
+
+  constructor(rpc: EtcdRpc, prefix: string, log: WatchLog) {
+    this.#rpc = rpc;
+    this.#prefix = prefix;
+    this.#log = log;
+  }
+
+  /** See {@link Store.watch}. */
+  async *watch(prefix: string, after: Revision, signal: AbortSignal): AsyncGenerator<WatchBatch, void, undefined> {
+    if (signal.aborted || this.#closed.signal.aborted) return;
+    const watch: Watch = {
+      id: this.#nextId++,
+      prefix: this.#prefix + prefix,
+      queue: new BatchQueue(),
+      seen: after,
+      partial: [],
+      timer: undefined,
+    };
+    this.#watches.set(watch.id, watch);
+    if (this.#stream) this.#create(watch, this.#stream);
+    else void this.#open();
+    try {
+      yield* watch.queue.drain(signal);
+    } finally {
+      this.#remove(watch);
+    }
+  }
+
+  close(): void {
+    this.#closed.abort();
+    for (const watch of [...this.#watches.values()]) {
+      watch.queue.end();
+      this.#remove(watch);
+    }
+  }
+
+  #remove(watch: Watch): void {
+    clearTimeout(watch.timer);
+    if (!this.#watches.delete(watch.id) || !this.#stream) return;
+    if (this.#watches.size > 0) {
+      this.#stream.send({ cancel_request: { watch_id: watch.id } });
+      return;
+    }
+    this.#stream.close();
+    this.#stream = undefined;
+  }
+
+  /** Opens the stream and puts every watch on it; after a break it waits first. */
+  async #open(previous?: Error): Promise<void> {
+    if (this.#opening || this.#stream) return;
+    this.#opening = true;
+    if (previous) {
+      this.#log.warn({ error: previous }, 'the watch stream broke');
+      await this.#backoff.wait(this.#closed.signal);
+    }
+    this.#opening = false;
+    if (this.#watches.size === 0) return;
+    const stream = this.#rpc.openWatch({
+      response: (response) => this.#receive(response),
+      ended: (error) => this.#broke(stream, error),
+    });
+    this.#stream = stream;
+    for (const watch of this.#watches.values()) this.#create(watch, stream);
+  }
+
+  #broke(stream: WatchStream, error: Error): void {
+    if (this.#stream !== stream) return;
+    stream.close();
+    this.#stream = undefined;
+    for (const watch of this.#watches.values()) {
+      clearTimeout(watch.timer);
+      watch.partial = [];
+    }
+    void this.#open(error);
+  }
+
+  #create(watch: Watch, stream: WatchStream): void {
+    clearTimeout(watch.timer);
+    watch.timer = setTimeout(
+      () => this.#broke(stream, new Error(`etcd did not confirm a watch within ${CREATE_DEADLINE_MS} ms`)),
+      CREATE_DEADLINE_MS,
+    );
+    stream.send({
+      create_request: {
+        watch_id: watch.id,
+        key: Buffer.from(watch.prefix),
+        range_end: Buffer.from(rangeEnd(watch.prefix)),
+        start_revision: Math.max(1, watch.seen),
+        progress_notify: true,
+        fragment: true,
+      },
+    });
+  }
+
+  #receive(response: WatchResponse): void {
+    const watch = this.#watches.get(Number(response.watch_id));
+    if (response.canceled) this.#cancelled(response, watch);
+    else if (watch && response.created) this.#created(watch);
+    else if (watch) this.#deliver(watch, response);
+  }
+
+  #created(watch: Watch): void {
+    clearTimeout(watch.timer);
+    this.#backoff.reset();
+  }
+
+  /** Not by us, if the watch is still ours: its history is gone, or etcd refuses it, which a later try may find changed. */
+  #cancelled(response: WatchResponse, watch: Watch | undefined): void {
+    const stream = this.#stream;
+    const compactRevision = Number(response.compact_revision);
+    if (watch) clearTimeout(watch.timer);
+    if (watch && compactRevision > 0) {
+      watch.queue.end(new Compacted(compactRevision));
+    } else if (watch && stream) {
+      this.#log.warn({ error: new Error(response.cancel_reason), prefix: watch.prefix }, 'etcd cancelled a watch');
+      watch.partial = [];
+      watch.timer = setTimeout(() => this.#create(watch, stream), RECREATE_MS);
+    } else if (stream && response.cancel_reason !== '') {
+      this.#broke(stream, new Error(`etcd cancelled a watch that it does not name: ${response.cancel_reason}`));
+    }
+  }
+
+  #deliver(watch: Watch, response: WatchResponse): void {
+    for (const event of response.events) {
+      // What was seen comes again at every start, and from some etcd versions also between.
+      if (Number(event.kv.mod_revision) > watch.seen) watch.partial.push(toEvent(event, this.#prefix));
+    }
+    if (response.fragment) return;
+    const events = watch.partial;
+    watch.partial = [];
+    const last = events.at(-1);
+    // Without events it is a progress notification, which speaks of the revision in its header.
+    const revision = last ? revisionOf(last) : Number(response.header.revision);
+    if (!last && (response.events.length > 0 || revision <= watch.seen)) return;
+    watch.seen = revision;
+    watch.queue.push({ revision, events });
+  }
+}
+
+function toEvent(event: WatchResponse['events'][number], prefix: string): WatchEvent {
+  const entry = toEntry(event.kv, prefix);
+  return event.type === 'Put'
+    ? { kind: 'put', entry }
+    : { kind: 'delete', key: entry.key, modRevision: entry.modRevision };
+}
+
+function revisionOf(event: WatchEvent): Revision {
+  return event.kind === 'put' ? event.entry.modRevision : event.modRevision;
+}
