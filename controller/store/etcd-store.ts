@@ -58,12 +58,16 @@ export interface EtcdStoreOptions {
   readonly prefix?: string;
   /** PEM; a client certificate's common name is its role in etcd */
   readonly credentials?: { readonly ca: Buffer; readonly cert?: Buffer; readonly key?: Buffer };
-  readonly logger?: Pick<Logger, 'warn'>;
+  readonly logger?: Pick<Logger, 'info' | 'warn'>;
 }
 
 /** Opens the store; nothing is sent until it is used, so a store whose etcd is down opens too. */
 export function openEtcdStore(options: EtcdStoreOptions): Store {
-  return new EtcdStore(new EtcdConnection(options), options.prefix ?? STORE_PREFIX, options.logger ?? { warn() {} });
+  return new EtcdStore(
+    new EtcdConnection(options),
+    options.prefix ?? STORE_PREFIX,
+    options.logger ?? { info() {}, warn() {} },
+  );
 }
 
 class EtcdStore implements Store {
@@ -72,7 +76,7 @@ class EtcdStore implements Store {
   readonly #watcher: EtcdWatcher;
   readonly #leases = new Set<Lease>();
 
-  constructor(connection: EtcdConnection, prefix: string, logger: Pick<Logger, 'warn'>) {
+  constructor(connection: EtcdConnection, prefix: string, logger: Pick<Logger, 'info' | 'warn'>) {
     this.#connection = connection;
     this.#kv = new EtcdKv(connection, prefix);
     this.#watcher = new EtcdWatcher(connection, prefix, logger);
@@ -218,7 +222,7 @@ class EtcdConnection implements EtcdRpc {
 
 function clientOptions(endpoint: string, credentials: EtcdStoreOptions['credentials']): IOptions {
   // Calls go straight through: the library's own policies repeat writes and shut out everybody after one failure.
-  const passThrough = { execute: (call: (context: object) => unknown) => call({}) };
+  const passThrough = { execute: async (call: (context: object) => unknown) => await call({}) };
   const policy = passThrough as unknown as NonNullable<NonNullable<IOptions['faultHandling']>['global']>;
   return {
     hosts: endpoint,

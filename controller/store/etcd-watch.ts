@@ -18,9 +18,10 @@ const CREATE_DEADLINE_MS = 3000;
 /** Pause before a watch that etcd refused is asked for again, milliseconds. */
 const RECREATE_MS = 1000;
 
-/** Told about breaks, once each. */
+/** Told when watching stops and when it goes on, not about every try between. */
 export interface WatchLog {
-  warn(fields: { readonly error: Error; readonly prefix?: string }, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: { readonly reason: string; readonly prefix?: string }, message: string): void;
 }
 
 interface Watch {
@@ -47,6 +48,7 @@ export class EtcdWatcher {
   #nextId = 1;
   #stream: WatchStream | undefined;
   #opening = false;
+  #broken = false;
 
   constructor(rpc: EtcdRpc, prefix: string, log: WatchLog) {
     this.#rpc = rpc;
@@ -99,7 +101,8 @@ export class EtcdWatcher {
     if (this.#opening || this.#stream) return;
     this.#opening = true;
     if (previous) {
-      this.#log.warn({ error: previous }, 'the watch stream broke');
+      if (!this.#broken) this.#log.warn({ reason: previous.message }, 'the watch stream broke');
+      this.#broken = true;
       await this.#backoff.wait(this.#closed.signal);
     }
     this.#opening = false;
@@ -151,6 +154,8 @@ export class EtcdWatcher {
   #created(watch: Watch): void {
     clearTimeout(watch.timer);
     this.#backoff.reset();
+    if (this.#broken) this.#log.info({}, 'watching again');
+    this.#broken = false;
   }
 
   /** Not by us, if the watch is still ours: its history is gone, or etcd refuses it, which a later try may find changed. */
@@ -161,7 +166,7 @@ export class EtcdWatcher {
     if (watch && compactRevision > 0) {
       watch.queue.end(new Compacted(compactRevision));
     } else if (watch && stream) {
-      this.#log.warn({ error: new Error(response.cancel_reason), prefix: watch.prefix }, 'etcd cancelled a watch');
+      this.#log.warn({ reason: response.cancel_reason, prefix: watch.prefix }, 'etcd cancelled a watch');
       watch.partial = [];
       watch.timer = setTimeout(() => this.#create(watch, stream), RECREATE_MS);
     } else if (stream && response.cancel_reason !== '') {

@@ -1,0 +1,131 @@
+/**
+ * Elects one leader among the controllers: whoever creates the key `leader`, under a lease of its own, leads until the lease
+ * can no longer be trusted. A leader cut off from the store steps down before anybody else can take over; one that is merely
+ * slow is fenced off, because every leader's write carries the guard given here. What a leader does is not known here.
+ */
+import { randomUUID } from 'node:crypto';
+import { Unavailable } from '../errors.ts';
+import { Backoff } from '../store/backoff.ts';
+import { keys } from '../store/keys.ts';
+import { formatRecord, parseRecord } from '../store/records.ts';
+import { Compacted, type Guard, IndeterminateCommit, type Lease, type Revision, type Store } from '../store/store.ts';
+
+/** Seconds after which a leader that vanished without a word is replaced. */
+const LEADER_TTL_SECONDS = 5;
+
+/** Value of the leader's key. */
+interface LeaderRecord {
+  /** the candidate's name, for people */
+  readonly name: string;
+  /** of this attempt alone, to recognise our own key when the answer to its creation was lost */
+  readonly attempt: string;
+}
+
+/** Holds for as long as the leadership that it was given with; to be among the guards of every write a leader makes. */
+export type LeaderGuard = Extract<Guard, { readonly kind: 'sameIncarnation' }>;
+
+/**
+ * What a leader does. It must end soon after `signal` aborts: until it has, the candidate does not stand again. When it ends
+ * before, the leadership is given up.
+ */
+export type OnElected = (signal: AbortSignal, guard: LeaderGuard) => Promise<void>;
+
+export interface CampaignOptions {
+  /** 5 unless given */
+  readonly ttlSeconds?: number;
+}
+
+/**
+ * Stands for leader again and again until `signal` aborts; resolves when the last `onElected` has ended and the key is given up.
+ * @throws what `onElected` throws, other than Unavailable and IndeterminateCommit, which only end that leadership
+ */
+export async function campaign(
+  store: Store,
+  name: string,
+  onElected: OnElected,
+  signal: AbortSignal,
+  { ttlSeconds = LEADER_TTL_SECONDS }: CampaignOptions = {},
+): Promise<void> {
+  const backoff = new Backoff();
+  while (!signal.aborted) {
+    try {
+      await standOnce({ store, name, onElected, ttlSeconds }, signal);
+      backoff.reset();
+    } catch (error) {
+      if (!isStoreTrouble(error)) throw error;
+    }
+    await backoff.wait(signal);
+  }
+}
+
+interface Candidate {
+  readonly store: Store;
+  readonly name: string;
+  readonly onElected: OnElected;
+  readonly ttlSeconds: number;
+}
+
+/** One lease's worth: leads, or waits until there is no leader. */
+async function standOnce({ store, name, onElected, ttlSeconds }: Candidate, signal: AbortSignal): Promise<void> {
+  const { entry, revision } = await store.get(keys.leader);
+  if (entry) return await untilGone(store, revision, signal);
+  const lease = await store.lease(ttlSeconds);
+  try {
+    const createRevision = await createKey(store, name, lease);
+    if (createRevision !== undefined) await lead(store, lease, createRevision, onElected, signal);
+  } finally {
+    await lease.close();
+  }
+}
+
+/** The revision at which the key became ours; undefined when it is somebody else's. */
+async function createKey(store: Store, name: string, lease: Lease): Promise<Revision | undefined> {
+  const record: LeaderRecord = { name, attempt: randomUUID() };
+  try {
+    const result = await store.commit(
+      [{ kind: 'absent', key: keys.leader }],
+      [{ kind: 'put', key: keys.leader, value: formatRecord(record), lease }],
+    );
+    return result.committed ? result.revision : undefined;
+  } catch (error) {
+    if (!(error instanceof IndeterminateCommit)) throw error;
+    const { entry } = await store.get(keys.leader);
+    const ours = entry && parseRecord<LeaderRecord>(keys.leader, entry.value).attempt === record.attempt;
+    return ours ? entry.createRevision : undefined;
+  }
+}
+
+/** Runs `onElected` until it ends, its signal aborted as soon as the lease is doubtful or the key is gone. */
+async function lead(
+  store: Store,
+  lease: Lease,
+  createRevision: Revision,
+  onElected: OnElected,
+  signal: AbortSignal,
+): Promise<void> {
+  const deposed = new AbortController();
+  const depose = (): void => deposed.abort();
+  void lease.lost.then(depose);
+  const over = AbortSignal.any([signal, deposed.signal]);
+  const gone = untilGone(store, createRevision, over).then(depose);
+  try {
+    await onElected(over, { kind: 'sameIncarnation', key: keys.leader, createRevision });
+  } finally {
+    depose();
+    await gone;
+  }
+}
+
+/** Waits until the leader's key is deleted after `revision`, history of that is lost, or `signal` aborts. */
+async function untilGone(store: Store, revision: Revision, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const { events } of store.watch(keys.leader, revision, signal))
+      if (events.some((event) => event.kind === 'delete' && event.key === keys.leader)) return;
+  } catch (error) {
+    if (!(error instanceof Compacted)) throw error;
+  }
+}
+
+function isStoreTrouble(error: unknown): boolean {
+  return error instanceof Unavailable || error instanceof IndeterminateCommit;
+}
