@@ -1,9 +1,8 @@
 /**
- * One CNI call from its environment and stdin to its stdout and exit code. Environment, streams and the way to the agent are
+ * One CNI call from its environment and stdin to its stdout and exit code. Environment, stdin and the way to the agent are
  * parameters, so that a test needs no process; main.ts hands in the real ones. Never writes and never exits.
  */
-
-import { askAgent, NoAnswer } from './agent-client.ts';
+import { type Ask, NoAnswer } from './agent-client.ts';
 import { CNI_ERROR, MESSAGE_BYTES_LIMIT } from './agent-protocol.ts';
 import { CniError } from './cni-error.ts';
 import type { Environment } from './environment.ts';
@@ -25,72 +24,66 @@ import {
  */
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-type Stdin = AsyncIterable<Uint8Array | string>;
+/** The binary's two ways to the world. */
+export interface Edges {
+  /** stdin to its end, as UTF-8 text */
+  readonly readStdin: () => Promise<string>;
+  readonly ask: Ask;
+}
 
 /**
  * Runs one call. Never rejects: what goes wrong is told as a CNI error.
  * @param env CNI_* variables, and TENET_AGENT_TIMEOUT_MS to shorten the wait
- * @param stdin read to its end, unless CNI_COMMAND is missing (a person at a terminal)
- * @param ask replaced by tests that need no socket
  */
-export async function runPlugin(env: Environment, stdin: Stdin, ask: typeof askAgent = askAgent): Promise<Outcome> {
-  const timeoutMs = Number(env.TENET_AGENT_TIMEOUT_MS) || DEFAULT_TIMEOUT_MS;
+export async function runPlugin(env: Environment, { readStdin, ask }: Edges): Promise<Outcome> {
   const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(`no answer within ${timeoutMs} ms`), timeoutMs);
-  let text = '';
+  const timeoutMs = Number(env.TENET_AGENT_TIMEOUT_MS) || DEFAULT_TIMEOUT_MS;
+  const timer = setTimeout(() => deadline.abort(`nothing within ${timeoutMs} ms`), timeoutMs);
+  let stdin = '';
   try {
-    if (env.CNI_COMMAND) text = await readAll(stdin, deadline.signal);
-    const invocation = parseInvocation(env, text);
+    // Without a command this is a person at a terminal, whose stdin never ends.
+    if (env.CNI_COMMAND) stdin = await readConfig(readStdin, deadline.signal);
+    const invocation = parseInvocation(env, stdin);
     if (invocation.kind === 'version') return formatVersions(invocation.cniVersion);
     return formatResponse(invocation, await exchange(invocation, deadline.signal, ask));
   } catch (error) {
-    return formatError(internalError(error), versionForErrors(text));
+    return formatError(internalError(error), versionForErrors(stdin));
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** @throws CniError 5 if stdin cannot be read or does not end in time, 7 if it is too long to hand on */
-async function readAll(stdin: Stdin, signal: AbortSignal): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  const read = async (): Promise<void> => {
-    for await (const chunk of stdin) {
-      const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-      length += bytes.length;
-      if (length > MESSAGE_BYTES_LIMIT)
-        throw new CniError(CNI_ERROR.invalidConfig, 'network configuration is too long');
-      chunks.push(bytes);
-    }
-  };
+/** @throws CniError 5 if stdin cannot be read or does not end in time */
+async function readConfig(readStdin: Edges['readStdin'], signal: AbortSignal): Promise<string> {
+  const tooLate = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(new Error(`stdin: ${signal.reason}`)));
+  });
   try {
-    await Promise.race([read(), whenAborted(signal)]);
+    return await Promise.race([readStdin(), tooLate]);
   } catch (error) {
-    if (error instanceof CniError) throw error;
     throw new CniError(CNI_ERROR.io, 'cannot read the network configuration from stdin', String(error));
   }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
-function whenAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason));
-  });
-}
-
-/** @returns the agent's answer as parsed JSON @throws CniError 11, or 50 for STATUS */
+/** @returns the agent's answer as parsed JSON @throws CniError 7, 11, 50 (STATUS) or 999 */
 async function exchange(
   { agentSocket, request }: Invocation & { kind: 'agent' },
   signal: AbortSignal,
-  ask: typeof askAgent,
+  ask: Ask,
 ): Promise<unknown> {
+  const line = JSON.stringify(request);
+  if (Buffer.byteLength(line) > MESSAGE_BYTES_LIMIT) {
+    throw new CniError(CNI_ERROR.invalidConfig, `network configuration is longer than ${MESSAGE_BYTES_LIMIT} bytes`);
+  }
+  let answer: string;
   try {
-    const line = await ask(agentSocket, JSON.stringify(request), signal);
-    return JSON.parse(line);
+    answer = await ask(agentSocket, line, signal);
   } catch (error) {
-    if (error instanceof NoAnswer) throw agentUnavailable(request.command, error.message);
-    if (error instanceof SyntaxError)
-      throw new CniError(CNI_ERROR.internal, "tenet-agent's answer is not JSON", error.message);
-    throw error;
+    throw error instanceof NoAnswer ? agentUnavailable(request.command, error.message) : error;
+  }
+  try {
+    return JSON.parse(answer);
+  } catch (error) {
+    throw new CniError(CNI_ERROR.internal, "tenet-agent's answer is not JSON", String(error));
   }
 }
