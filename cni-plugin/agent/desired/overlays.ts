@@ -14,11 +14,20 @@ export function identityOf(tenant: Tenant): number {
   return tenant.vni;
 }
 
+/**
+ * @param localTenants those with an endpoint here
+ * @param ownBlocks this node's, which the snapshot may not have seen yet
+ */
 export function* overlayItems(
   snapshot: Snapshot,
   facts: NodeFacts,
   localTenants: ReadonlySet<string>,
+  ownBlocks: readonly Block[],
 ): Generator<Item> {
+  for (const block of ownBlocks) {
+    const tenant = snapshot.tenant(block.tenant);
+    if (tenant !== undefined && localTenants.has(tenant.name)) yield blockIdentity(block, tenant);
+  }
   const systemAddress = reachesAllTenants(facts.roles) ? systemAddressOf(snapshot, facts.name) : undefined;
   yield* systemOverlay(snapshot, facts, systemAddress);
   for (const name of localTenants) {

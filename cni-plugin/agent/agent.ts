@@ -1,0 +1,265 @@
+/**
+ * One agent put together: the parts, the order in which they start and stop, and the answers to CNI requests. The edges (flags, log,
+ * signals) are main.ts's.
+ *
+ *   store ─► cluster-view ─► snapshot ─┐
+ *   CNI socket ─► verbs ─► journal ────┴─► desired ─► reconcile ─► dataplane ─► kernel
+ */
+import type { Logger } from 'pino';
+import type { Store } from '../../controller/store/store.ts';
+import type { Dataplane } from '../../dataplane/dataplane.ts';
+import { isErrno, ERRNO } from '../../dataplane/errors.ts';
+import { podLinkName } from '../../dataplane/ownership.ts';
+import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../agent-protocol.ts';
+import { Blocks } from './blocks.ts';
+import { ClusterView } from './cluster-view.ts';
+import { type AgentContext, KeyedLock } from './context.ts';
+import { computeDesired } from './desired/desired.ts';
+import { type NodeFacts, overlayMtu, reachesAllTenants } from './desired/node-facts.ts';
+import { cniError } from './errors.ts';
+import type { Journal } from './journal.ts';
+import { Publisher } from './publisher.ts';
+import { type Pass, Reconciler } from './reconcile/loop.ts';
+import { nameTakenBy, stayRegistered } from './registration.ts';
+import { parseEndpointRequest } from './request.ts';
+import { add } from './verbs/add.ts';
+import { check } from './verbs/check.ts';
+import { del, undo } from './verbs/del.ts';
+import { gc } from './verbs/gc.ts';
+import { Snapshot } from './watch/snapshot.ts';
+
+export interface AgentOptions {
+  readonly facts: NodeFacts;
+  /** looks at the underlay again after a change of links */
+  readonly readFacts: () => NodeFacts;
+  readonly version: string;
+  readonly store: Store;
+  readonly dataplane: Dataplane;
+  readonly journal: Journal;
+  readonly stateDir: string;
+  readonly log: Logger;
+}
+
+/** How often blocks are looked through for ones nobody needs, and how long a tenant must have had nothing here. */
+const UPKEEP_INTERVAL_MS = 10_000;
+const IDLE_MS = 60_000;
+
+export class Agent {
+  readonly #context: AgentContext;
+  readonly #options: AgentOptions;
+  readonly #abort = new AbortController();
+  #facts: NodeFacts;
+  #monitor: { close(): void } | undefined;
+  #registration: Promise<void> | undefined;
+  #upkeep: NodeJS.Timeout | undefined;
+  readonly #idleSince = new Map<string, number>();
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#facts = options.facts;
+    const { store, journal, dataplane, log, stateDir } = options;
+    const snapshot = new Snapshot();
+    const wired = new Set<string>();
+    const reconciler = new Reconciler({
+      desired: () => (this.#context.view.inSync ? this.#desired() : undefined),
+      observe: () => dataplane.observe(),
+      apply: (changes, desired) => dataplane.apply(changes, desired),
+      onPass: (pass) => this.#afterPass(pass),
+    });
+    const view = new ClusterView({
+      store,
+      snapshot,
+      stateDir,
+      log,
+      allTenants: reachesAllTenants(options.facts.roles),
+      onChange: () => this.#onClusterChange(),
+    });
+    this.#context = {
+      facts: () => this.#facts,
+      store,
+      snapshot,
+      view,
+      journal,
+      blocks: new Blocks({ node: options.facts.name, store, journal, snapshot }),
+      publisher: new Publisher({ store, journal, log }),
+      reconciler,
+      dataplane,
+      wired,
+      locks: new KeyedLock(),
+      log,
+    };
+  }
+
+  /** Undoes what a crash left half-way, catches up with the cluster, then keeps the kernel right until closed. */
+  async start(): Promise<void> {
+    const { journal, wired, dataplane, view, publisher, reconciler, log } = this.#context;
+    const links = new Set(dataplane.podLinks());
+    for (const [id, { phase }] of journal.endpoints) {
+      if (phase === 'ready' && links.has(podLinkName(id))) wired.add(id);
+    }
+    for (const [id, { phase, endpoint }] of [...journal.endpoints]) {
+      if (phase !== 'wiring') continue;
+      log.warn({ op: 'start', tenant: endpoint.tenant, endpoint: id }, 'undoing an ADD that was cut short');
+      await undo(id, this.#context);
+    }
+    this.#monitor = dataplane.monitor((what) => this.#onForeignChange(what));
+    await view.start(this.#localTenants());
+    await reconciler.settle();
+    publisher.recover(this.#facts.name);
+    this.#registration = stayRegistered(
+      {
+        store: this.#options.store,
+        snapshot: this.#context.snapshot,
+        log,
+        node: () => ({
+          name: this.#facts.name,
+          underlay: this.#facts.underlay.address,
+          underlayMac: this.#facts.underlay.mac,
+          roles: this.#facts.roles,
+          version: this.#options.version,
+        }),
+        needsSystemAddress: reachesAllTenants(this.#facts.roles),
+        onChange: () => reconciler.request(),
+      },
+      this.#abort.signal,
+    );
+    this.#upkeep = setInterval(() => void this.#giveBackBlocks(), UPKEEP_INTERVAL_MS);
+  }
+
+  /** @throws when another machine is alive under our name */
+  async assertNameFree(): Promise<void> {
+    const { name, underlay, roles } = this.#facts;
+    const node = { name, underlay: underlay.address, underlayMac: underlay.mac, roles, version: this.#options.version };
+    const other = await nameTakenBy(this.#options.store, node);
+    if (other !== undefined) throw new Error(`--node: ${name} is alive at ${other}: every node needs a name of its own`);
+  }
+
+  async handle(request: AgentRequest, signal: AbortSignal): Promise<AgentResponse> {
+    const started = performance.now();
+    const { log } = this.#context;
+    const fields = { op: request.command, containerId: request.containerId, ifname: request.ifname };
+    try {
+      const response = await this.#answer(request, signal);
+      log.info({ ...fields, ms: round(performance.now() - started) }, 'done');
+      return response;
+    } catch (error) {
+      const refusal = cniError(error);
+      const level = refusal.code === CNI_ERROR.internal ? 'error' : 'warn';
+      log[level]({ ...fields, code: refusal.code, err: error, ms: round(performance.now() - started) }, 'refused');
+      return { ok: false, error: refusal };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    clearInterval(this.#upkeep);
+    this.#monitor?.close();
+    this.#context.view.close();
+    this.#context.reconciler.close();
+    await this.#registration;
+    await this.#context.publisher.close();
+    await this.#context.journal.close();
+    this.#context.dataplane.close();
+  }
+
+  async #answer(request: AgentRequest, signal: AbortSignal): Promise<AgentResponse> {
+    switch (request.command) {
+      case 'ADD':
+        return { ok: true, result: await add(parseEndpointRequest(request), this.#context, signal) };
+      case 'DEL':
+        await del(parseEndpointRequest(request), this.#context);
+        return { ok: true };
+      case 'CHECK':
+        await check(parseEndpointRequest(request), request.config.prevResult, this.#context);
+        return { ok: true };
+      case 'GC':
+        await gc(request.config, this.#context);
+        return { ok: true };
+      case 'STATUS':
+        if (this.#context.view.inSync) return { ok: true };
+        return { ok: false, error: { code: CNI_ERROR.pluginNotAvailable, msg: 'the agent has not yet seen the cluster’s state' } };
+    }
+  }
+
+  #desired() {
+    const { journal, wired, snapshot } = this.#context;
+    const endpoints = [];
+    for (const id of wired) {
+      const local = journal.endpoints.get(id);
+      if (local !== undefined) endpoints.push(local.endpoint);
+    }
+    return computeDesired(snapshot, this.#facts, { endpoints, blocks: journal.blocks.values() });
+  }
+
+  #localTenants(): Set<string> {
+    const { journal } = this.#context;
+    const tenants = new Set<string>();
+    for (const { endpoint } of journal.endpoints.values()) tenants.add(endpoint.tenant);
+    for (const { tenant } of journal.blocks.values()) tenants.add(tenant);
+    return tenants;
+  }
+
+  #onClusterChange(): void {
+    this.#context.reconciler.request();
+    for (const tenant of this.#localTenants()) {
+      if (this.#context.snapshot.tenant(tenant)?.phase === 'deleting') void this.#giveBackBlocksOf(tenant);
+    }
+  }
+
+  #onForeignChange(what: string): void {
+    const { log, reconciler, journal, wired, dataplane } = this.#context;
+    log.debug({ op: 'monitor', what }, 'something changed: reading the kernel back');
+    const facts = this.#options.readFacts();
+    if (overlayMtu(facts) !== overlayMtu(this.#facts)) {
+      log.info({ op: 'mtu', mtu: overlayMtu(facts) }, 'the underlay’s MTU changed: following');
+      for (const id of wired) {
+        const local = journal.endpoints.get(id);
+        if (local !== undefined) dataplane.setPodMtu(local.netns, local.endpoint.ifname, overlayMtu(facts));
+      }
+    }
+    this.#facts = facts;
+    reconciler.distrust();
+  }
+
+  #afterPass(pass: Pass): void {
+    const { log, wired } = this.#context;
+    const fields = { op: 'apply', changes: pass.changes.length, resync: pass.resync, ms: round(pass.durationMs) };
+    if (pass.error !== undefined) log.error({ ...fields, err: pass.error }, 'the kernel refused the rules; trying again');
+    for (const [key, error] of pass.failures) {
+      // A pod link that is gone took its container's interface along: nothing to repair until DEL.
+      const id = /^link tnp([0-9a-f]{12})$/.exec(key)?.[1];
+      if (id !== undefined && isErrno(error, ERRNO.ENODEV)) {
+        log.warn({ op: 'apply', endpoint: id }, 'the container’s link is gone');
+        wired.delete(id);
+      } else log.warn({ op: 'apply', item: key, err: error }, 'not applied; trying again');
+    }
+    if (pass.error === undefined && pass.failures.size === 0) log.debug(fields, 'applied');
+  }
+
+  async #giveBackBlocks(): Promise<void> {
+    const busy = new Set([...this.#context.journal.endpoints.values()].map(({ endpoint }) => endpoint.tenant));
+    for (const tenant of this.#localTenants()) {
+      if (busy.has(tenant)) {
+        this.#idleSince.delete(tenant);
+        continue;
+      }
+      const since = this.#idleSince.get(tenant) ?? Date.now();
+      this.#idleSince.set(tenant, since);
+      if (Date.now() - since >= IDLE_MS) await this.#giveBackBlocksOf(tenant);
+    }
+  }
+
+  async #giveBackBlocksOf(tenant: string): Promise<void> {
+    const { blocks, view, log } = this.#context;
+    try {
+      for (const block of [...blocks.owned(tenant)]) await blocks.giveBack(block);
+      if (!this.#localTenants().has(tenant)) view.forget(tenant);
+    } catch (error) {
+      log.debug({ op: 'blocks', tenant, err: error }, 'cannot give blocks back yet');
+    }
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 100) / 100;
+}

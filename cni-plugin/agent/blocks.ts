@@ -1,0 +1,238 @@
+/**
+ * Addresses for this node's endpoints: blocks are claimed in the store by compare-and-swap, addresses inside them are this
+ * node's alone to give. Works without the store while the blocks last. Never wires anything.
+ */
+import { Conflict, Exhausted, InvalidInput, Unavailable } from '../../controller/errors.ts';
+import type { Block, ClusterConfig, Tenant } from '../../controller/model/records.ts';
+import { keys, parsePrefixKey } from '../../controller/store/keys.ts';
+import { formatRecord, parseRecord } from '../../controller/store/records.ts';
+import { IndeterminateCommit, type Store } from '../../controller/store/store.ts';
+import {
+  addressAt,
+  addressBits,
+  familyOf,
+  type IpAddress,
+  type IpPrefix,
+  prefixBase,
+  prefixContains,
+  prefixOf,
+  prefixSize,
+} from '../../dataplane/address.ts';
+import type { Journal } from './journal.ts';
+import type { Snapshot } from './watch/snapshot.ts';
+
+export interface BlocksOptions {
+  readonly node: string;
+  readonly store: Store;
+  readonly journal: Journal;
+  readonly snapshot: Snapshot;
+  /** 0 <= n < 1; spreads nodes over a tenant's blocks */
+  readonly random?: () => number;
+}
+
+export class Blocks {
+  readonly #options: BlocksOptions;
+  /** handed out or about to be; a superset of what the journal's endpoints hold */
+  readonly #used = new Set<IpAddress>();
+  /** where to go on looking in each block: an address rests as long as possible before it is given again */
+  readonly #cursor = new Map<IpPrefix, bigint>();
+  /** claims of one tenant, one after the other: 32 ADDs at once need one block */
+  readonly #claiming = new Map<string, Promise<unknown>>();
+
+  constructor(options: BlocksOptions) {
+    this.#options = options;
+    for (const { endpoint } of options.journal.endpoints.values()) for (const ip of endpoint.ips) this.#used.add(ip);
+  }
+
+  /** This node's blocks of a tenant. */
+  *owned(tenant: string): Generator<Block> {
+    for (const block of this.#options.journal.blocks.values()) if (block.tenant === tenant) yield block;
+  }
+
+  /**
+   * Takes one address of the tenant, claiming a block when none here has room.
+   * @throws Exhausted when every block of the tenant is taken, Unavailable when a block is needed and the store is away
+   */
+  async allocate(tenant: Tenant): Promise<IpAddress> {
+    for (;;) {
+      const address = this.#takeFree(tenant.name);
+      if (address !== undefined) return address;
+      await this.#inTurn(tenant.name, async () => {
+        if (!this.#hasFree(tenant.name)) await this.#claimAny(tenant.name);
+      });
+    }
+  }
+
+  /**
+   * Takes the very address that was asked for.
+   * @param field of the request, for errors
+   * @throws InvalidInput outside the tenant's subnets, Conflict when it is taken or its block is another node's
+   */
+  async allocateWanted(tenant: Tenant, wanted: IpAddress, field: string): Promise<IpAddress> {
+    if (!tenant.subnets.some((subnet) => prefixContains(subnet, wanted))) {
+      throw new InvalidInput(
+        field,
+        `${wanted} is in none of tenant ${tenant.name}'s subnets (${tenant.subnets.join(', ')})`,
+      );
+    }
+    const prefix = prefixOf(wanted, this.#blockLength(wanted));
+    await this.#inTurn(tenant.name, async () => {
+      if (this.#options.journal.blocks.has(prefix)) return;
+      const holder = await this.#claim(tenant.name, prefix);
+      if (holder !== undefined) {
+        throw new Conflict(`${field}: ${wanted} lies in block ${prefix}, which is node ${holder}'s`, { field, holder });
+      }
+    });
+    if (this.#used.has(wanted)) throw new Conflict(`${field}: ${wanted} is in use`, { field });
+    this.#used.add(wanted);
+    return wanted;
+  }
+
+  /** Gives an address back. Its flows must be forgotten first. */
+  release(address: IpAddress): void {
+    this.#used.delete(address);
+  }
+
+  /** Has any address of this block been handed out? */
+  inUse(block: IpPrefix): boolean {
+    for (const address of this.#used) if (prefixContains(block, address)) return true;
+    return false;
+  }
+
+  /** Gives an unused block back to its tenant. True if it is gone from here. */
+  async giveBack(block: Block): Promise<boolean> {
+    return this.#inTurn(block.tenant, async () => {
+      if (this.inUse(block.prefix)) return false;
+      const key = keys.block(block.tenant, block.prefix);
+      const { entry } = await this.#options.store.get(key);
+      if (entry !== undefined && parseRecord<{ node: string }>(key, entry.value).node === this.#options.node) {
+        const guard = { kind: 'unchanged', key, modRevision: entry.modRevision } as const;
+        await this.#options.store.commit([guard], [{ kind: 'delete', key }]);
+      }
+      await this.#options.journal.record({ op: 'unblock', tenant: block.tenant, prefix: block.prefix });
+      return true;
+    });
+  }
+
+  #hasFree(tenant: string): boolean {
+    const address = this.#takeFree(tenant);
+    if (address === undefined) return false;
+    this.#used.delete(address);
+    return true;
+  }
+
+  #takeFree(tenant: string): IpAddress | undefined {
+    for (const { prefix } of this.owned(tenant)) {
+      const size = prefixSize(prefix);
+      const start = this.#cursor.get(prefix) ?? 0n;
+      for (let step = 0n; step < size; step++) {
+        const index = (start + step) % size;
+        const address = addressAt(prefix, index);
+        if (this.#used.has(address)) continue;
+        this.#cursor.set(prefix, (index + 1n) % size);
+        this.#used.add(address);
+        return address;
+      }
+    }
+    return undefined;
+  }
+
+  async #inTurn<T>(tenant: string, work: () => Promise<T>): Promise<T> {
+    const previous = this.#claiming.get(tenant) ?? Promise.resolve();
+    const mine = previous.then(work, work);
+    const settled = mine.catch(() => undefined);
+    this.#claiming.set(tenant, settled);
+    try {
+      return await mine;
+    } finally {
+      if (this.#claiming.get(tenant) === settled) this.#claiming.delete(tenant);
+    }
+  }
+
+  async #claimAny(tenant: string): Promise<void> {
+    const taken = new Set<IpPrefix>();
+    for (const block of this.#options.snapshot.blocksOf(tenant)) taken.add(block.prefix);
+    for (let round = 0; round < 2; round++) {
+      for (const prefix of this.#candidates(tenant, taken)) {
+        if ((await this.#claim(tenant, prefix)) === undefined) return;
+        taken.add(prefix);
+      }
+      // The snapshot may lag behind blocks that were given back: look at the store before saying no.
+      taken.clear();
+      const { entries } = await this.#options.store.list(keys.blocks(tenant));
+      for (const { key } of entries) taken.add(parsePrefixKey(key));
+    }
+    throw new Exhausted(
+      `blocks of tenant ${tenant}`,
+      `tenant ${tenant} has no free addresses left on this node and no free block in its subnets: give it another subnet`,
+    );
+  }
+
+  /** Free blocks of the tenant, from a random one on, IPv4 first. */
+  *#candidates(tenant: string, taken: ReadonlySet<IpPrefix>): Generator<IpPrefix> {
+    const subnets = this.#options.snapshot.tenant(tenant)?.subnets ?? [];
+    for (const subnet of subnets.filter((each) => familyOf(each) === 4)) {
+      const length = this.#blockLength(prefixBase(subnet));
+      const blockSize = 1n << BigInt(addressBits(familyOf(subnet)) - length);
+      const count = Number(prefixSize(subnet) / blockSize);
+      const start = Math.floor((this.#options.random ?? Math.random)() * count);
+      for (let step = 0; step < count; step++) {
+        const index = BigInt((start + step) % count);
+        const block = prefixOf(addressAt(subnet, index * blockSize), length);
+        if (!taken.has(block)) yield block;
+      }
+    }
+  }
+
+  #blockLength(address: IpAddress): number {
+    const { cluster } = this.#options.snapshot;
+    if (cluster === undefined) throw new Unavailable('store', 'the cluster’s configuration is not known yet');
+    return blockLength(cluster, address);
+  }
+
+  /** @returns undefined when the block is ours now, else the node that has it */
+  async #claim(tenant: string, prefix: IpPrefix): Promise<string | undefined> {
+    const { store, snapshot, node, journal } = this.#options;
+    const known = snapshot.tenants.get(tenant);
+    if (known === undefined || known.tenant.phase === 'deleting') {
+      throw new Conflict(`tenant ${tenant} is being deleted`, { field: 'tenant' });
+    }
+    const key = keys.block(tenant, prefix);
+    const value = formatRecord({ node });
+    let revision: number | undefined;
+    try {
+      const result = await store.commit(
+        [
+          { kind: 'absent', key },
+          { kind: 'unchanged', key: keys.tenant(tenant), modRevision: known.modRevision },
+        ],
+        [{ kind: 'put', key, value }],
+      );
+      if (result.committed) revision = result.revision;
+    } catch (error) {
+      if (!(error instanceof IndeterminateCommit)) throw error;
+    }
+    if (revision === undefined) {
+      const { entry } = await store.get(key);
+      const holder = entry && parseRecord<{ node: string }>(key, entry.value).node;
+      if (holder === undefined) {
+        await this.#refreshTenant(tenant);
+        return this.#claim(tenant, prefix);
+      }
+      if (holder !== node) return holder;
+    }
+    await journal.record({ op: 'block', tenant, prefix });
+    return undefined;
+  }
+
+  /** The tenant changed since the snapshot saw it (a new subnet, a deletion): look again. */
+  async #refreshTenant(tenant: string): Promise<void> {
+    const { entry } = await this.#options.store.get(keys.tenant(tenant));
+    if (entry === undefined) this.#options.snapshot.remove(keys.tenant(tenant));
+    else this.#options.snapshot.put(entry);
+  }
+}
+
+function blockLength(cluster: ClusterConfig, address: IpAddress): number {
+  return familyOf(address) === 4 ? cluster.blockPrefixLength.v4 : cluster.blockPrefixLength.v6;
+}

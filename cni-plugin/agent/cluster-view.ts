@@ -1,0 +1,189 @@
+/**
+ * Follows in the store what this node needs, and nothing more, into the snapshot: the cluster, its nodes, the system overlay, and
+ * each tenant with something here (a gateway: every tenant's blocks). Keeps a copy on disk to start from while the store is away.
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { Unavailable } from '../../controller/errors.ts';
+import { SYSTEM_TENANT } from '../../controller/model/records.ts';
+import { follow } from '../../controller/store/follow.ts';
+import { keys } from '../../controller/store/keys.ts';
+import type { Entry, Store, WatchBatch } from '../../controller/store/store.ts';
+import type { Snapshot } from './watch/snapshot.ts';
+
+export interface ClusterViewOptions {
+  readonly store: Store;
+  readonly snapshot: Snapshot;
+  readonly stateDir: string;
+  readonly log: Logger;
+  /** gateways and manage nodes follow every tenant */
+  readonly allTenants: boolean;
+  /** called after each change of the snapshot */
+  readonly onChange: () => void;
+}
+
+interface Following {
+  readonly abort: AbortController;
+  readonly loaded: Promise<void>;
+}
+
+const CACHE_FILE = 'cluster.json';
+const CACHE_DELAY_MS = 500;
+
+export class ClusterView {
+  readonly #options: ClusterViewOptions;
+  readonly #following = new Map<string, Following>();
+  /** what the cache file holds once written */
+  readonly #entries = new Map<string, Entry>();
+  #cacheTimer: NodeJS.Timeout | undefined;
+  #inSync = false;
+
+  constructor(options: ClusterViewOptions) {
+    this.#options = options;
+  }
+
+  /** Has everything every node needs been seen, at the store or in the copy of it? */
+  get inSync(): boolean {
+    return this.#inSync;
+  }
+
+  /**
+   * Follows the base and these tenants. Resolves when all of it has been seen; after `patienceMs` without the store, with the copy on
+   * disk if there is one.
+   */
+  async start(tenants: Iterable<string>, patienceMs = 2_000): Promise<void> {
+    const { allTenants } = this.#options;
+    const base = [keys.cluster, keys.nodes, ...(allTenants ? [keys.tenants, keys.allBlocks] : tenantKeys(SYSTEM_TENANT))];
+    const wanted = [...base, ...(allTenants ? [] : [...tenants].flatMap(tenantKeys))];
+    const loaded = Promise.all(wanted.map((prefix) => this.#follow(prefix)));
+    const timer = new AbortController();
+    const first = await Promise.race([loaded.then(() => 'store' as const), after(patienceMs, timer.signal)]);
+    timer.abort();
+    if (first !== 'store' && !this.#readCache()) await loaded;
+    this.#inSync = true;
+    this.#options.onChange();
+  }
+
+  /**
+   * Makes sure a tenant is followed and has been seen.
+   * @throws Unavailable when the store does not show it in time and it was not known before
+   */
+  async need(tenant: string, patienceMs = 2_000): Promise<void> {
+    if (this.#options.allTenants) return;
+    const loaded = Promise.all(tenantKeys(tenant).map((prefix) => this.#follow(prefix)));
+    if (this.#options.snapshot.tenant(tenant) !== undefined) return;
+    const timer = new AbortController();
+    const first = await Promise.race([loaded.then(() => 'store' as const), after(patienceMs, timer.signal)]);
+    timer.abort();
+    if (first !== 'store') throw new Unavailable('store', `the store does not answer, and tenant ${tenant} is not known here yet`);
+  }
+
+  /** The tenant has nothing here any more. */
+  forget(tenant: string): void {
+    if (this.#options.allTenants || tenant === SYSTEM_TENANT) return;
+    for (const prefix of tenantKeys(tenant)) {
+      this.#following.get(prefix)?.abort.abort();
+      this.#following.delete(prefix);
+      this.#replace(prefix, []);
+    }
+    this.#options.onChange();
+  }
+
+  close(): void {
+    for (const { abort } of this.#following.values()) abort.abort();
+    clearTimeout(this.#cacheTimer);
+    if (this.#inSync) this.#writeCache();
+  }
+
+  #follow(prefix: string): Promise<void> {
+    const known = this.#following.get(prefix);
+    if (known !== undefined) return known.loaded;
+    const { store, snapshot, log } = this.#options;
+    const abort = new AbortController();
+    const concerns = (key: string) => prefix.endsWith('/') || key === prefix;
+    const loaded = new Promise<void>((resolve) => {
+      const sink = {
+        snapshot: (entries: readonly Entry[]) => {
+          this.#replace(prefix, entries.filter(({ key }) => concerns(key)));
+          this.#changed();
+          resolve();
+        },
+        events: (batch: WatchBatch) => {
+          for (const event of batch.events) {
+            const key = event.kind === 'put' ? event.entry.key : event.key;
+            if (!concerns(key)) continue;
+            snapshot.apply(event);
+            if (event.kind === 'put') this.#entries.set(key, event.entry);
+            else this.#entries.delete(key);
+          }
+          if (batch.events.length > 0) this.#changed();
+        },
+      };
+      follow(store, prefix, sink, abort.signal).catch((error: unknown) => {
+        if (!abort.signal.aborted) log.error({ op: 'follow', prefix, err: error }, 'gave up following');
+      });
+    });
+    this.#following.set(prefix, { abort, loaded });
+    return loaded;
+  }
+
+  #replace(prefix: string, entries: readonly Entry[]): void {
+    for (const key of this.#entries.keys()) {
+      if (prefix.endsWith('/') ? key.startsWith(prefix) : key === prefix) this.#entries.delete(key);
+    }
+    for (const entry of entries) this.#entries.set(entry.key, entry);
+    if (prefix.endsWith('/')) this.#options.snapshot.replace(prefix, entries);
+    else if (entries[0] === undefined) this.#options.snapshot.remove(prefix);
+    else this.#options.snapshot.put(entries[0]);
+  }
+
+  #changed(): void {
+    for (const [key, why] of this.#options.snapshot.unreadable) this.#options.log.error({ op: 'snapshot', key }, why);
+    if (this.#inSync) this.#options.onChange();
+    this.#cacheTimer ??= setTimeout(() => {
+      this.#cacheTimer = undefined;
+      if (this.#inSync) this.#writeCache();
+    }, CACHE_DELAY_MS);
+  }
+
+  #writeCache(): void {
+    const path = join(this.#options.stateDir, CACHE_FILE);
+    try {
+      writeFileSync(`${path}.next`, JSON.stringify([...this.#entries.values()]), { mode: 0o600 });
+      renameSync(`${path}.next`, path);
+    } catch (error) {
+      this.#options.log.warn({ op: 'cache', path, err: error }, 'cannot keep a copy of the cluster’s state');
+    }
+  }
+
+  #readCache(): boolean {
+    const path = join(this.#options.stateDir, CACHE_FILE);
+    try {
+      for (const entry of JSON.parse(readFileSync(path, 'utf8')) as Entry[]) {
+        if (this.#entries.has(entry.key)) continue;
+        this.#entries.set(entry.key, entry);
+        this.#options.snapshot.put(entry);
+      }
+    } catch {
+      return false;
+    }
+    if (this.#options.snapshot.cluster === undefined) return false;
+    this.#options.log.warn({ op: 'start', path }, 'the store does not answer: starting from the last known state');
+    return true;
+  }
+}
+
+function tenantKeys(tenant: string): string[] {
+  return [keys.tenant(tenant), keys.blocks(tenant)];
+}
+
+function after(ms: number, signal: AbortSignal): Promise<'late'> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve('late'), ms);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve('late');
+    });
+  });
+}

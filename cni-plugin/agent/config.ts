@@ -1,0 +1,90 @@
+/** The agent's command line and environment, checked and frozen. Pure but for commander's own printing. */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { NodeRole } from '../../controller/model/records.ts';
+import { type IpAddress, parseIp } from '../../dataplane/address.ts';
+import { DEFAULT_AGENT_SOCKET } from '../agent-protocol.ts';
+
+export interface AgentConfig {
+  readonly node: string;
+  readonly roles: readonly NodeRole[];
+  readonly etcd: readonly string[];
+  readonly stateDir: string;
+  readonly socket: string;
+  /** absent: the link of the default route */
+  readonly underlayInterface?: string;
+  /** absent: the interface's first global address */
+  readonly underlayAddress?: IpAddress;
+  readonly underlayMacCheck: boolean;
+  readonly backend: 'auto' | 'nftables';
+  readonly logLevel: string;
+}
+
+const ROLES = ['compute', 'gateway', 'manage'] as const;
+
+function collect<T>(parse: (text: string) => T) {
+  return (text: string, previous: readonly T[] | undefined): T[] => [...(previous ?? []), parse(text)];
+}
+
+function nodeName(text: string): string {
+  if (/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(text)) return text;
+  throw new InvalidArgumentError('a node name is a DNS name: lower-case letters, digits, "-" and "."');
+}
+
+function role(text: string): NodeRole {
+  const found = ROLES.find((each) => each === text);
+  if (found === undefined) throw new InvalidArgumentError(`a role is one of ${ROLES.join(', ')}`);
+  return found;
+}
+
+function url(text: string): string {
+  if (!/^https?:\/\/[^/]+$/.test(text)) throw new InvalidArgumentError('an etcd URL looks like http://127.0.0.1:2379');
+  return text;
+}
+
+function address(text: string): IpAddress {
+  try {
+    return parseIp(text);
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Parses the command line; prints and exits (2) on a fault, which names the flag. */
+export function parseConfig(argv: readonly string[], hostname: string): AgentConfig {
+  const program = new Command('tenet-agent')
+    .description('Tenet’s agent: keeps one node’s links, routes and isolation rules as the cluster wants them, and serves CNI.')
+    .addOption(new Option('--node <name>', 'this node’s name').env('TENET_NODE').default(hostname).argParser(nodeName))
+    .option('--role <role>', `compute (the default), gateway or manage; repeatable`, collect(role))
+    .addOption(
+      new Option('--etcd <url,url>', 'etcd’s client URLs')
+        .env('TENET_ETCD')
+        .default(['http://127.0.0.1:2379'], 'http://127.0.0.1:2379')
+        .argParser((text) => text.split(',').map(url)),
+    )
+    .addOption(new Option('--state-dir <dir>', 'what this node must remember').env('TENET_STATE_DIR').default('/var/lib/tenet/agent'))
+    .addOption(new Option('--socket <path>', 'where the CNI binary finds us').env('TENET_AGENT_SOCKET').default(DEFAULT_AGENT_SOCKET))
+    .option('--underlay-interface <name>', 'link to the other nodes; default: the default route’s')
+    .option('--underlay-address <address>', 'our address on it; default: its first', address)
+    .addOption(
+      new Option('--underlay-mac-check <mode>', 'require nodes’ own MACs on VXLAN packets from our segment')
+        .choices(['on', 'off'])
+        .default('on'),
+    )
+    .addOption(new Option('--backend <name>', 'where isolation is enforced').choices(['auto', 'nftables']).default('auto'))
+    .addOption(new Option('--log-level <level>').env('TENET_LOG_LEVEL').default('info'))
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+    .parse([...argv], { from: 'user' });
+  const options = program.opts();
+  return Object.freeze({
+    node: options.node,
+    roles: options.role ?? ['compute'],
+    etcd: options.etcd,
+    stateDir: options.stateDir,
+    socket: options.socket,
+    ...(options.underlayInterface === undefined ? {} : { underlayInterface: options.underlayInterface }),
+    ...(options.underlayAddress === undefined ? {} : { underlayAddress: options.underlayAddress }),
+    underlayMacCheck: options.underlayMacCheck === 'on',
+    backend: options.backend,
+    logLevel: options.logLevel,
+  });
+}

@@ -1,0 +1,182 @@
+/**
+ * What this node must remember by itself: its blocks, its endpoints, and what it still owes the store. An append-only file of
+ * JSON lines, on disk (fdatasync) before anything is built on it, rewritten whole at start. Never read by anyone else.
+ */
+import {
+  closeSync,
+  existsSync,
+  fdatasync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  write,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Block, Endpoint } from '../../controller/model/records.ts';
+import type { IpPrefix } from '../../dataplane/address.ts';
+
+const writeFd = promisify(write);
+const syncFd = promisify(fdatasync);
+
+/** An endpoint of this node, and how to find its container again. */
+export interface LocalEndpoint {
+  readonly endpoint: Endpoint;
+  readonly netns: string;
+  /** `wiring` until ADD is about to answer: what a crash leaves wiring is undone */
+  readonly phase: 'wiring' | 'ready';
+}
+
+/** One change of what is remembered. */
+export type JournalRecord =
+  | { readonly op: 'block'; readonly tenant: string; readonly prefix: IpPrefix }
+  | { readonly op: 'unblock'; readonly tenant: string; readonly prefix: IpPrefix }
+  | { readonly op: 'endpoint'; readonly local: LocalEndpoint }
+  | { readonly op: 'ready'; readonly id: string }
+  /** the address is free again; the store has yet to hear of it */
+  | { readonly op: 'gone'; readonly id: string }
+  | { readonly op: 'unpublished'; readonly id: string };
+
+const FILE = 'journal.jsonl';
+const VERSION_LINE = JSON.stringify({ journal: 1 });
+
+/** The journal's file holds what it cannot: damage that is more than a line cut short at its end. */
+export class JournalError extends Error {
+  readonly code = 'journal';
+}
+
+export class Journal {
+  /** whose journal it is */
+  readonly node: string;
+  readonly #blocks = new Map<string, Block>();
+  readonly #endpoints = new Map<string, LocalEndpoint>();
+  /** endpoint ids still in the store, with their tenant */
+  readonly #owed = new Map<string, string>();
+  readonly #fd: number;
+  #queue: { readonly text: string; readonly done: (error?: unknown) => void }[] = [];
+  #flushing: Promise<void> | undefined;
+
+  /** @throws JournalError if the file is damaged in its middle */
+  static open(stateDir: string, node: string): Journal {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    return new Journal(join(stateDir, FILE), node);
+  }
+
+  private constructor(path: string, node: string) {
+    this.node = node;
+    if (existsSync(path)) this.#replay(path);
+    this.#fd = this.#rewrite(path);
+  }
+
+  get blocks(): ReadonlyMap<string, Block> {
+    return this.#blocks;
+  }
+
+  get endpoints(): ReadonlyMap<string, LocalEndpoint> {
+    return this.#endpoints;
+  }
+
+  /** Endpoint id → tenant of those whose record must still leave the store. */
+  get owed(): ReadonlyMap<string, string> {
+    return this.#owed;
+  }
+
+  /** Remembers, and resolves once it is on disk. What is remembered counts at once. */
+  record(record: JournalRecord): Promise<void> {
+    this.#apply(record);
+    return new Promise((resolve, reject) => {
+      const done = (error?: unknown) => (error === undefined ? resolve() : reject(error));
+      this.#queue.push({ text: `${JSON.stringify(record)}\n`, done });
+      this.#flushing ??= this.#flush();
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#flushing;
+    closeSync(this.#fd);
+  }
+
+  /** Everything waiting goes to disk in one write and one sync: 32 ADDs at once pay for one. */
+  async #flush(): Promise<void> {
+    await Promise.resolve();
+    while (this.#queue.length > 0) {
+      const batch = this.#queue;
+      this.#queue = [];
+      let failure: unknown;
+      try {
+        await writeFd(this.#fd, batch.map(({ text }) => text).join(''));
+        await syncFd(this.#fd);
+      } catch (error) {
+        failure = error;
+      }
+      for (const { done } of batch) done(failure);
+    }
+    this.#flushing = undefined;
+  }
+
+  #replay(path: string): void {
+    const lines = readFileSync(path, 'utf8').split('\n');
+    const complete = lines.slice(0, -1);
+    complete.forEach((line, index) => {
+      try {
+        const parsed = JSON.parse(line);
+        if (index === 0 && line !== VERSION_LINE) throw new Error(`is of another version: ${line}`);
+        if (index > 0) this.#apply(parsed as JournalRecord);
+      } catch (error) {
+        throw new JournalError(`${path}:${index + 1}: ${error instanceof Error ? error.message : error}`);
+      }
+    });
+  }
+
+  /** Writes what is remembered beside the old file and puts it in its place. @returns the descriptor to append to */
+  #rewrite(path: string): number {
+    const records: JournalRecord[] = [];
+    for (const { tenant, prefix } of this.#blocks.values()) records.push({ op: 'block', tenant, prefix });
+    for (const local of this.#endpoints.values()) records.push({ op: 'endpoint', local });
+    const owed = Array.from(this.#owed, ([id, tenant]) => JSON.stringify({ op: 'gone', id, tenant }));
+    const lines = [VERSION_LINE, ...records.map((record) => JSON.stringify(record)), ...owed];
+    const next = `${path}.next`;
+    const fd = openSync(next, 'w', 0o600);
+    writeSync(fd, `${lines.join('\n')}\n`);
+    fsyncSync(fd);
+    renameSync(next, path);
+    const directory = openSync(dirname(path), 'r');
+    fsyncSync(directory);
+    closeSync(directory);
+    return fd;
+  }
+
+  #apply(record: JournalRecord & { readonly tenant?: string }): void {
+    switch (record.op) {
+      case 'block':
+        this.#blocks.set(record.prefix, { tenant: record.tenant, prefix: record.prefix, node: this.node });
+        break;
+      case 'unblock':
+        this.#blocks.delete(record.prefix);
+        break;
+      case 'endpoint':
+        this.#endpoints.set(record.local.endpoint.id, record.local);
+        this.#owed.delete(record.local.endpoint.id);
+        break;
+      case 'ready': {
+        const local = this.#endpoints.get(record.id);
+        if (local !== undefined) this.#endpoints.set(record.id, { ...local, phase: 'ready' });
+        break;
+      }
+      case 'gone': {
+        const tenant = this.#endpoints.get(record.id)?.endpoint.tenant ?? record.tenant;
+        if (tenant !== undefined) this.#owed.set(record.id, tenant);
+        this.#endpoints.delete(record.id);
+        break;
+      }
+      case 'unpublished':
+        this.#owed.delete(record.id);
+        break;
+      default:
+        throw new Error(`has an unknown record ${JSON.stringify(record)}`);
+    }
+  }
+}

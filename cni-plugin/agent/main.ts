@@ -1,0 +1,51 @@
+/** tenet-agent's edge: flags, log, store, kernel, socket and signals. Everything else is agent.ts's. */
+import { hostname } from 'node:os';
+import { pino } from 'pino';
+import { openEtcdStore } from '../../controller/store/etcd-store.ts';
+import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
+import { Agent } from './agent.ts';
+import { parseConfig } from './config.ts';
+import { Journal } from './journal.ts';
+import { serve } from './server.ts';
+import { readUnderlay } from './underlay.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+
+const config = parseConfig(process.argv.slice(2), hostname());
+const log = pino({ name: 'tenet-agent', level: config.logLevel, base: { node: config.node } });
+
+try {
+  const dataplane = KernelDataplane.open();
+  const readFacts = () => ({
+    name: config.node,
+    roles: config.roles,
+    underlay: readUnderlay(dataplane.links(), config),
+    checkUnderlayMac: config.underlayMacCheck,
+  });
+  const facts = readFacts();
+  dataplane.enableForwarding(facts.underlay.link);
+  const agent = new Agent({
+    facts,
+    readFacts,
+    version: packageJson.version,
+    store: await openEtcdStore({ endpoints: config.etcd, logger: log }),
+    dataplane,
+    journal: Journal.open(config.stateDir, config.node),
+    stateDir: config.stateDir,
+    log,
+  });
+  const server = await serve(config.socket, (request, signal) => agent.handle(request, signal));
+  const stop = async (signal: NodeJS.Signals) => {
+    log.info({ op: 'stop', signal }, 'stopping; links and rules stay in force');
+    process.once(signal, () => process.exit(1));
+    await server.close();
+    await agent.close();
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop(signal));
+  log.info({ op: 'start', ...facts.underlay, roles: config.roles, socket: config.socket, backend: 'nftables' }, 'starting');
+  await agent.start();
+  log.info({ op: 'start' }, 'in sync: every rule is in force');
+} catch (error) {
+  log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
+  process.exit(1);
+}

@@ -1,0 +1,131 @@
+/**
+ * Tells the store which endpoints run here, and which are gone, as soon as it listens; never holds up a container for long while
+ * it does not. What is owed survives a restart in the journal.
+ */
+import type { Logger } from 'pino';
+import { Conflict, Unavailable } from '../../controller/errors.ts';
+import type { Endpoint, Tenant } from '../../controller/model/records.ts';
+import { keys } from '../../controller/store/keys.ts';
+import { formatRecord, parseRecord } from '../../controller/store/records.ts';
+import { IndeterminateCommit, type Store } from '../../controller/store/store.ts';
+import type { Journal } from './journal.ts';
+
+export interface PublisherOptions {
+  readonly store: Store;
+  readonly journal: Journal;
+  readonly log: Logger;
+  readonly retryMs?: number;
+}
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #unpublished = new Map<string, Endpoint>();
+  #timer: NodeJS.Timeout | undefined;
+  #working: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Publishes an endpoint; when the store is away that is done later.
+   * @returns whether the store has it now
+   * @throws Conflict when the tenant is gone or being deleted
+   */
+  async publish(endpoint: Endpoint): Promise<boolean> {
+    try {
+      await this.#put(endpoint);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Unavailable || error instanceof IndeterminateCommit)) throw error;
+      this.#unpublished.set(endpoint.id, endpoint);
+      this.#retryLater();
+      return false;
+    }
+  }
+
+  /** The endpoint is gone (and the journal says so): take its record out of the store, now or later. Resolves at once when it cannot. */
+  async unpublish(id: string): Promise<void> {
+    this.#unpublished.delete(id);
+    const tenant = this.#options.journal.owed.get(id);
+    if (tenant === undefined) return;
+    try {
+      await this.#remove(id, tenant);
+    } catch (error) {
+      if (!(error instanceof Unavailable || error instanceof IndeterminateCommit)) throw error;
+      this.#retryLater();
+    }
+  }
+
+  /** At start: the store may have missed anything since the journal was last open. */
+  recover(node: string): void {
+    for (const { endpoint, phase } of this.#options.journal.endpoints.values()) {
+      if (phase === 'ready' && endpoint.node === node) this.#unpublished.set(endpoint.id, endpoint);
+    }
+    this.#retryLater(0);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#working;
+  }
+
+  async #put(endpoint: Endpoint): Promise<void> {
+    const { store } = this.#options;
+    const key = keys.endpoint(endpoint.tenant, endpoint.node, endpoint.id);
+    const tenantKey = keys.tenant(endpoint.tenant);
+    for (;;) {
+      const { entry } = await store.get(tenantKey);
+      if (entry === undefined || parseRecord<Tenant>(tenantKey, entry.value).phase === 'deleting') {
+        throw new Conflict(`tenant ${endpoint.tenant} is ${entry === undefined ? 'gone' : 'being deleted'}`, {
+          field: 'tenant',
+        });
+      }
+      const unchanged = { kind: 'unchanged', key: tenantKey, modRevision: entry.modRevision } as const;
+      // Labels may have been changed through REST since: a record that is there already stays.
+      const created = await store.commit(
+        [unchanged, { kind: 'absent', key }],
+        [{ kind: 'put', key, value: formatRecord(endpoint) }],
+      );
+      if (created.committed || (await store.get(key)).entry !== undefined) return;
+    }
+  }
+
+  async #remove(id: string, tenant: string): Promise<void> {
+    const { store, journal } = this.#options;
+    await store.commit([], [{ kind: 'delete', key: keys.endpoint(tenant, journal.node, id) }]);
+    await journal.record({ op: 'unpublished', id });
+  }
+
+  #retryLater(delayMs = this.#options.retryMs ?? 500): void {
+    if (this.#closed || this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#working = this.#work();
+    }, delayMs);
+  }
+
+  async #work(): Promise<void> {
+    const { journal, log } = this.#options;
+    try {
+      for (const [id, tenant] of [...journal.owed]) await this.#remove(id, tenant);
+      for (const endpoint of [...this.#unpublished.values()]) {
+        try {
+          await this.#put(endpoint);
+        } catch (error) {
+          if (!(error instanceof Conflict)) throw error;
+          log.error(
+            { op: 'publish', endpoint: endpoint.id, tenant: endpoint.tenant, err: error },
+            'endpoint has no tenant',
+          );
+        }
+        this.#unpublished.delete(endpoint.id);
+      }
+    } catch (error) {
+      log.debug({ op: 'publish', err: error }, 'store away');
+      this.#retryLater();
+    }
+  }
+}

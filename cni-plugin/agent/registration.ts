@@ -1,0 +1,98 @@
+/**
+ * Makes this node known: its record, which outlives the agent because its pods and rules do, and a leased key beside it that says
+ * the agent is alive. Gateways and manage nodes also claim their address in the system overlay. Tries until it succeeds.
+ */
+import type { Logger } from 'pino';
+import { type Node, SYSTEM_TENANT } from '../../controller/model/records.ts';
+import { Backoff } from '../../controller/store/backoff.ts';
+import { keys } from '../../controller/store/keys.ts';
+import { formatRecord, parseRecord } from '../../controller/store/records.ts';
+import type { Lease, Store } from '../../controller/store/store.ts';
+import { addressAt, familyOf, hostPrefix, prefixSize } from '../../dataplane/address.ts';
+import { systemAddressOf } from './desired/overlays.ts';
+import type { Snapshot } from './watch/snapshot.ts';
+
+export interface RegistrationOptions {
+  readonly store: Store;
+  readonly snapshot: Snapshot;
+  readonly log: Logger;
+  /** read anew at each try: the underlay may change */
+  readonly node: () => Node;
+  readonly needsSystemAddress: boolean;
+  readonly ttlSeconds?: number;
+  readonly onChange: () => void;
+}
+
+/** Runs until aborted; never rejects. */
+export async function stayRegistered(options: RegistrationOptions, signal: AbortSignal): Promise<void> {
+  const { store, log } = options;
+  const backoff = new Backoff();
+  while (!signal.aborted) {
+    let lease: Lease | undefined;
+    try {
+      await publishNode(options);
+      if (options.needsSystemAddress) await claimSystemAddress(options);
+      lease = await store.lease(options.ttlSeconds ?? 10);
+      const live = { kind: 'put', key: keys.liveNode(options.node().name), value: formatRecord({}), lease } as const;
+      await store.commit([], [live]);
+      log.info({ op: 'register', node: options.node().name }, 'node is known to the cluster');
+      backoff.reset();
+      await Promise.race([lease.lost, aborted(signal)]);
+    } catch (error) {
+      log.debug({ op: 'register', err: error }, 'cannot register yet');
+    }
+    await lease?.close();
+    if (!signal.aborted) await backoff.wait(signal);
+  }
+}
+
+/** Writes the node's record when it is not there or says something else. */
+export async function publishNode({ store, node }: RegistrationOptions): Promise<void> {
+  const record = node();
+  const key = keys.node(record.name);
+  const value = formatRecord(record);
+  const { entry } = await store.get(key);
+  if (entry?.value !== value) await store.commit([], [{ kind: 'put', key, value }]);
+}
+
+/** The lowest free address of the system subnets, kept for good. */
+async function claimSystemAddress({ store, snapshot, node, onChange }: RegistrationOptions): Promise<void> {
+  const { name } = node();
+  while (systemAddressOf(snapshot, name) === undefined) {
+    const { entries } = await store.list(keys.blocks(SYSTEM_TENANT));
+    for (const entry of entries) snapshot.put(entry);
+    if (systemAddressOf(snapshot, name) !== undefined) break;
+    const taken = new Set(entries.map(({ key }) => key));
+    const key = freeSystemKey(snapshot, taken);
+    const value = formatRecord({ node: name });
+    const result = await store.commit([{ kind: 'absent', key }], [{ kind: 'put', key, value }]);
+    if (result.committed) snapshot.put({ key, value, createRevision: result.revision, modRevision: result.revision });
+  }
+  onChange();
+}
+
+function freeSystemKey(snapshot: Snapshot, taken: ReadonlySet<string>): string {
+  for (const subnet of snapshot.cluster?.systemSubnets ?? []) {
+    if (familyOf(subnet) !== 4) continue;
+    for (let index = 1n; index < prefixSize(subnet); index++) {
+      const key = keys.block(SYSTEM_TENANT, hostPrefix(addressAt(subnet, index)));
+      if (!taken.has(key)) return key;
+    }
+  }
+  throw new Error('the system subnets have no free address');
+}
+
+/** Is another machine alive under this node's name? */
+export async function nameTakenBy(store: Store, node: Node): Promise<string | undefined> {
+  const [record, live] = await Promise.all([store.get(keys.node(node.name)), store.get(keys.liveNode(node.name))]);
+  if (record.entry === undefined || live.entry === undefined) return undefined;
+  const { underlay } = parseRecord<Node>(record.entry.key, record.entry.value);
+  return underlay === node.underlay ? undefined : underlay;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,144 @@
+/**
+ * ADD: an address, a link, rules; an answer only when all of it is in the kernel. Remembers before it makes anything, so that
+ * whatever stops it half-way can be undone, and undoes it itself when it fails.
+ */
+import { Conflict, QuotaExceeded, Unavailable } from '../../../controller/errors.ts';
+import type { Endpoint, Tenant } from '../../../controller/model/records.ts';
+import { keys } from '../../../controller/store/keys.ts';
+import { hostPrefix, type IpAddress, type MacAddress, parseMac } from '../../../dataplane/address.ts';
+import { POD_GATEWAY, podLinkName } from '../../../dataplane/ownership.ts';
+import { itemKey, type PodLinkItem } from '../../../dataplane/state.ts';
+import type { CniResult } from '../../agent-protocol.ts';
+import type { AgentContext } from '../context.ts';
+import { overlayMac, overlayMtu } from '../desired/node-facts.ts';
+import type { EndpointRequest } from '../request.ts';
+import { undo } from './del.ts';
+import { ownershipOf } from './tenancy.ts';
+
+/** MAC of every pod link's host end: all a pod ever sends to. */
+export const HOST_MAC: MacAddress = parseMac('0a:58:a9:fe:01:01');
+
+/**
+ * @param signal aborted when the runtime gave up on the call: then everything is undone, for a DEL may come first
+ * @throws a DomainError or KernelError; nothing is left behind then
+ */
+export async function add(request: EndpointRequest, context: AgentContext, signal: AbortSignal): Promise<CniResult> {
+  const { tenant, namespace } = await ownershipOf(request, context);
+  if (tenant.phase === 'deleting') throw new Conflict(`tenant ${tenant.name} is being deleted`, { field: 'tenant' });
+  return context.locks.run(request.id, async () => {
+    const same = existing(request, tenant, namespace, context);
+    if (same !== undefined) return resultOf(same, request.netns, overlayMtu(context.facts()));
+    // An id we know under another guise is a leftover: its container is gone.
+    await undo(request.id, context);
+    await checkQuota(tenant, context);
+    const ips = await allocate(request, tenant, context);
+    const endpoint = endpointOf(request, tenant, namespace, ips, context);
+    try {
+      // A crash from here on finds the endpoint in the journal, still wiring.
+      await context.journal.record({ op: 'endpoint', local: { endpoint, netns: request.netns, phase: 'wiring' } });
+    } catch (error) {
+      for (const ip of ips) context.blocks.release(ip);
+      throw error;
+    }
+    try {
+      await wire(endpoint, request, context);
+      if (signal.aborted) throw new Unavailable('runtime', 'the runtime gave up waiting');
+      await context.journal.record({ op: 'ready', id: endpoint.id });
+      return resultOf(endpoint, request.netns, overlayMtu(context.facts()));
+    } catch (error) {
+      await undo(endpoint.id, context);
+      throw error;
+    }
+  });
+}
+
+/** The endpoint, if this very container is attached already: a repeated ADD gets the same answer. */
+function existing(request: EndpointRequest, tenant: Tenant, namespace: string, context: AgentContext): Endpoint | undefined {
+  const local = context.journal.endpoints.get(request.id);
+  if (local?.phase !== 'ready' || !context.wired.has(request.id)) return undefined;
+  const { endpoint } = local;
+  if (endpoint.tenant !== tenant.name || endpoint.namespace !== namespace) return undefined;
+  const view = context.dataplane.viewPod(request.netns, request.ifname);
+  const isThere = view !== undefined && view.mac === endpoint.mac && endpoint.ips.every((ip) => view.addresses.includes(ip));
+  return isThere ? endpoint : undefined;
+}
+
+async function checkQuota(tenant: Tenant, { store }: AgentContext): Promise<void> {
+  const limit = tenant.quota.endpoints;
+  if (limit === undefined) return;
+  const { entries } = await store.list(keys.endpoints(tenant.name));
+  if (entries.length < limit) return;
+  throw new QuotaExceeded('quota.endpoints', `tenant ${tenant.name} has ${entries.length} endpoints, its quota is ${limit}`);
+}
+
+async function allocate(request: EndpointRequest, tenant: Tenant, { blocks }: AgentContext): Promise<IpAddress[]> {
+  if (request.wantedIps.length === 0) return [await blocks.allocate(tenant)];
+  const taken: IpAddress[] = [];
+  try {
+    for (const { address, field } of request.wantedIps) taken.push(await blocks.allocateWanted(tenant, address, field));
+    return taken;
+  } catch (error) {
+    for (const address of taken) blocks.release(address);
+    throw error;
+  }
+}
+
+function endpointOf(
+  request: EndpointRequest,
+  tenant: Tenant,
+  namespace: string,
+  ips: readonly IpAddress[],
+  context: AgentContext,
+): Endpoint {
+  const [first] = ips;
+  return {
+    id: request.id,
+    tenant: tenant.name,
+    namespace,
+    name: request.name,
+    node: context.facts().name,
+    ips,
+    mac: request.wantedMac ?? (first === undefined ? HOST_MAC : overlayMac(first)),
+    labels: request.labels,
+    ports: request.ports,
+    containerId: request.containerId,
+    ifname: request.ifname,
+    createdAt: new Date().toISOString(),
+  };
+}
+
+async function wire(endpoint: Endpoint, request: EndpointRequest, context: AgentContext): Promise<void> {
+  const { dataplane, reconciler, wired, publisher } = context;
+  const link = podLinkName(endpoint.id);
+  const mtu = overlayMtu(context.facts());
+  const published = publisher.publish(endpoint);
+  // Not to be reported as unhandled while the link is made; awaited below.
+  published.catch(() => undefined);
+  dataplane.createPod({
+    link,
+    netns: request.netns,
+    ifname: request.ifname,
+    mac: endpoint.mac,
+    mtu,
+    addresses: endpoint.ips,
+  });
+  const born: PodLinkItem = { kind: 'podLink', name: link, mtu, up: false };
+  reconciler.believe((state) => new Map(state).set(itemKey(born), born));
+  wired.add(endpoint.id);
+  const failures = await reconciler.settle();
+  for (const [key, error] of failures) if (key.includes(link)) throw error;
+  await published;
+}
+
+/** @see CNI spec 1.1.0 section 5: the interface an address belongs to is the container's, number 1 here */
+export function resultOf(endpoint: Endpoint, netns: string, mtu: number): CniResult {
+  return {
+    interfaces: [
+      { name: podLinkName(endpoint.id), mac: HOST_MAC, mtu },
+      { name: endpoint.ifname, mac: endpoint.mac, mtu, sandbox: netns },
+    ],
+    ips: endpoint.ips.map((ip) => ({ address: hostPrefix(ip), gateway: POD_GATEWAY, interface: 1 })),
+    routes: [{ dst: '0.0.0.0/0', gw: POD_GATEWAY }],
+    dns: {},
+  };
+}

@@ -1,0 +1,68 @@
+/** Whose container is this? The order of design section 9, and a clear refusal when nobody owns it. */
+import { InvalidInput, NotFound, Unavailable } from '../../../controller/errors.ts';
+import { SYSTEM_TENANT, type Tenant } from '../../../controller/model/records.ts';
+import { keys } from '../../../controller/store/keys.ts';
+import { parseRecord } from '../../../controller/store/records.ts';
+import type { AgentContext } from '../context.ts';
+import type { EndpointRequest } from '../request.ts';
+
+/** The tenant that owns a container, and the namespace it counts as. */
+export interface Ownership {
+  readonly tenant: Tenant;
+  readonly namespace: string;
+}
+
+/**
+ * @throws InvalidInput naming the field or the namespace nobody claims, NotFound for a tenant that does not exist, Unavailable
+ * when only the store could tell and it does not answer
+ */
+export async function ownershipOf(request: EndpointRequest, context: AgentContext): Promise<Ownership> {
+  const [name, field] = await tenantName(request, context);
+  if (name === SYSTEM_TENANT) throw new InvalidInput(field, 'containers cannot belong to the system tenant');
+  await context.view.need(name);
+  const tenant = context.snapshot.tenant(name);
+  if (tenant === undefined) {
+    if (!anyoneUses(name, context)) context.view.forget(name);
+    throw new NotFound('tenant', name);
+  }
+  const namespace = request.namespace ?? tenant.name;
+  if (!tenant.namespaces.includes(namespace)) {
+    const message = `namespace ${JSON.stringify(namespace)} is not one of tenant ${tenant.name}'s (${tenant.namespaces.join(', ')})`;
+    throw new InvalidInput('K8S_POD_NAMESPACE', message);
+  }
+  return { tenant, namespace };
+}
+
+function anyoneUses(tenant: string, { journal }: AgentContext): boolean {
+  return [...journal.endpoints.values()].some(({ endpoint }) => endpoint.tenant === tenant);
+}
+
+/** @returns the tenant's name and the field that gave it */
+async function tenantName(request: EndpointRequest, context: AgentContext): Promise<readonly [string, string]> {
+  if (request.tenantArg !== undefined) return [request.tenantArg, 'args.cni.tenant'];
+  if (request.tenantConfig !== undefined) return [request.tenantConfig, 'tenant'];
+  const { namespace } = request;
+  const fallback = context.snapshot.cluster?.defaultTenant;
+  if (namespace === undefined) {
+    if (fallback !== undefined) return [fallback, 'defaultTenant'];
+    throw new InvalidInput('args.cni.tenant', 'no tenant is named, there is no K8S_POD_NAMESPACE, and no default tenant is set');
+  }
+  const known = context.snapshot.ownerOf(namespace);
+  if (known !== undefined) return [known.name, 'K8S_POD_NAMESPACE'];
+  const owner = await claimant(namespace, context);
+  if (owner !== undefined) return [owner, 'K8S_POD_NAMESPACE'];
+  if (fallback !== undefined) return [fallback, 'defaultTenant'];
+  throw new InvalidInput('K8S_POD_NAMESPACE', `namespace ${JSON.stringify(namespace)} is claimed by no tenant`);
+}
+
+async function claimant(namespace: string, { store }: AgentContext): Promise<string | undefined> {
+  const key = keys.namespaceClaim(namespace);
+  try {
+    const { entry } = await store.get(key);
+    return entry && parseRecord<{ tenant: string }>(key, entry.value).tenant;
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    const message = `the store does not answer, so who owns namespace ${JSON.stringify(namespace)} is not known`;
+    throw new Unavailable('store', message, { cause: error });
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The one door between what is wanted and the kernel: read what is there of ours, make changes, say when somebody else changed
+ * it, and wire a pod. kernel-dataplane.ts is the real one, fake-dataplane.ts the fake. Types only.
+ */
+import type { IpAddress, MacAddress } from './address.ts';
+import type { Change } from './diff.ts';
+import type { NodeState } from './state.ts';
+
+/** A container's interface to be made: both ends, and everything inside the container's namespace. */
+export interface PodSpec {
+  /** host end; the name also tells the dataplane that it is ours */
+  readonly link: string;
+  /** path of the container's network namespace */
+  readonly netns: string;
+  /** final name inside the container */
+  readonly ifname: string;
+  readonly mac: MacAddress;
+  readonly mtu: number;
+  readonly addresses: readonly IpAddress[];
+}
+
+/** What a pod's interface looks like from inside, for CHECK. */
+export interface PodView {
+  readonly ifname: string;
+  readonly mac: MacAddress;
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly addresses: readonly IpAddress[];
+  readonly hasDefaultRoute: boolean;
+}
+
+/** What could not be done, by item key. Everything else was done. */
+export type Failures = ReadonlyMap<string, Error>;
+
+export interface Dataplane {
+  /** Everything of ours in the kernel, whoever put it there. */
+  observe(): NodeState;
+  /**
+   * Makes changes in order. Isolation (elements, rules) is one transaction: when it is refused nothing is done and the error is
+   * thrown. Links and routes are tried one by one: what fails is reported, the rest is done.
+   * @param desired the whole state wanted, for a change that means writing all of it (a lost table)
+   */
+  apply(changes: readonly Change[], desired: NodeState): Failures;
+  /** Calls back, soon and coalesced, after anyone but this process changed something of ours. */
+  monitor(onForeignChange: (what: string) => void): { close(): void };
+  /** Makes the veth, down on the host's side, and configures the container's. An interface left of an earlier try is replaced. */
+  createPod(spec: PodSpec): void;
+  /** Sets the MTU of a pod's own end, where its namespace can still be entered. */
+  setPodMtu(netns: string, ifname: string, mtu: number): void;
+  /** @returns undefined when the namespace or the interface is gone */
+  viewPod(netns: string, ifname: string): PodView | undefined;
+  /** Deletes the host's end (and with it the container's). True if there was one. Waits for the kernel without blocking. */
+  deletePodLink(link: string): Promise<boolean>;
+  /** Host ends of pods that exist, known to anybody or not. */
+  podLinks(): readonly string[];
+  /** Ends every connection-tracking entry that involves one of the addresses. @returns how many */
+  forgetFlows(addresses: readonly IpAddress[]): number;
+  close(): void;
+}
