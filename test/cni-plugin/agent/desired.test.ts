@@ -1,0 +1,148 @@
+/** From what is known of a cluster to kernel items: who may reach whom, and that the order of events never matters. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { computeDesired, type LocalState } from '../../../cni-plugin/agent/desired/desired.ts';
+import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
+import type { Entry } from '../../../controller/store/store.ts';
+import { parsePrefix } from '../../../dataplane/address.ts';
+import { diff } from '../../../dataplane/diff.ts';
+import { endpoint, entries, facts, node, tenant } from './builders.ts';
+
+const red = tenant('red', 42);
+const blue = tenant('blue', 43);
+const world = entries({
+  nodes: [node(1), node(2), node(3, { roles: ['gateway'] })],
+  tenants: [tenant('system', 1), red, blue],
+  blocks: [
+    ['red', '10.170.0.0/27', 'node1'],
+    ['red', '10.170.0.64/27', 'node2'],
+    ['blue', '10.171.0.0/27', 'node2'],
+    ['system', '10.128.0.1/32', 'node3'],
+  ],
+});
+const local: LocalState = {
+  endpoints: [endpoint('aaaaaaaaaaaa', red, '10.170.0.1')],
+  blocks: [{ tenant: 'red', prefix: parsePrefix('10.170.0.0/27'), node: 'node1' }],
+};
+
+function snapshotOf(list: readonly Entry[]): Snapshot {
+  const snapshot = new Snapshot();
+  for (const entry of list) snapshot.put(entry);
+  return snapshot;
+}
+
+function keysOf(list: readonly Entry[], from = facts(), having = local): string[] {
+  return [...(computeDesired(snapshotOf(list), from, having)?.keys() ?? [])].sort();
+}
+
+describe('desired state of a compute node', () => {
+  it('is unknown while the cluster is', () => {
+    expect(computeDesired(new Snapshot(), facts(), local)).toBeUndefined();
+  });
+
+  it('has a link, a way and identities for a tenant with an endpoint here', () => {
+    expect(keysOf(world)).toEqual(
+      expect.arrayContaining([
+        'link tnt42',
+        'route 10.170.0.64/27',
+        'neighbour 192.168.9.2 dev tnt42',
+        'fdb 0a:58:c0:a8:09:02 dev tnt42',
+        'element block 10.170.0.0',
+        'element block 10.170.0.64',
+        'element overlaySource tnt42 42',
+        'link tnpaaaaaaaaaaaa',
+        'route 10.170.0.1/32',
+        'element guard tnpaaaaaaaaaaaa 0a:58:0a:81:00:01 10.170.0.1',
+        'element egress 42 tnpaaaaaaaaaaaa',
+        'element ingress 42 tnpaaaaaaaaaaaa',
+        'element ingress 1 tnpaaaaaaaaaaaa',
+        'element internet tnpaaaaaaaaaaaa',
+      ]),
+    );
+  });
+
+  it('has nothing of a tenant without an endpoint here', () => {
+    expect(
+      keysOf(world).filter((key) => key.includes('10.171.') || key.includes('tnt43') || key.includes(' 43')),
+    ).toEqual([]);
+  });
+
+  it('never lets an endpoint call another tenant or the gateways', () => {
+    const egress = keysOf(world).filter((key) => key.startsWith('element egress '));
+    expect(egress).toEqual(['element egress 42 tnpaaaaaaaaaaaa']);
+  });
+
+  it('closes an endpoint whose tenant is gone, and keeps its link', () => {
+    const without = world.filter(({ key }) => key !== 'tenants/red');
+    expect(keysOf(without).filter((key) => key.includes('aaaaaaaaaaaa'))).toEqual(['link tnpaaaaaaaaaaaa']);
+  });
+
+  it('has no way to a block whose node is unknown', () => {
+    const without = world.filter(({ key }) => key !== 'nodes/node2');
+    expect(keysOf(without)).not.toContain('route 10.170.0.64/27');
+  });
+
+  it('knows its own block before the store has said so', () => {
+    const without = world.filter(({ key }) => !key.startsWith('blocks/red'));
+    expect(keysOf(without)).toContain('element block 10.170.0.0');
+  });
+
+  it('honours a tenant that forbids the internet or gateways', () => {
+    const closed = entries({ tenants: [{ ...red, egress: { internet: false }, ingress: { gateways: false } }] });
+    const keys = keysOf(closed);
+    expect(keys).not.toContain('element internet tnpaaaaaaaaaaaa');
+    expect(keys).not.toContain('element ingress 1 tnpaaaaaaaaaaaa');
+    expect(keys).toContain('element ingress 42 tnpaaaaaaaaaaaa');
+  });
+
+  it('asks for a MAC of nodes on its own segment alone', () => {
+    const far = facts({ underlay: { ...facts().underlay, subnet: parsePrefix('192.168.9.1/32') } });
+    expect(keysOf(world)).toContain('element vxlanPeer 192.168.9.2 02:00:00:00:00:02');
+    expect(keysOf(world, far)).toContain('element vxlanRouted 192.168.9.2');
+    expect(keysOf(world).filter((key) => key.includes('vxlan') && key.includes('192.168.9.1 '))).toEqual([]);
+  });
+
+  it('is the same whatever the order of events, with deletions in between', () => {
+    const expected = computeDesired(snapshotOf(world), facts(), local) ?? new Map();
+    const shuffled = fc.shuffledSubarray([...world], { minLength: world.length, maxLength: world.length });
+    fc.assert(
+      fc.property(shuffled, fc.subarray([...world]), (order, deleted) => {
+        const snapshot = snapshotOf(order);
+        for (const { key } of deleted) snapshot.remove(key);
+        for (const entry of deleted) snapshot.put(entry);
+        expect(diff(computeDesired(snapshot, facts(), local) ?? new Map(), expected)).toEqual([]);
+      }),
+    );
+  });
+
+  it('treats a record it cannot read as absent, and says so', () => {
+    const snapshot = snapshotOf(world);
+    const entry = world.find(({ key }) => key === 'tenants/red');
+    if (entry === undefined) throw new Error('no such entry');
+    snapshot.put({ ...entry, value: '{"schema":99}' });
+    expect(snapshot.tenant('red')).toBeUndefined();
+    expect(snapshot.unreadable.get('tenants/red')).toContain('schema 99');
+  });
+});
+
+describe('desired state of a gateway', () => {
+  const gateway = facts({ name: 'node3', roles: ['gateway'] });
+  const none: LocalState = { endpoints: [], blocks: [] };
+
+  it('reaches every tenant’s blocks through the system overlay, from its own address', () => {
+    const state = computeDesired(snapshotOf(world), gateway, none);
+    expect(state?.get('route 10.170.0.64/27')).toMatchObject({
+      link: 'tnt1',
+      gateway: '192.168.9.2',
+      source: '10.128.0.1',
+    });
+    expect(state?.get('route 10.171.0.0/27')).toMatchObject({ link: 'tnt1' });
+    expect(state?.has('address 10.128.0.1 dev tnt1')).toBe(true);
+    expect(state?.has('element overlaySource tnt1 43')).toBe(true);
+  });
+
+  it('reaches nobody before it has an address of its own', () => {
+    const without = world.filter(({ key }) => !key.startsWith('blocks/system'));
+    expect(keysOf(without, gateway, none).filter((key) => key.startsWith('route 10.17'))).toEqual([]);
+  });
+});
