@@ -6,9 +6,10 @@
 import { randomUUID } from 'node:crypto';
 import { Unavailable } from '../errors.ts';
 import { Backoff } from '../store/backoff.ts';
+import { type FollowSink, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import { formatRecord, parseRecord } from '../store/records.ts';
-import { Compacted, type Guard, IndeterminateCommit, type Lease, type Revision, type Store } from '../store/store.ts';
+import { type Guard, IndeterminateCommit, type Lease, type Revision, type Store } from '../store/store.ts';
 
 /** Seconds after which a leader that vanished without a word is replaced. */
 const LEADER_TTL_SECONDS = 5;
@@ -67,8 +68,8 @@ interface Candidate {
 
 /** One lease's worth: leads, or waits until there is no leader. */
 async function standOnce({ store, name, onElected, ttlSeconds }: Candidate, signal: AbortSignal): Promise<void> {
-  const { entry, revision } = await store.get(keys.leader);
-  if (entry) return await untilGone(store, revision, signal);
+  const { entry } = await store.get(keys.leader);
+  if (entry) return await untilGone(store, entry.createRevision, signal);
   const lease = await store.lease(ttlSeconds);
   try {
     const createRevision = await createKey(store, name, lease);
@@ -107,7 +108,7 @@ async function lead(
   const depose = (): void => deposed.abort();
   void lease.lost.then(depose);
   const over = AbortSignal.any([signal, deposed.signal]);
-  const gone = untilGone(store, createRevision, over).then(depose);
+  const gone = untilGone(store, createRevision, over).then(depose, depose);
   try {
     await onElected(over, { kind: 'sameIncarnation', key: keys.leader, createRevision });
   } finally {
@@ -116,14 +117,19 @@ async function lead(
   }
 }
 
-/** Waits until the leader's key is deleted after `revision`, history of that is lost, or `signal` aborts. */
-async function untilGone(store: Store, revision: Revision, signal: AbortSignal): Promise<void> {
-  try {
-    for await (const { events } of store.watch(keys.leader, revision, signal))
-      if (events.some((event) => event.kind === 'delete' && event.key === keys.leader)) return;
-  } catch (error) {
-    if (!(error instanceof Compacted)) throw error;
-  }
+/** Waits until that incarnation of the leader's key is gone, or `signal` aborts. */
+async function untilGone(store: Store, createRevision: Revision, signal: AbortSignal): Promise<void> {
+  const gone = new AbortController();
+  const sink: FollowSink = {
+    snapshot: (entries) => {
+      const same = entries.some((entry) => entry.key === keys.leader && entry.createRevision === createRevision);
+      if (!same) gone.abort();
+    },
+    events: ({ events }) => {
+      if (events.some((event) => event.kind === 'delete' && event.key === keys.leader)) gone.abort();
+    },
+  };
+  await follow(store, keys.leader, sink, AbortSignal.any([signal, gone.signal]));
 }
 
 function isStoreTrouble(error: unknown): boolean {

@@ -1,0 +1,101 @@
+/** The etcd store on an etcd that behaves: the contract, and lists too long for one answer. */
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { openEtcdStore } from '../../../controller/store/etcd-store.ts';
+import type { Store, Write } from '../../../controller/store/store.ts';
+import { describeEvents, describeStore, startWatching } from '../../contract/store.ts';
+import { callEtcd, compactEtcd, startTestEtcd } from './etcd-fixture.ts';
+
+let etcd: Awaited<ReturnType<typeof startTestEtcd>>;
+let stores = 0;
+
+beforeAll(async () => {
+  etcd = await startTestEtcd();
+});
+afterAll(() => etcd.remove());
+
+/** Tests share the etcd, each under a prefix of its own. */
+function open(): Store {
+  stores += 1;
+  return openEtcdStore({ endpoints: [etcd.etcdUrl], prefix: `/test${stores}/` });
+}
+
+function openForTest(): Store {
+  const store = open();
+  onTestFinished(() => store.close());
+  return store;
+}
+
+describeStore('etcd store', async () => ({ store: open(), compact: (revision) => compactEtcd(etcd, revision) }));
+
+async function fill(store: Store, prefix: string, count: number): Promise<number> {
+  let revision = 0;
+  for (let start = 0; start < count; start += 100) {
+    const writes = Array.from({ length: Math.min(100, count - start) }, (_, i): Write => {
+      return { kind: 'put', key: `${prefix}${String(start + i).padStart(6, '0')}`, value: 'v' };
+    });
+    revision = (await store.commit([], writes)).revision;
+  }
+  return revision;
+}
+
+test('a list of many pages is of one revision', async () => {
+  const store = openForTest();
+  const revision = await fill(store, 'many/', 12_000);
+  const listing = store.list('many/');
+  const later = fill(store, 'many/9', 1_000);
+  const { entries, revision: listed } = await listing;
+  await later;
+  const expected = 12_000 + (listed - revision) * 100;
+  expect(entries).toHaveLength(expected);
+  expect(new Set(entries.map(({ key }) => key)).size).toBe(expected);
+  expect(Math.max(...entries.map(({ modRevision }) => modRevision))).toBe(listed);
+  const limited = await store.list('many/', { limit: 5_500, after: 'many/000099' });
+  expect(limited.entries.map(({ key }) => key).at(-1)).toBe('many/005599');
+  expect(limited.more).toBe(true);
+});
+
+test('one revision larger than a message is still one batch', async () => {
+  const store = openForTest();
+  const revision = await fill(store, 'big/', 1);
+  const watching = startWatching(store, 'big/', revision);
+  const writes = Array.from({ length: 100 }, (_, i): Write => {
+    return { kind: 'put', key: `big/${i}`, value: 'x'.repeat(13_000) };
+  });
+  for (let i = 0; i < 10; i++) await store.commit([], writes);
+  await expect.poll(() => describeEvents(watching.batches).length).toBe(1000);
+  const revisions = watching.batches.map((batch) => batch.revision);
+  expect(revisions).toEqual([...new Set(revisions)]);
+});
+
+test('a lease is kept alive for longer than its time to live', async () => {
+  const store = openForTest();
+  const lease = await store.lease(1);
+  await store.commit([], [{ kind: 'put', key: 'live/a', value: '1', lease }]);
+  const until = performance.now() + lease.ttlSeconds * 1000 + 500;
+  await expect.poll(() => performance.now() > until, { timeout: 5_000 }).toBe(true);
+  expect((await store.get('live/a')).entry).toBeDefined();
+});
+
+test('a lease that etcd revoked is lost at once when the next keepalive finds out', async () => {
+  const store = openForTest();
+  const lease = await store.lease(1);
+  await callEtcd(etcd, 'lease/revoke', { ID: lease.id });
+  const startedAt = performance.now();
+  await lease.lost;
+  expect(performance.now() - startedAt).toBeLessThan(700);
+});
+
+test('a full database is unavailable, with the cure in the message', async () => {
+  const store = openForTest();
+  const alarm = { memberID: '0', alarm: 'NOSPACE' };
+  await callEtcd(etcd, 'maintenance/alarm', { ...alarm, action: 'ACTIVATE' });
+  onTestFinished(async () => {
+    await callEtcd(etcd, 'maintenance/alarm', { ...alarm, action: 'DEACTIVATE' });
+  });
+  const commit = store.commit([], [{ kind: 'put', key: 'k', value: 'v' }]);
+  await expect(commit).rejects.toMatchObject({
+    code: 'unavailable',
+    message: expect.stringMatching(/compact.*defrag/),
+  });
+  expect((await store.get('k')).entry).toBeUndefined();
+});
