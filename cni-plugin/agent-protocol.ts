@@ -1,7 +1,8 @@
 /**
  * What the CNI binary and the agent say to each other over the agent's unix socket: one connection, one request as a line of
- * JSON, one response as a line of JSON. The binary keeps its side open until the answer is there: closing it calls the request off. Version-neutral: results are in CNI 1.1.0 form, the binary converts them down. Types only,
- * for the binary imports next to nothing.
+ * JSON, one response as a line of JSON. The binary keeps its side open until the answer is there: closing it calls the request
+ * off. Version-neutral: results are in CNI 1.1.0 form, the binary converts them down. Types and constants only, for the binary
+ * imports next to nothing.
  */
 
 export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS';
