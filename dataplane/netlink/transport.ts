@@ -1,0 +1,10 @@
+/** Bytes out, bytes in: what a netlink connection needs of a socket, so that a test can play the kernel. Types only. */
+export interface Transport {
+  /** Sends one buffer of whole messages. @throws KernelError */
+  send(bytes: Uint8Array): void;
+  /** Waits for one datagram: a view that is valid until the next call. @throws KernelError (ENOBUFS when replies were lost) */
+  receive(): Uint8Array;
+  /** A datagram that is already waiting, if any. The kernel answers netfilter batches before `send` returns. */
+  poll(): Uint8Array | undefined;
+  close(): void;
+}

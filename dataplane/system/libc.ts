@@ -1,0 +1,96 @@
+/**
+ * The few libc calls Node does not offer: sockets of any family, setns, unshare. The only importer of koffi. Every call throws
+ * KernelError with the errno.
+ */
+import koffi from 'koffi';
+import { KernelError } from '../errors.ts';
+
+const libc = koffi.load('libc.so.6');
+const c = {
+  socket: libc.func('int socket(int, int, int)'),
+  bind: libc.func('int bind(int, const void *, uint32_t)'),
+  getsockname: libc.func('int getsockname(int, void *, void *)'),
+  setsockopt: libc.func('int setsockopt(int, int, int, const void *, uint32_t)'),
+  send: libc.func('intptr_t send(int, const void *, size_t, int)'),
+  sendto: libc.func('intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)'),
+  recv: libc.func('intptr_t recv(int, void *, size_t, int)'),
+  setns: libc.func('int setns(int, int)'),
+  unshare: libc.func('int unshare(int)'),
+  close: libc.func('int close(int)'),
+};
+
+/** @see include/uapi/linux/sched.h */
+export const CLONE_NEWNET = 0x40000000;
+/** @see include/linux/socket.h */
+export const AF_NETLINK = 16;
+export const SOCK_RAW = 3;
+export const SOCK_CLOEXEC = 0o2000000;
+export const MSG_PEEK = 0x02;
+export const MSG_TRUNC = 0x20;
+export const MSG_DONTWAIT = 0x40;
+
+function checked(result: number, op: string, object: string): number {
+  if (result < 0) throw new KernelError(op, object, koffi.errno());
+  return result;
+}
+
+/** @param object names the socket in errors */
+export function socket(family: number, type: number, protocol: number, object: string): number {
+  return checked(c.socket(family, type, protocol), 'socket', object);
+}
+
+/** @param address a struct sockaddr of the socket's family */
+export function bind(fd: number, address: Uint8Array, object: string): void {
+  checked(c.bind(fd, address, address.length), 'bind', object);
+}
+
+/** @returns the struct sockaddr, `size` bytes */
+export function getsockname(fd: number, size: number, object: string): Uint8Array {
+  const address = new Uint8Array(size);
+  checked(c.getsockname(fd, address, Uint32Array.of(size)), 'getsockname', object);
+  return address;
+}
+
+/** Sets an integer option. @returns false where the kernel refuses it */
+export function trySetsockopt(fd: number, level: number, option: number, value: number): boolean {
+  return c.setsockopt(fd, level, option, Int32Array.of(value), 4) === 0;
+}
+
+export function setsockopt(
+  fd: number,
+  level: number,
+  option: number,
+  value: Uint8Array | number,
+  object: string,
+): void {
+  const bytes = typeof value === 'number' ? Int32Array.of(value) : value;
+  checked(c.setsockopt(fd, level, option, bytes, bytes.byteLength), 'setsockopt', object);
+}
+
+/** @returns bytes sent */
+export function send(fd: number, bytes: Uint8Array, flags: number, object: string): number {
+  return checked(c.send(fd, bytes, bytes.length, flags), 'send', object);
+}
+
+export function sendto(fd: number, bytes: Uint8Array, flags: number, address: Uint8Array, object: string): number {
+  return checked(c.sendto(fd, bytes, bytes.length, flags, address, address.length), 'sendto', object);
+}
+
+/** @returns bytes received; with MSG_TRUNC the datagram's real length, which may be more than fits */
+export function recv(fd: number, buffer: Uint8Array, flags: number, object: string): number {
+  return checked(c.recv(fd, buffer, buffer.length, flags), 'recv', object);
+}
+
+/** Enters a namespace with THIS thread alone. @param fd of a namespace file @param type CLONE_NEW… */
+export function setns(fd: number, type: number, object: string): void {
+  checked(c.setns(fd, type), 'setns', object);
+}
+
+/** Gives THIS thread new namespaces. @param flags CLONE_NEW… */
+export function unshare(flags: number): void {
+  checked(c.unshare(flags), 'unshare', `0x${flags.toString(16)}`);
+}
+
+export function close(fd: number): void {
+  c.close(fd);
+}

@@ -1,0 +1,102 @@
+/** A netlink socket of the namespace it was opened in, with the options Tenet wants. Knows bytes, not messages. */
+import { ERRNO, isErrno, KernelError } from '../errors.ts';
+import {
+  AF_NETLINK,
+  bind,
+  close,
+  getsockname,
+  MSG_DONTWAIT,
+  MSG_PEEK,
+  MSG_TRUNC,
+  recv,
+  SOCK_CLOEXEC,
+  SOCK_RAW,
+  send,
+  setsockopt,
+  socket,
+  trySetsockopt,
+} from './libc.ts';
+
+/** @see include/uapi/linux/netlink.h */
+export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
+const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const NETLINK_GET_STRICT_CHK = 12;
+/** @see include/uapi/asm-generic/socket.h */
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+/** struct sockaddr_nl: u16 family, u16 pad, u32 port id, u32 groups */
+const SOCKADDR_NL = 12;
+
+/** A transaction of millions of elements is one send. */
+const SEND_BUFFER = 128 * 1024 * 1024;
+const RECEIVE_BUFFER = 16 * 1024 * 1024;
+/** The kernel cuts dumps into datagrams of at most this; longer single messages make the buffer grow. */
+const FIRST_DATAGRAM = 64 * 1024;
+
+export class NetlinkSocket {
+  readonly #fd: number;
+  readonly #name: string;
+  #buffer = new Uint8Array(FIRST_DATAGRAM);
+  /** our address: the kernel puts it into notifications of what we did ourselves */
+  readonly portId: number;
+
+  /** @param groups multicast groups to join, by number @throws KernelError */
+  constructor(protocol: typeof NETLINK_ROUTE | typeof NETLINK_NETFILTER, groups: readonly number[] = []) {
+    this.#name = protocol === NETLINK_ROUTE ? 'rtnetlink socket' : 'nfnetlink socket';
+    this.#fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol, this.#name);
+    setsockopt(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1, this.#name);
+    setsockopt(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1, this.#name);
+    if (protocol === NETLINK_ROUTE) trySetsockopt(this.#fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+    for (const [force, plain, size] of [
+      [SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER],
+      [SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER],
+    ] as const) {
+      if (!trySetsockopt(this.#fd, SOL_SOCKET, force, size)) trySetsockopt(this.#fd, SOL_SOCKET, plain, size);
+    }
+    const address = new Uint8Array(SOCKADDR_NL);
+    new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
+    bind(this.#fd, address, this.#name);
+    this.portId = new DataView(getsockname(this.#fd, SOCKADDR_NL, this.#name).buffer).getUint32(4, true);
+    for (const group of groups) setsockopt(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group, this.#name);
+  }
+
+  send(bytes: Uint8Array): void {
+    const sent = send(this.#fd, bytes, 0, `${this.#name}, ${bytes.length} bytes`);
+    if (sent !== bytes.length) throw new KernelError('send', this.#name, ERRNO.EMSGSIZE);
+  }
+
+  /** Blocks until a datagram is there. */
+  receive(): Uint8Array {
+    for (;;) {
+      const datagram = this.#receive(0);
+      if (datagram !== undefined) return datagram;
+    }
+  }
+
+  /** @returns undefined when none is waiting */
+  poll(): Uint8Array | undefined {
+    return this.#receive(MSG_DONTWAIT);
+  }
+
+  close(): void {
+    close(this.#fd);
+  }
+
+  #receive(flags: number): Uint8Array | undefined {
+    try {
+      const length = recv(this.#fd, this.#buffer, flags | MSG_PEEK | MSG_TRUNC, this.#name);
+      if (length > this.#buffer.length) this.#buffer = new Uint8Array(length * 2);
+      return this.#buffer.subarray(0, recv(this.#fd, this.#buffer, flags, this.#name));
+    } catch (error) {
+      if (isErrno(error, ERRNO.EAGAIN, ERRNO.EINTR)) return undefined;
+      throw error;
+    }
+  }
+}
