@@ -70,20 +70,24 @@ missing_packages() {
   done
 }
 
-# apt_install PACKAGE…: services of these packages are not started: systemd is hidden from their scripts (in a mount namespace
-# of apt's own) and sysv scripts see run level 1, in which nothing starts.
+# apt_install PACKAGE…: services of these packages are not started: sysv scripts see run level 1, in which nothing starts, and a
+# running systemd is hidden from the packages' scripts, in a mount namespace of apt's own.
 apt_install() {
-  unshare --mount sh -euc '
-    if [ -d /run/systemd ]; then mount -t tmpfs -o mode=755 none /run/systemd; fi
+  install='
     export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 PREVLEVEL=N
     install() { apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"; }
     install "$@" || { apt-get update && install "$@"; }
-  ' apt_install "$@"
+  '
+  if [ -d /run/systemd/system ]; then
+    unshare --mount sh -euc "mount -t tmpfs -o mode=755 none /run/systemd; $install" apt_install "$@"
+  else
+    sh -euc "$install" apt_install "$@"
+  fi
 }
 
 # A package just installed enables its service for the next boot; Tenet runs etcd itself, so that is undone.
 disable_etcd_service() {
-  deb-systemd-helper disable etcd.service && update-rc.d etcd disable
+  update-rc.d etcd disable && { ! command -v systemctl || systemctl disable etcd.service; }
 }
 
 install_packages() {
@@ -127,9 +131,12 @@ npm_is_current() {
   [ -e node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ]
 }
 
+# Not `npm ci`: it refuses a lock file that lacks a package for some other platform, and a registry that does not carry all of
+# them leaves them out. The versions are the lock file's all the same, and it is left as it is.
 install_npm() {
   if npm_is_current; then return; fi
-  step 'installing npm packages from package-lock.json' npm ci --include=dev --no-audit --no-fund
+  step 'installing npm packages from package-lock.json' \
+    npm install --no-save --include=dev --no-audit --no-fund
   cp package-lock.json "$npm_stamp"
 }
 
