@@ -1,0 +1,141 @@
+/**
+ * Connection tracking over ctnetlink: finding and ending the flows of an address. Filters in the kernel (5.8 and newer); what an
+ * older kernel sends unfiltered is filtered here. @see include/uapi/linux/netfilter/nfnetlink_conntrack.h
+ */
+import { bytesToIp, familyOf, type IpAddress, ipToBytes } from '../address.ts';
+import { ERRNO, isErrno } from '../errors.ts';
+import { type Attribute, parseAttributes } from '../netlink/attribute.ts';
+import { ByteWriter } from '../netlink/bytes.ts';
+import type { NetlinkConnection } from '../netlink/connection.ts';
+import { NLM_F_ACK, NLM_F_DUMP, writeMessage } from '../netlink/message.ts';
+
+const NFNL_SUBSYS_CTNETLINK = 1;
+const IPCTNL_MSG_CT_GET = 1;
+const IPCTNL_MSG_CT_DELETE = 2;
+const CTA_TUPLE_ORIG = 1;
+const CTA_TUPLE_REPLY = 2;
+const CTA_ID = 12;
+const CTA_ZONE = 18;
+const CTA_FILTER = 25;
+const CTA_TUPLE_IP = 1;
+const CTA_IP_V4_SRC = 1;
+const CTA_IP_V4_DST = 2;
+const CTA_IP_V6_SRC = 3;
+const CTA_IP_V6_DST = 4;
+const CTA_FILTER_ORIG_FLAGS = 1;
+const CTA_FILTER_REPLY_FLAGS = 2;
+/** which tuple fields a filter looks at. @see net/netfilter/nf_internals.h */
+const CTA_FILTER_F_CTA_IP_SRC = 1;
+
+/** nfgenmsg: family, version, resource id */
+const NFGENMSG = 4;
+const AF_INET = 2;
+const AF_INET6 = 10;
+
+/** One tracked flow: the raw tuple that names it to the kernel, and its addresses. */
+export interface ConntrackEntry {
+  readonly family: 4 | 6;
+  /** CTA_TUPLE_ORIG's payload */
+  readonly tuple: Uint8Array;
+  /** CTA_ID's payload: guards against a flow that took the tuple meanwhile */
+  readonly id: Uint8Array | undefined;
+  readonly zone: Uint8Array | undefined;
+  readonly original: { readonly source: IpAddress; readonly destination: IpAddress };
+  readonly reply: { readonly source: IpAddress; readonly destination: IpAddress };
+}
+
+export class Conntrack {
+  readonly #connection: NetlinkConnection;
+
+  constructor(connection: NetlinkConnection) {
+    this.#connection = connection;
+  }
+
+  /** Flows begun by the address, and flows it answers. */
+  entriesOf(address: IpAddress): ConntrackEntry[] {
+    const begun = this.#dump(address, CTA_TUPLE_ORIG, CTA_FILTER_ORIG_FLAGS);
+    const answered = this.#dump(address, CTA_TUPLE_REPLY, CTA_FILTER_REPLY_FLAGS);
+    return [
+      ...begun.filter((entry) => entry.original.source === address),
+      ...answered.filter((entry) => entry.reply.source === address && entry.original.source !== address),
+    ];
+  }
+
+  /** Ends every flow of the addresses. @returns how many there were @throws KernelError */
+  forget(addresses: readonly IpAddress[]): number {
+    let forgotten = 0;
+    for (const address of addresses) {
+      const entries = this.entriesOf(address);
+      if (entries.length === 0) continue;
+      const out = new ByteWriter(entries.length * 128);
+      for (const entry of entries) encodeDelete(out, entry);
+      const errors = this.#connection.requestEach(out.finish(), (index) => ({
+        op: 'IPCTNL_MSG_CT_DELETE',
+        object: `flow ${entries[index]?.original.source} to ${entries[index]?.original.destination}`,
+      }));
+      // A flow that ended by itself meanwhile is as good.
+      for (const error of errors.values()) if (!isErrno(error, ERRNO.ENOENT)) throw error;
+      forgotten += entries.length - errors.size;
+    }
+    return forgotten;
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  #dump(address: IpAddress, tuple: number, flags: number): ConntrackEntry[] {
+    const out = new ByteWriter(128);
+    encodeDump(out, address, tuple, flags);
+    const describe = () => ({ op: 'IPCTNL_MSG_CT_GET', object: `flows of ${address}` });
+    return this.#connection.dump(out.finish(), describe).map(({ payload }) => decodeEntry(payload));
+  }
+}
+
+function nfgenmsg(out: ByteWriter, family: 4 | 6): void {
+  out
+    .u8(family === 4 ? AF_INET : AF_INET6)
+    .u8(0)
+    .u16be(0);
+}
+
+function encodeDump(out: ByteWriter, address: IpAddress, tuple: number, flags: number): void {
+  const family = familyOf(address);
+  writeMessage(out, (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, NLM_F_DUMP, (message) => {
+    nfgenmsg(out, family);
+    message
+      .nested(tuple, (parts) =>
+        parts.nested(CTA_TUPLE_IP, (ip) => ip.bytes(family === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, ipToBytes(address))),
+      )
+      .nested(CTA_FILTER, (filter) => filter.u32(flags, CTA_FILTER_F_CTA_IP_SRC));
+  });
+}
+
+function encodeDelete(out: ByteWriter, entry: ConntrackEntry): void {
+  writeMessage(out, (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE, NLM_F_ACK, (message) => {
+    nfgenmsg(out, entry.family);
+    message.nested(CTA_TUPLE_ORIG, (parts) => parts.out.bytes(entry.tuple));
+    if (entry.id !== undefined) message.bytes(CTA_ID, entry.id);
+    if (entry.zone !== undefined) message.bytes(CTA_ZONE, entry.zone);
+  });
+}
+
+/** @param payload of IPCTNL_MSG_CT_NEW @throws CodecError */
+export function decodeEntry(payload: Uint8Array): ConntrackEntry {
+  const attributes = parseAttributes(payload, NFGENMSG);
+  const original = attributes.get(CTA_TUPLE_ORIG);
+  return {
+    family: payload[0] === AF_INET6 ? 6 : 4,
+    tuple: original?.payload ?? new Uint8Array(),
+    id: attributes.get(CTA_ID)?.payload,
+    zone: attributes.get(CTA_ZONE)?.payload,
+    original: decodeTuple(original),
+    reply: decodeTuple(attributes.get(CTA_TUPLE_REPLY)),
+  };
+}
+
+function decodeTuple(tuple: Attribute | undefined): { readonly source: IpAddress; readonly destination: IpAddress } {
+  const ip = tuple?.nested().get(CTA_TUPLE_IP)?.nested();
+  const address = (v4: number, v6: number) => bytesToIp((ip?.get(v4) ?? ip?.get(v6))?.payload ?? new Uint8Array(4));
+  return { source: address(CTA_IP_V4_SRC, CTA_IP_V6_SRC), destination: address(CTA_IP_V4_DST, CTA_IP_V6_DST) };
+}

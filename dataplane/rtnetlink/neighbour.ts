@@ -1,0 +1,85 @@
+/** Neighbours (who has an address on a link) and FDB entries (where a MAC is behind a VXLAN link). Pure. @see include/uapi/linux/neighbour.h */
+import { bytesToIp, bytesToMac, familyOf, type IpAddress, ipToBytes, type MacAddress, macToBytes } from '../address.ts';
+import { parseAttributes } from '../netlink/attribute.ts';
+import { ByteReader, type ByteWriter } from '../netlink/bytes.ts';
+import { NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, writeMessage } from '../netlink/message.ts';
+import * as u from './uapi.ts';
+
+/** `fdb`: frames to `mac` go to `address`. Else: `address` has `mac`. */
+export interface Neighbour {
+  readonly linkIndex: number;
+  readonly address: IpAddress | undefined;
+  readonly mac: MacAddress | undefined;
+  readonly permanent: boolean;
+  readonly fdb: boolean;
+}
+
+/** struct ndmsg */
+const NDMSG = 12;
+
+export interface NeighbourSpec {
+  readonly linkIndex: number;
+  readonly address: IpAddress;
+  readonly mac: MacAddress;
+}
+
+export function encodeReplaceNeighbour(out: ByteWriter, spec: NeighbourSpec): void {
+  encode(out, u.RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, spec, false);
+}
+
+export function encodeDelNeighbour(out: ByteWriter, spec: NeighbourSpec): void {
+  encode(out, u.RTM_DELNEIGH, NLM_F_ACK, spec, false);
+}
+
+/** @param spec address: the remote end of the tunnel */
+export function encodeReplaceFdb(out: ByteWriter, spec: NeighbourSpec): void {
+  encode(out, u.RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, spec, true);
+}
+
+export function encodeDelFdb(out: ByteWriter, spec: NeighbourSpec): void {
+  encode(out, u.RTM_DELNEIGH, NLM_F_ACK, spec, true);
+}
+
+function encode(out: ByteWriter, type: number, flags: number, spec: NeighbourSpec, fdb: boolean): void {
+  writeMessage(out, type, flags, (message) => {
+    const family = fdb ? u.AF_BRIDGE : familyOf(spec.address) === 4 ? u.AF_INET : u.AF_INET6;
+    const state = fdb ? u.NUD_PERMANENT | u.NUD_NOARP : u.NUD_PERMANENT;
+    out
+      .u8(family)
+      .zeros(3)
+      .u32(spec.linkIndex)
+      .u16(state)
+      .u8(fdb ? u.NTF_SELF : 0)
+      .u8(0);
+    message.bytes(u.NDA_DST, ipToBytes(spec.address)).bytes(u.NDA_LLADDR, macToBytes(spec.mac));
+  });
+}
+
+export function encodeGetNeighbours(out: ByteWriter): void {
+  writeMessage(out, u.RTM_GETNEIGH, NLM_F_DUMP, () => out.zeros(NDMSG));
+}
+
+/** Dumps every FDB entry of the namespace. The kernel takes this family's dump with an ifinfomsg or an ndmsg; strict checking wants ndmsg. */
+export function encodeGetFdb(out: ByteWriter): void {
+  writeMessage(out, u.RTM_GETNEIGH, NLM_F_DUMP, () => out.u8(u.AF_BRIDGE).zeros(NDMSG - 1));
+}
+
+/** @param payload of RTM_NEWNEIGH or RTM_DELNEIGH @throws CodecError */
+export function decodeNeighbour(payload: Uint8Array): Neighbour {
+  const reader = new ByteReader(payload);
+  const family = reader.u8();
+  reader.skip(3);
+  const linkIndex = reader.u32();
+  const state = reader.u16();
+  reader.skip(2);
+  const attributes = parseAttributes(payload, NDMSG);
+  const address = attributes.get(u.NDA_DST)?.payload;
+  const mac = attributes.get(u.NDA_LLADDR)?.payload;
+  return {
+    linkIndex,
+    address: address?.length === 4 || address?.length === 16 ? bytesToIp(address) : undefined,
+    mac: mac?.length === 6 ? bytesToMac(mac) : undefined,
+    permanent: (state & u.NUD_PERMANENT) !== 0,
+    fdb: family === u.AF_BRIDGE,
+  };
+}
