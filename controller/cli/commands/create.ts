@@ -1,0 +1,91 @@
+/**
+ * `tenetctl create`: a tenant, or a namespace in one. Never overwrites: what exists is a conflict.
+ */
+import type { Command } from 'commander';
+import { isJson, type Json } from '../connection.ts';
+import { CliFailure, EXIT } from '../failures.ts';
+import { type KindName, viewOf } from '../kinds.ts';
+import { type Format, formatObjects } from '../output.ts';
+import { namespacePath, TENANTS } from '../paths.ts';
+import type { OpenSession } from '../program.ts';
+import type { Session } from '../terminal.ts';
+import { collect, collectLabel, formatOption, prefixLength, wholeNumber } from './options.ts';
+
+type Labels = Readonly<Record<string, string>>;
+
+interface TenantOptions {
+  readonly namespace?: readonly string[];
+  readonly subnet?: readonly string[];
+  readonly prefixLength?: number;
+  readonly label?: Labels;
+  readonly internet: boolean;
+  readonly quotaEndpoints?: number;
+  readonly output?: Format;
+}
+
+interface NamespaceOptions {
+  readonly tenant: string;
+  readonly label?: Labels;
+  readonly output?: Format;
+}
+
+export function addCreate(program: Command, open: OpenSession): void {
+  const create = program.command('create').description('create a tenant or a namespace');
+  create
+    .command('tenant')
+    .description('create a tenant: a network of its own, closed to all others')
+    .argument('<name>')
+    .option('-n, --namespace <name>', 'a namespace it owns, may be repeated (else one of its own name)', collect)
+    .option('--subnet <cidr>', 'a subnet out of the pool, may be repeated (else the controller chooses)', collect)
+    .option('--prefix-length <length>', 'size of the subnet the controller chooses, such as 22', prefixLength)
+    .option('-l, --label <key=value>', 'a label, may be repeated', collectLabel)
+    .option('--no-internet', 'its containers may not reach beyond the cluster')
+    .option('--quota-endpoints <count>', 'at most this many endpoints', wholeNumber)
+    .addOption(formatOption())
+    .action(async (name: string, options: TenantOptions, command: Command) => {
+      const session = open(command);
+      const { body } = await session.connection.request('POST', TENANTS, { body: tenantRequest(name, options) });
+      show(session, options.output, 'tenants', body, `tenant/${name} created`);
+    });
+  create
+    .command('namespace')
+    .description('create a namespace in a tenant')
+    .argument('<name>')
+    .requiredOption('-t, --tenant <tenant>', 'the tenant that owns it')
+    .option('-l, --label <key=value>', 'a label, may be repeated', collectLabel)
+    .addOption(formatOption())
+    .action(async (name: string, options: NamespaceOptions, command: Command) => {
+      const session = open(command);
+      const path = namespacePath(options.tenant, name);
+      if ((await session.connection.find(path)) !== undefined)
+        throw new CliFailure(
+          EXIT.conflict,
+          `tenant ${JSON.stringify(options.tenant)} has a namespace ${JSON.stringify(name)} already`,
+          'tenetctl apply changes one that exists',
+        );
+      const { body } = await session.connection.request('PUT', path, { body: { labels: options.label ?? {} } });
+      show(session, options.output, 'namespaces', body, `namespace/${name} created`);
+    });
+}
+
+/** Only what was asked for: the controller's defaults are its own. */
+function tenantRequest(name: string, options: TenantOptions): Json {
+  return {
+    name,
+    ...(options.namespace === undefined ? {} : { namespaces: options.namespace }),
+    ...(options.subnet === undefined ? {} : { subnets: options.subnet }),
+    ...(options.prefixLength === undefined ? {} : { subnetPrefixLength: options.prefixLength }),
+    ...(options.label === undefined ? {} : { labels: options.label }),
+    ...(options.quotaEndpoints === undefined ? {} : { quota: { endpoints: options.quotaEndpoints } }),
+    ...(options.internet ? {} : { egress: { internet: false } }),
+  };
+}
+
+/** The object in the format asked for; without one, a line that says what happened. */
+function show(session: Session, format: Format | undefined, kind: KindName, body: unknown, done: string): void {
+  session.out(
+    format === undefined || !isJson(body)
+      ? `${done}\n`
+      : formatObjects(format, body, [body], viewOf(kind), session.nowMs()),
+  );
+}

@@ -1,0 +1,69 @@
+/**
+ * `tenetctl get`: lists and single objects of every kind.
+ */
+import type { Command } from 'commander';
+import type { Connection, Json } from '../connection.ts';
+import { isJson } from '../connection.ts';
+import { invalidInput } from '../failures.ts';
+import { findKind, type KindName, viewOf } from '../kinds.ts';
+import { type Format, formatObjects } from '../output.ts';
+import { CLUSTER, NODES, namespacePath, nodePath, TENANTS, tenantPath } from '../paths.ts';
+import type { OpenSession } from '../program.ts';
+import { findEndpoints, listEndpoints, listNamespaces, ownerOf } from '../queries.ts';
+import { formatOption } from './options.ts';
+
+interface GetOptions {
+  readonly tenant?: string;
+  readonly output?: Format;
+}
+
+export function addGet(program: Command, open: OpenSession): void {
+  program
+    .command('get')
+    .description('show tenants, namespaces, nodes, endpoints or the cluster; all of them or one')
+    .argument('<kind>', 'tenants, namespaces, nodes, endpoints, cluster (or one of them; ns, ep for short)')
+    .argument('[name]', 'only this one; an endpoint by its id, name or container id')
+    .option('-t, --tenant <tenant>', 'only what belongs to this tenant')
+    .addOption(formatOption())
+    .action(async (word: string, name: string | undefined, options: GetOptions, command: Command) => {
+      const kind = findKind(word);
+      if (kind === undefined)
+        throw invalidInput([
+          `${JSON.stringify(word)} is no kind of object: tenants, namespaces, nodes, endpoints, cluster are`,
+        ]);
+      const { connection, out, err, nowMs } = open(command);
+      const body = await read(connection, kind, name, options.tenant);
+      const objects = objectsOf(body);
+      const format = options.output ?? 'table';
+      if (objects.length === 0 && (format === 'table' || format === 'wide')) {
+        err(`No ${kind} found.\n`);
+        return;
+      }
+      out(formatObjects(format, body, objects, viewOf(kind), nowMs()));
+    });
+}
+
+function objectsOf(body: Json): readonly Json[] {
+  return Array.isArray(body.items) ? body.items.filter(isJson) : [body];
+}
+
+async function read(
+  connection: Connection,
+  kind: KindName,
+  name: string | undefined,
+  tenant: string | undefined,
+): Promise<Json> {
+  switch (kind) {
+    case 'tenants':
+      return name === undefined ? connection.list(TENANTS) : connection.getJson(tenantPath(name));
+    case 'nodes':
+      return name === undefined ? connection.list(NODES) : connection.getJson(nodePath(name));
+    case 'namespaces':
+      if (name === undefined) return listNamespaces(connection, tenant);
+      return connection.getJson(namespacePath(tenant ?? (await ownerOf(connection, name)), name));
+    case 'endpoints':
+      return name === undefined ? listEndpoints(connection, tenant) : findEndpoints(connection, tenant, name);
+    case 'cluster':
+      return connection.getJson(CLUSTER);
+  }
+}

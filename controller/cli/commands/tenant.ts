@@ -1,0 +1,33 @@
+/**
+ * `tenetctl tenant`: what can be done to a tenant besides creating and deleting it.
+ */
+import type { Command } from 'commander';
+import { isJson } from '../connection.ts';
+import { invalidInput } from '../failures.ts';
+import { subnetsPath } from '../paths.ts';
+import type { OpenSession } from '../program.ts';
+import { prefixLength } from './options.ts';
+
+interface GrowOptions {
+  readonly prefixLength?: number;
+  readonly cidr?: string;
+}
+
+export function addTenant(program: Command, open: OpenSession): void {
+  const tenant = program.command('tenant').description('change a tenant');
+  tenant
+    .command('grow')
+    .description('give a tenant another subnet; nothing of it stops meanwhile')
+    .argument('<name>')
+    .option('--prefix-length <length>', 'size of the subnet the controller chooses, such as 22', prefixLength)
+    .option('--cidr <cidr>', 'this subnet out of the pool')
+    .action(async (name: string, options: GrowOptions, command: Command) => {
+      if ((options.prefixLength === undefined) === (options.cidr === undefined))
+        throw invalidInput(['tenant grow takes one of --prefix-length and --cidr']);
+      const { connection, out } = open(command);
+      const request = options.cidr === undefined ? { prefixLength: options.prefixLength } : { cidr: options.cidr };
+      const { body } = await connection.request('POST', subnetsPath(name), { body: request });
+      const subnets = isJson(body) && Array.isArray(body.subnets) ? `: subnets ${body.subnets.join(', ')}` : '';
+      out(`tenant/${name} grown${subnets}\n`);
+    });
+}

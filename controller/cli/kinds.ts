@@ -1,0 +1,141 @@
+/**
+ * The kinds of objects tenetctl knows: their names on the command line, their columns and how `-o name` calls them.
+ * Reads REST's JSON leniently, for an older or newer controller may leave fields out. Pure.
+ */
+import type { Json } from './connection.ts';
+import { isJson } from './connection.ts';
+import { type Column, formatAge, type View } from './output.ts';
+
+export type KindName = 'tenants' | 'namespaces' | 'nodes' | 'endpoints' | 'cluster';
+
+const column = (title: string, value: Column['value']): Column => ({ title, value });
+const wide = (title: string, value: Column['value']): Column => ({ title, value, wide: true });
+
+/** A field as text; lists with commas, nothing for what is absent. `path` goes into objects: `egress.internet`. */
+function field(path: string): Column['value'] {
+  return (object) => asText(readField(object, path));
+}
+
+/** @param path field names joined by dots */
+export function readField(object: Json, path: string): unknown {
+  return path.split('.').reduce<unknown>((at, name) => (isJson(at) ? at[name] : undefined), object);
+}
+
+function asText(value: unknown): string {
+  if (value === undefined || value === null) return '';
+  if (Array.isArray(value)) return value.map(asText).join(', ');
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (isJson(value)) return pairs(value);
+  return String(value);
+}
+
+/** `a=1,b=2` */
+const pairs = (value: Json) =>
+  Object.entries(value)
+    .map(([name, content]) => `${name}=${asText(content)}`)
+    .join(',');
+
+const name = column('NAME', field('name'));
+const tenant = column('TENANT', field('tenant'));
+const labels = (path = 'labels') => wide('LABELS', field(path));
+const age = column('AGE', (object, nowMs) => formatAge(object.createdAt, nowMs));
+const ports: Column['value'] = (object) =>
+  (Array.isArray(object.ports) ? object.ports.filter(isJson) : [])
+    .map((port) => `${asText(port.name)}:${asText(port.containerPort)}/${asText(port.protocol)}`)
+    .join(',');
+
+const VIEWS: Readonly<Record<KindName, View>> = {
+  tenants: {
+    columns: [
+      name,
+      column('VNI', field('vni')),
+      column('SUBNETS', field('subnets')),
+      column('NAMESPACES', field('namespaces')),
+      column('ENDPOINTS', field('endpoints')),
+      column('PHASE', field('phase')),
+      wide('INTERNET', field('egress.internet')),
+      wide('GATEWAYS', field('ingress.gateways')),
+      wide('QUOTA', field('quota')),
+      labels(),
+      age,
+    ],
+    reference: (object) => `tenant/${asText(object.name)}`,
+  },
+  namespaces: {
+    columns: [name, tenant, column('LABELS', field('labels'))],
+    reference: (object) => `namespace/${asText(object.tenant)}/${asText(object.name)}`,
+  },
+  nodes: {
+    columns: [
+      name,
+      column('STATUS', (object) => livenessOf(object)),
+      column('ROLES', field('roles')),
+      column('UNDERLAY', field('underlay')),
+      column('VERSION', field('version')),
+      wide('MAC', field('underlayMac')),
+      age,
+    ],
+    reference: (object) => `node/${asText(object.name)}`,
+  },
+  endpoints: {
+    columns: [
+      column('ID', field('id')),
+      tenant,
+      column('NAMESPACE', field('namespace')),
+      name,
+      column('ADDRESSES', field('ips')),
+      column('NODE', field('node')),
+      wide('MAC', field('mac')),
+      wide('INTERFACE', field('ifname')),
+      wide('CONTAINER', (object) => asText(object.containerId).slice(0, 12)),
+      wide('PORTS', ports),
+      labels(),
+      age,
+    ],
+    reference: (object) => `endpoint/${asText(object.tenant)}/${asText(object.id)}`,
+  },
+  cluster: {
+    columns: [
+      column('POOLS', field('pools')),
+      column('SYSTEM SUBNETS', field('systemSubnets')),
+      column('TENANT SUBNET', (object) => `/${asText(readField(object, 'subnetPrefixLength.v4'))}`),
+      column('NODE BLOCK', (object) => `/${asText(readField(object, 'blockPrefixLength.v4'))}`),
+      column('DEFAULT TENANT', field('defaultTenant')),
+      wide('PLATFORM NETWORKS', field('platformNetworks')),
+      wide('EXCEPTIONS', (object) =>
+        (Array.isArray(object.exceptions) ? object.exceptions.filter(isJson) : [])
+          .map((exception) => `${asText(exception.name)}=${asText(exception.address)}:${asText(exception.port)}`)
+          .join(','),
+      ),
+    ],
+    reference: () => 'cluster',
+  },
+};
+
+/** `live` while its agent renews its lease. */
+export function livenessOf(node: Json): string {
+  return node.live === true ? 'live' : 'dead';
+}
+
+export function viewOf(kind: KindName): View {
+  return VIEWS[kind];
+}
+
+const SPELLINGS: Readonly<Record<string, KindName>> = {
+  tenant: 'tenants',
+  tenants: 'tenants',
+  namespace: 'namespaces',
+  namespaces: 'namespaces',
+  ns: 'namespaces',
+  node: 'nodes',
+  nodes: 'nodes',
+  endpoint: 'endpoints',
+  endpoints: 'endpoints',
+  ep: 'endpoints',
+  cluster: 'cluster',
+};
+
+/** @returns undefined for a word that is no kind */
+export function findKind(word: string): KindName | undefined {
+  return Object.hasOwn(SPELLINGS, word) ? SPELLINGS[word] : undefined;
+}

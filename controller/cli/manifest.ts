@@ -1,0 +1,181 @@
+/**
+ * Reads what `tenetctl apply` is given: YAML or JSON, several documents, into the objects wanted. Finds every fault of a file
+ * before anything is sent, each with its document and field. Pure; what the objects mean is the server's to judge.
+ *
+ *     apiVersion: tenet.dev/v1
+ *     kind: Tenant
+ *     metadata: {name: blue, labels: {plan: gold}}
+ *     spec:
+ *       namespaces: [blue, blue-test]
+ *       subnets: [10.128.4.0/22]        # or subnetPrefixLength: 22
+ *       quota: {endpoints: 100, policies: 50, subnets: 2}
+ *       egress: {internet: false}
+ *       ingress: {gateways: true}
+ *     ---
+ *     apiVersion: tenet.dev/v1
+ *     kind: Namespace
+ *     metadata: {name: blue-test, labels: {stage: test}}
+ *     spec: {tenant: blue}
+ */
+import { isAlias, parseAllDocuments } from 'yaml';
+import { isJson, type Json } from './connection.ts';
+import { invalidInput } from './failures.ts';
+
+export const API_VERSION = 'tenet.dev/v1';
+
+/** A tenant as a manifest wants it; what is absent is left as it is. */
+export interface WantedTenant {
+  readonly kind: 'Tenant';
+  readonly name: string;
+  readonly labels?: Json;
+  readonly namespaces?: readonly string[];
+  readonly subnets?: readonly string[];
+  readonly subnetPrefixLength?: number;
+  readonly quota?: Json;
+  readonly egress?: Json;
+  readonly ingress?: Json;
+}
+
+export interface WantedNamespace {
+  readonly kind: 'Namespace';
+  readonly name: string;
+  readonly tenant: string;
+  readonly labels?: Json;
+}
+
+export type Wanted = WantedTenant | WantedNamespace;
+
+/** Faults of a value, each as `path: what it must be`. */
+type Check = (value: unknown, path: string) => string[];
+
+const must =
+  (what: string, holds: (value: unknown) => boolean): Check =>
+  (value, path) =>
+    holds(value) ? [] : [`${path}: must be ${what}, not ${JSON.stringify(value) ?? 'empty'}`];
+
+const text = must('text (quote it if it looks like a number)', (value) => typeof value === 'string');
+const count = must('a whole number, 0 or more', (value) => Number.isInteger(value) && Number(value) >= 0);
+const flag = must('true or false', (value) => typeof value === 'boolean');
+const objectName = must(
+  'a name of at most 63 lower-case letters, digits and hyphens',
+  (value) => typeof value === 'string' && /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value),
+);
+
+function listOf(item: Check): Check {
+  return (value, path) =>
+    Array.isArray(value)
+      ? value.flatMap((element, index) => item(element, `${path}[${index}]`))
+      : [`${path}: must be a list`];
+}
+
+function mapOf(item: Check): Check {
+  return (value, path) =>
+    isJson(value)
+      ? Object.entries(value).flatMap(([key, content]) => item(content, `${path}.${key}`))
+      : [`${path}: must be a map`];
+}
+
+/** An object with these fields and no others. */
+function fields(known: Readonly<Record<string, Check>>, required: readonly string[] = []): Check {
+  return (value, path) => {
+    const at = (field: string) => (path === '' ? field : `${path}.${field}`);
+    if (!isJson(value)) return [`${path || 'document'}: must be a map`];
+    const missing = required.filter((field) => value[field] === undefined);
+    return [
+      ...missing.map((field) => `${at(field)}: is missing`),
+      ...Object.entries(value).flatMap(([field, content]) => {
+        const check = Object.hasOwn(known, field) ? known[field] : undefined;
+        if (check === undefined) return [`${at(field)}: is no known field (known: ${Object.keys(known).join(', ')})`];
+        return check(content, at(field));
+      }),
+    ];
+  };
+}
+
+const metadata = fields({ name: objectName, labels: mapOf(text) }, ['name']);
+const document = (spec: Check, required: readonly string[]) =>
+  fields({ apiVersion: text, kind: text, metadata, spec }, ['metadata', ...required]);
+
+const CHECKS: Readonly<Record<Wanted['kind'], Check>> = {
+  Tenant: document(
+    fields({
+      namespaces: listOf(objectName),
+      subnets: listOf(text),
+      subnetPrefixLength: count,
+      quota: fields({ endpoints: count, policies: count, subnets: count }),
+      egress: fields({ internet: flag }),
+      ingress: fields({ gateways: flag }),
+    }),
+    [],
+  ),
+  Namespace: document(fields({ tenant: objectName }, ['tenant']), ['spec']),
+};
+
+/** A document and how to call it in a message. */
+interface Item {
+  readonly value: unknown;
+  readonly origin: string;
+}
+
+/**
+ * @param source what to call the text in messages: a path, or `standard input`
+ * @returns objects in the order of the file
+ * @throws CliFailure (invalid) with every fault, if there is one
+ */
+export function parseManifest(content: string, source: string): Wanted[] {
+  const items = readDocuments(content, source).flatMap(expandList);
+  if (items.length === 0) throw invalidInput([`${source}: holds no object`]);
+  const faults = [...items.flatMap(checkItem), ...findRepeated(items)];
+  if (faults.length > 0) throw invalidInput(faults);
+  return items.map(({ value }) => toWanted(value as Manifest));
+}
+
+function readDocuments(content: string, source: string): Item[] {
+  const documents = parseAllDocuments(content, { prettyErrors: true });
+  if (!Array.isArray(documents)) return [];
+  const faults = documents.flatMap(({ errors }) => errors.map(({ message }) => `${source}: ${message.trim()}`));
+  if (faults.length > 0) throw invalidInput(faults);
+  const origin = (index: number) => (documents.length === 1 ? source : `${source}, document ${index + 1}`);
+  return documents
+    .map((parsed, index) => ({ value: isAlias(parsed.contents) ? null : parsed.toJS(), origin: origin(index) }))
+    .filter(({ value }) => value !== null && value !== undefined);
+}
+
+function expandList({ value, origin }: Item): Item[] {
+  if (!isJson(value) || value.kind !== 'List') return [{ value, origin }];
+  if (!Array.isArray(value.items)) throw invalidInput([`${origin}: items: must be a list`]);
+  return value.items.map((item: unknown, index) => ({ value: item, origin: `${origin}, items[${index}]` }));
+}
+
+function checkItem({ value, origin }: Item): string[] {
+  const say = (faults: readonly string[]) => faults.map((fault) => `${origin}: ${fault}`);
+  if (!isJson(value)) return say(['must be an object with apiVersion, kind, metadata and spec']);
+  const { apiVersion, kind } = value;
+  const wrongVersion = apiVersion === API_VERSION ? [] : [`apiVersion: must be ${API_VERSION}`];
+  if (kind !== 'Tenant' && kind !== 'Namespace')
+    return say([...wrongVersion, 'kind: must be Tenant, Namespace or List']);
+  return say([...wrongVersion, ...CHECKS[kind](value, '')]);
+}
+
+/** An object wanted twice, in two ways, has no right answer. */
+function findRepeated(items: readonly Item[]): string[] {
+  const seen = new Map<string, string>();
+  return items.flatMap(({ value, origin }) => {
+    if (!isJson(value) || !isJson(value.metadata)) return [];
+    const key = `${String(value.kind)} ${String(value.metadata.name)}`;
+    const before = seen.get(key);
+    seen.set(key, before ?? origin);
+    return before === undefined ? [] : [`${origin}: metadata.name: ${key} is in ${before} already`];
+  });
+}
+
+/** A document that passed its check. */
+interface Manifest {
+  readonly kind: Wanted['kind'];
+  readonly metadata: { readonly name: string; readonly labels?: Json };
+  readonly spec?: Json;
+}
+
+function toWanted({ kind, metadata: { name, labels }, spec }: Manifest): Wanted {
+  return { ...spec, kind, name, ...(labels === undefined ? {} : { labels }) } as Wanted;
+}

@@ -1,0 +1,37 @@
+/**
+ * REST paths of objects, names escaped. Pure.
+ */
+
+export const TENANTS = '/v1/tenants';
+export const NODES = '/v1/nodes';
+export const CLUSTER = '/v1/cluster';
+
+const join = (...parts: readonly string[]) => parts.map(encodeURIComponent).join('/');
+
+export function tenantPath(tenant: string): string {
+  return `${TENANTS}/${join(tenant)}`;
+}
+
+export function subnetsPath(tenant: string): string {
+  return `${tenantPath(tenant)}/subnets`;
+}
+
+export function namespacesPath(tenant: string): string {
+  return `${tenantPath(tenant)}/namespaces`;
+}
+
+export function namespacePath(tenant: string, namespace: string): string {
+  return `${namespacesPath(tenant)}/${join(namespace)}`;
+}
+
+export function endpointsPath(tenant: string): string {
+  return `${tenantPath(tenant)}/endpoints`;
+}
+
+export function endpointPath(tenant: string, id: string): string {
+  return `${endpointsPath(tenant)}/${join(id)}`;
+}
+
+export function nodePath(node: string): string {
+  return `${NODES}/${join(node)}`;
+}

@@ -1,0 +1,19 @@
+/**
+ * What a command gets from the process it runs in, so that tests can run commands without one. Types only.
+ */
+import type { Connection } from './connection.ts';
+
+/** Environment, streams and clock. */
+export interface Terminal {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** all of standard input */
+  readonly readInput: () => Promise<string>;
+  readonly nowMs: () => number;
+}
+
+/** What a command's action works with. */
+export interface Session extends Terminal {
+  readonly connection: Connection;
+}
