@@ -5,11 +5,12 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { delimiter, join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { delimiter } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { checkNotInUse, EtcdStartError, findBinary, findFreePort } from './etcd-preconditions.ts';
 
 const READY_DEADLINE_MS = 10_000;
 const STOP_DEADLINE_MS = 5_000;
@@ -30,6 +31,8 @@ export interface EmbeddedEtcdOptions {
   readonly peerPort?: number;
   /** tests only: fast, and loses data with the machine's power */
   readonly unsafeNoFsync?: boolean;
+  /** where the binaries are looked for; the environment's PATH and /usr/bin unless given */
+  readonly searchPath?: string;
   readonly logger?: Pick<Logger, 'info' | 'warn'>;
 }
 
@@ -42,26 +45,25 @@ export interface EmbeddedEtcd {
   close(): Promise<void>;
 }
 
-/** etcd did not start. The message says why, as far as can be told, and ends with etcd's last words. */
-export class EmbeddedEtcdError extends Error {
-  readonly code = 'embedded_etcd';
-}
-
 /**
  * Starts etcd and resolves when it answers.
- * @throws EmbeddedEtcdError binary absent, port taken, data directory in use, or not ready within 10 s
+ * @throws EtcdStartError binary absent, port taken, data directory in use, or not ready within 10 s
  */
 export async function startEmbeddedEtcd(options: EmbeddedEtcdOptions): Promise<EmbeddedEtcd> {
-  const binary = findBinary('etcd');
-  if (!binary) throw new EmbeddedEtcdError('etcd is not installed: apt-get install etcd-server');
+  const searchPath = options.searchPath ?? `${process.env.PATH ?? ''}${delimiter}/usr/bin`;
+  const binary = findBinary('etcd', searchPath);
+  if (!binary) throw new EtcdStartError('etcd is not installed: apt-get install etcd-server');
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   checkNotInUse(options.dataDir);
   const listenAddress = options.listenAddress ?? '127.0.0.1';
-  const clientPort = await freePort(listenAddress, options.clientPort ?? 2379);
-  const peerPort = await freePort('127.0.0.1', options.peerPort ?? 0);
+  const clientPort = await findFreePort(listenAddress, options.clientPort ?? 2379);
+  const peerPort = await findFreePort('127.0.0.1', options.peerPort ?? 0);
   const etcdUrl = `http://${listenAddress.includes(':') ? `[${listenAddress}]` : listenAddress}:${clientPort}`;
   const args = etcdArguments(options, etcdUrl, `http://127.0.0.1:${peerPort}`);
-  const member = new Member(binary, args, etcdUrl, options.logger ?? { info() {}, warn() {} });
+  // The kernel ends etcd when this process dies without a word; setpriv is part of util-linux.
+  const setpriv = findBinary('setpriv', searchPath);
+  const command = [...(setpriv ? [setpriv, '--pdeathsig', 'SIGTERM'] : []), binary, ...args];
+  const member = new Member(command, etcdUrl, options.logger ?? { info() {}, warn() {} });
   await member.start();
   return member;
 }
@@ -73,21 +75,19 @@ class Member implements EmbeddedEtcd {
   readonly #logger: Pick<Logger, 'info' | 'warn'>;
   readonly #stopping = new AbortController();
   #child: ChildProcess | undefined;
-  #lastLines: string[] = [];
+  #lastWords = new LastWords();
 
-  constructor(binary: string, args: readonly string[], etcdUrl: string, logger: Pick<Logger, 'info' | 'warn'>) {
+  constructor(command: readonly string[], etcdUrl: string, logger: Pick<Logger, 'info' | 'warn'>) {
+    this.#command = command;
     this.etcdUrl = etcdUrl;
     this.#logger = logger;
-    // The kernel ends etcd when this process dies without a word; setpriv is part of util-linux.
-    const setpriv = findBinary('setpriv');
-    this.#command = [...(setpriv ? [setpriv, '--pdeathsig', 'SIGTERM'] : []), binary, ...args];
   }
 
   get pid(): number | undefined {
     return this.#child?.pid;
   }
 
-  /** @throws EmbeddedEtcdError */
+  /** @throws EtcdStartError */
   async start(): Promise<void> {
     const child = this.#spawn();
     const ended = once(child, 'exit');
@@ -124,7 +124,7 @@ class Member implements EmbeddedEtcd {
       if (this.#stopping.signal.aborted) return;
       const { exitCode, signalCode } = child;
       this.#logger.warn(
-        { exitCode, signalCode, lastLines: this.#lastLines },
+        { exitCode, signalCode, lastWords: this.#lastWords.text },
         'etcd ended unexpectedly; starting it again',
       );
       const wasStable = performance.now() - startedAt > READY_DEADLINE_MS;
@@ -137,12 +137,11 @@ class Member implements EmbeddedEtcd {
 
   #spawn(): ChildProcess {
     const [file = 'etcd', ...args] = this.#command;
-    this.#lastLines = [];
+    const words = new LastWords();
+    this.#lastWords = words;
     const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'], env: cleanEnvironment() });
-    child.on('error', (error) => this.#lastLines.push(error.message));
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#lastLines = [...this.#lastLines, ...text.split('\n').filter(Boolean)].slice(-LOG_LINES_KEPT);
-    });
+    child.on('error', (error) => words.add(error.message));
+    if (child.stderr) createInterface(child.stderr).on('line', (line) => words.add(line));
     this.#child = child;
     return child;
   }
@@ -160,10 +159,25 @@ class Member implements EmbeddedEtcd {
     throw this.#startError(`etcd was not ready after ${READY_DEADLINE_MS / 1000} s`);
   }
 
-  #startError(what: string): EmbeddedEtcdError {
-    const words = this.#lastLines.join('\n');
+  #startError(what: string): EtcdStartError {
+    const words = this.#lastWords.text;
     const why = words.includes('address already in use') ? ' (its port is taken)' : '';
-    return new EmbeddedEtcdError(`${what}${why}; it said:\n${words}`);
+    return new EtcdStartError(`${what}${why}; it said:\n${words}`);
+  }
+}
+
+/** The end of what a process said, without the stack traces that would push out why it panicked. */
+class LastWords {
+  #lines: string[] = [];
+  #inTrace = false;
+
+  add(line: string): void {
+    this.#inTrace ||= line.startsWith('goroutine ');
+    if (!this.#inTrace && line !== '') this.#lines = [...this.#lines, line].slice(-LOG_LINES_KEPT);
+  }
+
+  get text(): string {
+    return this.#lines.join('\n');
   }
 }
 
@@ -194,40 +208,6 @@ function cleanEnvironment(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), ...(process.arch === 'arm64' && { ETCD_UNSUPPORTED_ARCH: 'arm64' }) };
 }
 
-/** etcd itself would wait for the other process's lock for ever. @throws EmbeddedEtcdError */
-function checkNotInUse(dataDir: string): void {
-  const database = statSync(join(dataDir, 'member/snap/db'), { throwIfNoEntry: false });
-  if (!database) return;
-  // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`, see proc_locks(5)
-  for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
-    const [, , , , pid = '', file = ''] = line.split(/\s+/);
-    if (file.endsWith(`:${database.ino}`) && commandOf(pid) === 'etcd')
-      throw new EmbeddedEtcdError(`${dataDir} is in use by the etcd with process id ${pid}`);
-  }
-}
-
-function commandOf(pid: string): string | undefined {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-  } catch {
-    return undefined;
-  }
-}
-
-function findBinary(name: string): string | undefined {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/bin'].filter(Boolean);
-  return folders.map((folder) => join(folder, name)).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 function isRunning(child: ChildProcess): boolean {
   return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 }
@@ -241,27 +221,4 @@ async function isHealthy(etcdUrl: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-/**
- * A port that nobody listens on at this moment. Asked first, because another etcd on it would pass for ours being ready.
- * @param port 0 for any
- * @throws EmbeddedEtcdError the port is taken
- */
-async function freePort(address: string, port: number): Promise<number> {
-  const server = createServer().listen(port, address);
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    throw new EmbeddedEtcdError(`etcd cannot listen on ${address} port ${port}: ${messageOf(error)}`, { cause: error });
-  }
-  const bound = server.address();
-  server.close();
-  await once(server, 'close');
-  return bound !== null && typeof bound === 'object' ? bound.port : port;
-}
-
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.message.includes('EADDRINUSE') ? 'the port is taken' : error.message;
 }

@@ -3,30 +3,20 @@
  * watch, retry, circuit breaker, lease and election helpers lose events or repeat writes, so all of that is our own, above
  * {@link EtcdRpc}. Each endpoint has a client; calls stay with one until it fails.
  */
-import {
-  Etcd3,
-  EtcdLeaseInvalidError,
-  EtcdPermissionDeniedError,
-  GRPCFailedPreconditionError,
-  GRPCInvalidArgumentError,
-  GRPCNotImplementedError,
-  GRPCOutOfRangeError,
-  GRPCUnauthenticatedError,
-  type IOptions,
-} from 'etcd3';
+import { Etcd3, type IOptions } from 'etcd3';
 import type { Logger } from 'pino';
+import { toRpcError } from './etcd-failure.ts';
 import { EtcdKv, type Listing } from './etcd-kv.ts';
 import { EtcdLease } from './etcd-lease.ts';
-import {
-  type EtcdRpc,
-  type RangeRequest,
-  type RangeResponse,
-  RpcError,
-  type RpcFailure,
-  type TxnRequest,
-  type TxnResponse,
-  type WatchStream,
-  type WatchStreamListener,
+import type {
+  EtcdRpc,
+  RangeRequest,
+  RangeResponse,
+  RpcFailure,
+  TxnRequest,
+  TxnResponse,
+  WatchStream,
+  WatchStreamListener,
 } from './etcd-rpc.ts';
 import { EtcdWatcher } from './etcd-watch.ts';
 import { STORE_PREFIX } from './keys.ts';
@@ -251,37 +241,3 @@ const requireLeader: Interceptor = (options, nextCall) => {
   };
   return call as ReturnType<Interceptor>;
 };
-
-/** What grpc-js says when a call was never given to a connection. */
-const NEVER_SENT = ['No connection established', 'Name resolution failed', 'Channel closed before call started'];
-
-/** What etcd says when it turned a request away without carrying it out. */
-const TURNED_AWAY = ['etcdserver: no leader', 'etcdserver: too many requests', 'etcdserver: not capable'];
-
-const REFUSALS = [
-  EtcdPermissionDeniedError,
-  GRPCUnauthenticatedError,
-  GRPCInvalidArgumentError,
-  GRPCFailedPreconditionError,
-  GRPCNotImplementedError,
-];
-
-function toRpcError(error: unknown): RpcError {
-  const message = error instanceof Error ? error.message : String(error);
-  return error instanceof RpcError ? error : new RpcError(classify(error, message), message, { cause: error });
-}
-
-/** Whatever is not known for certain counts as unanswered. */
-function classify(error: unknown, message: string): RpcFailure {
-  const says = (text: string): boolean => message.includes(text);
-  if (says('the client was already closed') || says('Channel has been shut down') || NEVER_SENT.some(says))
-    return 'not-sent';
-  if (says('Waiting for LB pick') && !says('previous attempts')) return 'not-sent';
-  if (error instanceof EtcdLeaseInvalidError) return 'lease-gone';
-  if (says('database space exceeded')) return 'no-space';
-  if (TURNED_AWAY.some(says)) return 'busy';
-  if (error instanceof GRPCOutOfRangeError && says('compacted')) return 'compacted';
-  if (says('Received message larger than max')) return 'too-large';
-  if (REFUSALS.some((refusal) => error instanceof refusal)) return 'refused';
-  return 'unanswered';
-}

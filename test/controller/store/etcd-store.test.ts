@@ -67,24 +67,6 @@ test('one revision larger than a message is still one batch', async () => {
   expect(revisions).toEqual([...new Set(revisions)]);
 });
 
-test('a lease is kept alive for longer than its time to live', async () => {
-  const store = openForTest();
-  const lease = await store.lease(1);
-  await store.commit([], [{ kind: 'put', key: 'live/a', value: '1', lease }]);
-  const until = performance.now() + lease.ttlSeconds * 1000 + 500;
-  await expect.poll(() => performance.now() > until, { timeout: 5_000 }).toBe(true);
-  expect((await store.get('live/a')).entry).toBeDefined();
-});
-
-test('a lease that etcd revoked is lost at once when the next keepalive finds out', async () => {
-  const store = openForTest();
-  const lease = await store.lease(1);
-  await callEtcd(etcd, 'lease/revoke', { ID: lease.id });
-  const startedAt = performance.now();
-  await lease.lost;
-  expect(performance.now() - startedAt).toBeLessThan(700);
-});
-
 test('a full database is unavailable, with the cure in the message', async () => {
   const store = openForTest();
   const alarm = { memberID: '0', alarm: 'NOSPACE' };

@@ -14,6 +14,8 @@ export class TcpProxy {
   readonly #url: string;
   #refusing = false;
   #answersHeld = false;
+  #bytesLeft = Number.POSITIVE_INFINITY;
+  #bytesEach = Number.POSITIVE_INFINITY;
   /** counts connections, also those refused */
   connections = 0;
 
@@ -61,6 +63,12 @@ export class TcpProxy {
     this.#answersHeld = false;
   }
 
+  /** Ends every connection each time that `bytes` of answers have passed. */
+  cutEvery(bytes: number): void {
+    this.#bytesEach = bytes;
+    this.#bytesLeft = bytes;
+  }
+
   async close(): Promise<void> {
     this.refuse();
     this.#server.close();
@@ -72,7 +80,7 @@ export class TcpProxy {
     const pair: Pair = { client, upstream };
     this.#pairs.add(pair);
     client.on('data', (bytes) => upstream.write(bytes));
-    upstream.on('data', (bytes) => this.#answersHeld || client.write(bytes));
+    upstream.on('data', (bytes) => this.#answer(client, bytes));
     for (const socket of [client, upstream]) {
       socket.on('error', () => undefined); // 'close' follows
       socket.on('close', () => {
@@ -82,5 +90,14 @@ export class TcpProxy {
       });
     }
     if (this.#refusing) client.destroy();
+  }
+
+  #answer(client: Socket, bytes: Buffer): void {
+    if (this.#answersHeld) return;
+    client.write(bytes);
+    this.#bytesLeft -= bytes.length;
+    if (this.#bytesLeft > 0) return;
+    this.#bytesLeft = this.#bytesEach;
+    this.cut();
   }
 }
