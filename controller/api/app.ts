@@ -1,0 +1,37 @@
+/**
+ * Builds the REST application out of its plugins and never listens: main.ts does, tests inject. The shapes below are the contract
+ * that tenetctl, the lab and the web UI rely on; the schemas beside the routes are the same in full (`/openapi.json`, `/docs`).
+ *
+ *   every request   Authorization: Bearer TOKEN (but /healthz, /readyz, /docs); X-Request-Id comes back
+ *   every object    has `revision`; answers carry ETag: "<revision>"; If-Match, If-None-Match honoured where given
+ *   every list      ?limit=1..1000 (100) &continue=TOKEN → {items: [...], continue?, revision}
+ *   every failure   application/problem+json {type, title, status, detail, code, errors?: [{field, message}], holder?, requestId}
+ *
+ *   Tenant     {name, vni, subnets: [cidr], namespaces: [name], labels, quota: {endpoints?, policies?, subnets?},
+ *               egress: {internet}, ingress: {gateways}, phase: active|deleting, createdAt, endpoints: count, revision}
+ *   Namespace  {tenant, name, labels, revision}
+ *   Endpoint   {id, tenant, namespace, name, node, ips, mac, labels, ports: [{name, containerPort, protocol}],
+ *               containerId, ifname, createdAt, revision}
+ *   Node       {name, underlay, underlayMac, roles, version, live: boolean, endpoints: count, revision}
+ *   Cluster    {pools, systemSubnets, subnetPrefixLength: {v4, v6}, blockPrefixLength: {v4, v6}, platformNetworks,
+ *               exceptions: [{name, address, protocol, port}], defaultTenant?, revision}
+ *
+ *   GET    /v1/cluster                              200 Cluster
+ *   PATCH  /v1/cluster                              {platformNetworks?, exceptions?, defaultTenant?: name|null} → 200 Cluster
+ *   POST   /v1/tenants                              {name, namespaces?, subnetPrefixLength?, subnets?, labels?, quota?, egress?,
+ *                                                    ingress?} → 201 Tenant, Location
+ *   GET    /v1/tenants, /v1/tenants/{tenant}        200 list of Tenant, Tenant
+ *   PATCH  /v1/tenants/{tenant}                     JSON merge patch of {labels, quota, egress, ingress} → 200 Tenant
+ *   DELETE /v1/tenants/{tenant}                     204; 202 {tenant, phase, nodes: [name]} while nodes hold blocks; 409 with endpoints
+ *   POST   /v1/tenants/{tenant}/subnets             {} or {prefixLength, family?: 4|6} or {cidr} → 201 Tenant
+ *   GET    /v1/tenants/{tenant}/namespaces[/{ns}]   200 list of Namespace, Namespace
+ *   PUT    /v1/tenants/{tenant}/namespaces/{ns}     {labels?} → 201 or 200 Namespace
+ *   DELETE /v1/tenants/{tenant}/namespaces/{ns}     204; 409 while endpoints live in it, or for the one of the tenant's own name
+ *   GET    /v1/tenants/{tenant}/endpoints           ?namespace= &node= → 200 list of Endpoint
+ *   GET    /v1/tenants/{tenant}/endpoints/{id}      200 Endpoint
+ *   PUT    /v1/tenants/{tenant}/endpoints/{id}/labels   {labels} → 200 Endpoint
+ *   GET    /v1/nodes, /v1/nodes/{node}              200 list of Node, Node
+ *   DELETE /v1/nodes/{node}                         204; 409 while its agent is alive
+ *   GET    /healthz, /readyz, /metrics, /openapi.json, /docs
+ */
+export {};
