@@ -1,0 +1,59 @@
+/**
+ * What `apply` decides to write, by comparing what is wanted with what is there.
+ */
+import { expect, test } from 'vitest';
+import type { WantedTenant } from '../../../controller/cli/manifest.ts';
+import { planChange } from '../../../controller/cli/plan.ts';
+
+const found = {
+  name: 'blue',
+  vni: 2,
+  labels: { plan: 'gold', zone: 'a' },
+  namespaces: ['blue', 'old'],
+  subnets: ['10.128.4.0/22'],
+  quota: { endpoints: 100, policies: 5 },
+  egress: { internet: true },
+};
+const blue = (rest: Partial<WantedTenant>): WantedTenant => ({ kind: 'Tenant', name: 'blue', ...rest });
+
+test('what is not there is created from the wanted fields alone', () => {
+  const { outcome, steps } = planChange(blue({ namespaces: ['blue'], egress: { internet: false } }), undefined);
+  expect(outcome).toBe('created');
+  expect(steps).toEqual([
+    {
+      method: 'POST',
+      path: '/v1/tenants',
+      body: { name: 'blue', namespaces: ['blue'], egress: { internet: false } },
+      guarded: false,
+    },
+  ]);
+});
+
+test.each([
+  ['nothing named', {}],
+  ['the same labels in another order', { labels: { zone: 'a', plan: 'gold' } }],
+  ['part of the quota', { quota: { endpoints: 100 } }],
+  ['some of the namespaces and subnets', { namespaces: ['blue'], subnets: ['10.128.4.0/22'] }],
+  ['a size for the first subnet, which it has', { subnetPrefixLength: 24 }],
+])('unchanged: %s', (_, rest) => {
+  expect(planChange(blue(rest), found)).toEqual({ reference: 'tenant/blue', outcome: 'unchanged', steps: [] });
+});
+
+test('a changed part of the quota leaves the other parts as they are, guarded by the revision', () => {
+  const { outcome, steps } = planChange(blue({ quota: { endpoints: 50 } }), found);
+  expect(outcome).toBe('configured');
+  expect(steps).toMatchObject([
+    { method: 'PATCH', path: '/v1/tenants/blue', body: { quota: { endpoints: 50, policies: 5 } }, guarded: true },
+  ]);
+});
+
+test('namespaces and subnets that are missing are added', () => {
+  const { steps } = planChange(
+    blue({ namespaces: ['new', 'blue'], subnets: ['10.200.0.0/24', '10.128.4.0/22'] }),
+    found,
+  );
+  expect(steps.map(({ method, path }) => `${method} ${path}`)).toEqual([
+    'PUT /v1/tenants/blue/namespaces/new',
+    'POST /v1/tenants/blue/subnets',
+  ]);
+});
