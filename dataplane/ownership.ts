@@ -2,6 +2,7 @@
  * How Tenet recognises its own kernel objects, and leaves all others alone: link name prefixes and device groups, a route
  * protocol, a table. A new kind of object is added here first. Pure.
  */
+import { parseMac } from './address.ts';
 
 /** Host end of a container's veth: `tnp` + the endpoint's 12 hex digits = 15 bytes, all that IFNAMSIZ allows. */
 export const POD_LINK_PREFIX = 'tnp';
@@ -13,6 +14,8 @@ export const POD_GROUP = 0x7e4f;
 export const OVERLAY_GROUP = 0x7e4e;
 /** rtm_protocol of every route Tenet writes; not one of include/uapi/linux/rtnetlink.h's or iproute2's rt_protos. */
 export const ROUTE_PROTOCOL = 0x7e;
+/** MAC of every pod link's host end: all that a pod ever sends to. */
+export const HOST_END_MAC = parseMac('0a:58:a9:fe:01:01');
 /** The one nftables table, family inet. */
 export const NFT_TABLE = 'tenet';
 /** What every pod sees as its gateway and as the source of its node's probes. @see RFC 3927 */

@@ -17,6 +17,7 @@ const c = {
   setns: libc.func('int setns(int, int)'),
   unshare: libc.func('int unshare(int)'),
   close: libc.func('int close(int)'),
+  if_nametoindex: libc.func('unsigned int if_nametoindex(const char *)'),
 };
 
 /** @see include/uapi/linux/sched.h */
@@ -93,4 +94,9 @@ export function unshare(flags: number): void {
 
 export function close(fd: number): void {
   c.close(fd);
+}
+
+/** The number of a link of this thread's namespace. @returns undefined when there is none of that name */
+export function linkIndex(name: string): number | undefined {
+  return c.if_nametoindex(name) || undefined;
 }

@@ -41,7 +41,8 @@ const RECEIVE_BUFFER = 16 * 1024 * 1024;
 const FIRST_DATAGRAM = 64 * 1024;
 
 export class NetlinkSocket {
-  readonly #fd: number;
+  /** for {@link whenReadable} */
+  readonly fd: number;
   readonly #name: string;
   #buffer = new Uint8Array(FIRST_DATAGRAM);
   /** our address: the kernel puts it into notifications of what we did ourselves */
@@ -50,25 +51,25 @@ export class NetlinkSocket {
   /** @param groups multicast groups to join, by number @throws KernelError */
   constructor(protocol: typeof NETLINK_ROUTE | typeof NETLINK_NETFILTER, groups: readonly number[] = []) {
     this.#name = protocol === NETLINK_ROUTE ? 'rtnetlink socket' : 'nfnetlink socket';
-    this.#fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol, this.#name);
-    setsockopt(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1, this.#name);
-    setsockopt(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1, this.#name);
-    if (protocol === NETLINK_ROUTE) trySetsockopt(this.#fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+    this.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol, this.#name);
+    setsockopt(this.fd, SOL_NETLINK, NETLINK_EXT_ACK, 1, this.#name);
+    setsockopt(this.fd, SOL_NETLINK, NETLINK_CAP_ACK, 1, this.#name);
+    if (protocol === NETLINK_ROUTE) trySetsockopt(this.fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
     for (const [force, plain, size] of [
       [SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER],
       [SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER],
     ] as const) {
-      if (!trySetsockopt(this.#fd, SOL_SOCKET, force, size)) trySetsockopt(this.#fd, SOL_SOCKET, plain, size);
+      if (!trySetsockopt(this.fd, SOL_SOCKET, force, size)) trySetsockopt(this.fd, SOL_SOCKET, plain, size);
     }
     const address = new Uint8Array(SOCKADDR_NL);
     new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
-    bind(this.#fd, address, this.#name);
-    this.portId = new DataView(getsockname(this.#fd, SOCKADDR_NL, this.#name).buffer).getUint32(4, true);
-    for (const group of groups) setsockopt(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group, this.#name);
+    bind(this.fd, address, this.#name);
+    this.portId = new DataView(getsockname(this.fd, SOCKADDR_NL, this.#name).buffer).getUint32(4, true);
+    for (const group of groups) setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group, this.#name);
   }
 
   send(bytes: Uint8Array): void {
-    const sent = send(this.#fd, bytes, 0, `${this.#name}, ${bytes.length} bytes`);
+    const sent = send(this.fd, bytes, 0, `${this.#name}, ${bytes.length} bytes`);
     if (sent !== bytes.length) throw new KernelError('send', this.#name, ERRNO.EMSGSIZE);
   }
 
@@ -86,14 +87,14 @@ export class NetlinkSocket {
   }
 
   close(): void {
-    close(this.#fd);
+    close(this.fd);
   }
 
   #receive(flags: number): Uint8Array | undefined {
     try {
-      const length = recv(this.#fd, this.#buffer, flags | MSG_PEEK | MSG_TRUNC, this.#name);
+      const length = recv(this.fd, this.#buffer, flags | MSG_PEEK | MSG_TRUNC, this.#name);
       if (length > this.#buffer.length) this.#buffer = new Uint8Array(length * 2);
-      return this.#buffer.subarray(0, recv(this.#fd, this.#buffer, flags, this.#name));
+      return this.#buffer.subarray(0, recv(this.fd, this.#buffer, flags, this.#name));
     } catch (error) {
       if (isErrno(error, ERRNO.EAGAIN, ERRNO.EINTR)) return undefined;
       throw error;

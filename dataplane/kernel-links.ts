@@ -1,0 +1,235 @@
+/**
+ * The rtnetlink half of a node's state: links, addresses, routes, neighbours and FDB entries, read back and changed. Items are named
+ * by links; the kernel by their numbers, which this file looks up.
+ */
+import type { Change } from './diff.ts';
+import { ERRNO, KernelError } from './errors.ts';
+import type { ByteWriter } from './netlink/bytes.ts';
+import { isOverlayLink, isPodLink, OVERLAY_GROUP, POD_GROUP, ROUTE_PROTOCOL } from './ownership.ts';
+import { encodeAddAddress, encodeDelAddress } from './rtnetlink/ifaddr.ts';
+import { encodeAddVxlan, encodeDelLink, encodeSetLink, type Link, type LinkChanges } from './rtnetlink/link.ts';
+import { encodeDelFdb, encodeDelNeighbour, encodeReplaceFdb, encodeReplaceNeighbour } from './rtnetlink/neighbour.ts';
+import { encodeDelRoute, encodeReplaceRoute, type Route } from './rtnetlink/route.ts';
+import { RtBatch, type Rtnetlink } from './rtnetlink/rtnetlink.ts';
+import { RT_SCOPE_LINK, RT_TABLE_MAIN } from './rtnetlink/uapi.ts';
+import { type Item, itemKey, type OverlayLinkItem, type RouteItem } from './state.ts';
+import { linkIndex } from './system/libc.ts';
+
+/**
+ * How our links treat IPv4. Forwarding is asked of the link a packet comes in by. Nothing here ever redirects or believes a
+ * redirect; what may come from where is the rules' business, which know more than a reverse path does.
+ */
+const LINK_SETTINGS = {
+  forwarding: 1,
+  rp_filter: 0,
+  accept_redirects: 0,
+  secure_redirects: 0,
+  send_redirects: 0,
+  accept_source_route: 0,
+  proxy_arp: 0,
+  route_localnet: 0,
+  arp_ignore: 8,
+  arp_accept: 0,
+} as const satisfies LinkChanges['ipv4'];
+
+export const POD_LINK_SETTINGS: LinkChanges = { noArp: true, ipv4: LINK_SETTINGS, ipv6LinkLocal: false };
+
+/** Reads back everything of ours. */
+export function observeLinks(rtnetlink: Rtnetlink): Map<string, Item> {
+  const items = new Map<string, Item>();
+  const add = (item: Item) => items.set(itemKey(item), item);
+  const links = rtnetlink.links();
+  const nameOf = new Map(links.map((link) => [link.index, link.name]));
+  for (const link of links) {
+    const item = linkItem(link, nameOf);
+    if (item !== undefined) add(item);
+  }
+  const ours = (index: number | undefined) => {
+    const name = index === undefined ? undefined : nameOf.get(index);
+    return name !== undefined && (isPodLink(name) || isOverlayLink(name)) ? name : undefined;
+  };
+  for (const { linkIndex, address, scope } of rtnetlink.addresses()) {
+    const link = ours(linkIndex);
+    if (link !== undefined && scope !== RT_SCOPE_LINK) add({ kind: 'address', link, address });
+  }
+  for (const route of [...rtnetlink.routes(4), ...rtnetlink.routes(6)]) {
+    if (route.protocol === ROUTE_PROTOCOL && route.table === RT_TABLE_MAIN) add(routeItem(route, nameOf));
+  }
+  for (const { linkIndex, address, mac, permanent } of rtnetlink.neighbours()) {
+    const link = ours(linkIndex);
+    if (link !== undefined && permanent && address && mac) add({ kind: 'neighbour', link, address, mac });
+  }
+  for (const { linkIndex, address, mac } of rtnetlink.fdb()) {
+    const link = ours(linkIndex);
+    if (link !== undefined && address && mac) add({ kind: 'fdb', link, mac, remote: address });
+  }
+  return items;
+}
+
+function linkItem(link: Link, nameOf: ReadonlyMap<number, string>): Item | undefined {
+  const { name, mtu, vxlan } = link;
+  if (isPodLink(name)) return { kind: 'podLink', name, mtu, up: link.up && link.noArp && link.group === POD_GROUP };
+  if (!isOverlayLink(name) || vxlan?.local === undefined || link.mac === undefined) return undefined;
+  // What is not quite ours any more counts as without an underlay, and is made anew.
+  const intact = link.up && link.noArp && !vxlan.learning && link.group === OVERLAY_GROUP;
+  return {
+    kind: 'overlayLink',
+    name,
+    vni: vxlan.vni,
+    local: vxlan.local,
+    port: vxlan.port,
+    underlay: intact ? (nameOf.get(vxlan.underlayIndex) ?? '') : '',
+    mac: link.mac,
+    mtu,
+  };
+}
+
+function routeItem(route: Route, nameOf: ReadonlyMap<number, string>): RouteItem {
+  const { destination, gateway, source } = route;
+  if (route.type !== 'unicast') return { kind: 'route', type: 'blackhole', destination };
+  const link = route.linkIndex === undefined ? undefined : nameOf.get(route.linkIndex);
+  return {
+    kind: 'route',
+    type: 'unicast',
+    destination,
+    ...(link === undefined ? {} : { link }),
+    ...(gateway === undefined ? {} : { gateway }),
+    ...(source === undefined ? {} : { source }),
+  };
+}
+
+/**
+ * Makes the changes that are not isolation, in order.
+ * @param deleteLink takes an overlay link away, later
+ * @returns failures by item key
+ */
+export function applyLinks(
+  rtnetlink: Rtnetlink,
+  changes: readonly Change[],
+  deleteLink: (name: string) => void,
+): Map<string, KernelError> {
+  const failures = new Map<string, KernelError>();
+  for (const change of changes) {
+    if (change.item.kind === 'overlayLink') applyOverlay(rtnetlink, change, deleteLink, failures);
+  }
+  const rest = changes.filter(({ item }) => item.kind !== 'overlayLink');
+  const batch = new RtBatch();
+  const keys: string[] = [];
+  for (const change of rest) {
+    const size = batch.size;
+    const key = itemKey(change.item);
+    try {
+      queue(batch, change);
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      if (change.op !== 'remove') failures.set(key, error);
+    }
+    for (let added = size; added < batch.size; added++) keys.push(key);
+  }
+  for (const [index, error] of rtnetlink.send(batch)) failures.set(keys[index] ?? '', error);
+  return failures;
+}
+
+function applyOverlay(
+  rtnetlink: Rtnetlink,
+  change: Change,
+  deleteLink: (name: string) => void,
+  failures: Map<string, KernelError>,
+): void {
+  const item = change.item as OverlayLinkItem;
+  if (change.op === 'remove') {
+    deleteLink(item.name);
+    return;
+  }
+  try {
+    const links = rtnetlink.links();
+    const existing = links.find(({ name }) => name === item.name);
+    if (existing !== undefined && change.op === 'replace' && onlyMtuDiffers(item, change.previous)) {
+      rtnetlink.sendAll(setLink(new RtBatch(), item.name, { mtu: item.mtu }));
+      return;
+    }
+    const underlay = links.find(({ name }) => name === item.underlay);
+    if (underlay === undefined) throw new KernelError('RTM_NEWLINK', `underlay link ${item.underlay}`, ERRNO.ENODEV);
+    const batch = new RtBatch();
+    if (existing !== undefined) batch.add('RTM_DELLINK', `link ${item.name}`, (out) => encodeDelLink(out, item.name));
+    const spec = { ...item, underlayIndex: underlay.index, group: OVERLAY_GROUP };
+    batch.add('RTM_NEWLINK', `link ${item.name}`, (out) => encodeAddVxlan(out, spec));
+    setLink(batch, item.name, { up: true, noArp: true, ipv4: LINK_SETTINGS, ipv6LinkLocal: false });
+    rtnetlink.sendAll(batch);
+    // What stood on the old link went with it: the caller reads back and puts it there again.
+    if (existing !== undefined)
+      failures.set(`made anew ${item.name}`, new KernelError('RTM_NEWLINK', item.name, ERRNO.EEXIST));
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    failures.set(itemKey(item), error);
+  }
+}
+
+function onlyMtuDiffers(wanted: OverlayLinkItem, previous: Item): boolean {
+  return previous.kind === 'overlayLink' && previous.mtu !== wanted.mtu && samePlace(wanted, previous);
+}
+
+function samePlace(a: OverlayLinkItem, b: OverlayLinkItem): boolean {
+  return a.vni === b.vni && a.local === b.local && a.port === b.port && a.underlay === b.underlay && a.mac === b.mac;
+}
+
+function setLink(batch: RtBatch, name: string, changes: LinkChanges): RtBatch {
+  return batch.add('RTM_SETLINK', `link ${name}`, (out) => encodeSetLink(out, name, changes));
+}
+
+/** Queues what one change takes. @throws KernelError ENODEV when its link does not exist */
+function queue(batch: RtBatch, change: Change): void {
+  const { item, op } = change;
+  const remove = op === 'remove';
+  const object = itemKey(item);
+  const index = (link: string): number => {
+    const found = linkIndex(link);
+    if (found === undefined) throw new KernelError(remove ? 'remove' : 'add', `${object}: link ${link}`, ERRNO.ENODEV);
+    return found;
+  };
+  const add = (kind: string, encode: (out: ByteWriter) => void) => {
+    const absent = [ERRNO.ENOENT, ERRNO.ESRCH, ERRNO.ENODEV, ERRNO.EADDRNOTAVAIL];
+    batch.add(`RTM_${remove ? 'DEL' : 'NEW'}${kind}`, object, encode, remove ? absent : []);
+  };
+  switch (item.kind) {
+    case 'podLink': {
+      // DEL deletes pod links; one that nobody knows any more is left closed.
+      if (remove) return;
+      index(item.name);
+      const changes = { ...POD_LINK_SETTINGS, mtu: item.mtu, group: POD_GROUP, up: item.up };
+      setLink(batch, item.name, changes);
+      return;
+    }
+    case 'address': {
+      const at = index(item.link);
+      const encode = remove ? encodeDelAddress : encodeAddAddress;
+      add('ADDR', (out) => encode(out, at, item.address));
+      return;
+    }
+    case 'neighbour': {
+      const spec = { linkIndex: index(item.link), address: item.address, mac: item.mac };
+      add('NEIGH', (out) => (remove ? encodeDelNeighbour(out, spec) : encodeReplaceNeighbour(out, spec)));
+      return;
+    }
+    case 'fdb': {
+      const spec = { linkIndex: index(item.link), address: item.remote, mac: item.mac };
+      add('NEIGH', (out) => (remove ? encodeDelFdb(out, spec) : encodeReplaceFdb(out, spec)));
+      return;
+    }
+    case 'route': {
+      const route: Route = {
+        destination: item.destination,
+        type: item.type,
+        protocol: ROUTE_PROTOCOL,
+        table: RT_TABLE_MAIN,
+        ...(item.link === undefined ? {} : { linkIndex: index(item.link) }),
+        ...(item.gateway === undefined ? {} : { gateway: item.gateway, onlink: true }),
+        ...(item.source === undefined ? {} : { source: item.source }),
+      };
+      add('ROUTE', (out) => (remove ? encodeDelRoute(out, route) : encodeReplaceRoute(out, route)));
+      return;
+    }
+    default:
+      return;
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * A container's interface: making the veth with its peer inside the container's namespace, giving the peer its address and the
+ * one way out, and looking at it later. Everything about the host's end but its birth is kernel-links.ts's.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { addressBits, familyOf, parseIp, prefixOf } from './address.ts';
+import type { PodSpec, PodView } from './dataplane.ts';
+import { ERRNO, KernelError } from './errors.ts';
+import { POD_LINK_SETTINGS } from './kernel-links.ts';
+import { NetlinkConnection } from './netlink/connection.ts';
+import { HOST_END_MAC, POD_GATEWAY, POD_GROUP } from './ownership.ts';
+import { encodeAddAddress } from './rtnetlink/ifaddr.ts';
+import { encodeAddVeth, encodeDelLink, encodeSetLink } from './rtnetlink/link.ts';
+import { encodeReplaceNeighbour } from './rtnetlink/neighbour.ts';
+import { encodeReplaceRoute } from './rtnetlink/route.ts';
+import { RtBatch, Rtnetlink } from './rtnetlink/rtnetlink.ts';
+import { RT_TABLE_MAIN } from './rtnetlink/uapi.ts';
+import { linkIndex } from './system/libc.ts';
+import { NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
+import { withNetns } from './system/netns.ts';
+
+/** Whose routes inside a container: the administrator's, by the kernel's own words. @see include/uapi/linux/rtnetlink.h */
+const RTPROT_BOOT = 3;
+
+/**
+ * Makes both ends. The host's stays down, so nothing passes before its rules are there.
+ * @throws KernelError; InvalidNetns when the namespace cannot be opened
+ */
+export function createPod(rtnetlink: Rtnetlink, spec: PodSpec): void {
+  const netnsFd = openNetns(spec.netns);
+  try {
+    // An interface of that name on our side is what an earlier try left.
+    if (linkIndex(spec.link) !== undefined) deleteLink(rtnetlink, spec.link);
+    const batch = new RtBatch();
+    batch.add('RTM_NEWLINK', `veth ${spec.link} with ${spec.ifname} in ${spec.netns}`, (out) =>
+      encodeAddVeth(out, {
+        name: spec.link,
+        mac: HOST_END_MAC,
+        mtu: spec.mtu,
+        group: POD_GROUP,
+        peer: { name: spec.ifname, mac: spec.mac, netnsFd },
+      }),
+    );
+    batch.add('RTM_SETLINK', `link ${spec.link}`, (out) => encodeSetLink(out, spec.link, POD_LINK_SETTINGS));
+    rtnetlink.sendAll(batch);
+  } finally {
+    closeSync(netnsFd);
+  }
+  inside(spec.netns, (container) => configure(container, spec));
+}
+
+function configure(container: Rtnetlink, spec: PodSpec): void {
+  const at = linkIndex(spec.ifname);
+  if (at === undefined) throw new KernelError('RTM_NEWLINK', `link ${spec.ifname} in ${spec.netns}`, ERRNO.ENODEV);
+  const where = `dev ${spec.ifname} in ${spec.netns}`;
+  const gateway = parseIp(POD_GATEWAY);
+  const batch = new RtBatch();
+  for (const address of spec.addresses) {
+    batch.add('RTM_NEWADDR', `address ${address} ${where}`, (out) => encodeAddAddress(out, at, address));
+  }
+  batch.add('RTM_SETLINK', `link ${spec.ifname} in ${spec.netns}`, (out) => encodeSetLink(out, at, { up: true }));
+  const neighbour = { linkIndex: at, address: gateway, mac: HOST_END_MAC };
+  batch.add('RTM_NEWNEIGH', `neighbour ${gateway} ${where}`, (out) => encodeReplaceNeighbour(out, neighbour));
+  const route = { type: 'unicast', protocol: RTPROT_BOOT, table: RT_TABLE_MAIN, linkIndex: at } as const;
+  const toGateway = { ...route, destination: prefixOf(gateway, addressBits(familyOf(gateway))) };
+  const toAll = { ...route, destination: prefixOf(parseIp('0.0.0.0'), 0), gateway, onlink: true };
+  batch.add('RTM_NEWROUTE', `route ${gateway} ${where}`, (out) => encodeReplaceRoute(out, toGateway));
+  batch.add('RTM_NEWROUTE', `default route ${where}`, (out) => encodeReplaceRoute(out, toAll));
+  container.sendAll(batch);
+}
+
+/** @returns undefined when the namespace or the interface is gone */
+export function viewPod(netns: string, ifname: string): PodView | undefined {
+  try {
+    return inside(netns, (container) => {
+      const link = container.links().find(({ name }) => name === ifname);
+      if (link?.mac === undefined) return undefined;
+      const onLink = ({ linkIndex: index }: { readonly linkIndex?: number }) => index === link.index;
+      return {
+        ifname,
+        mac: link.mac,
+        mtu: link.mtu,
+        up: link.up,
+        addresses: container
+          .addresses()
+          .filter(onLink)
+          .map(({ address }) => address),
+        hasDefaultRoute: container.routes(4).some((route) => onLink(route) && route.destination === '0.0.0.0/0'),
+      };
+    });
+  } catch (error) {
+    if (error instanceof InvalidNetns) return undefined;
+    throw error;
+  }
+}
+
+/** Sets the MTU of a pod's own end; does nothing when the namespace or the interface is gone. */
+export function setPodMtu(netns: string, ifname: string, mtu: number): void {
+  try {
+    inside(netns, (container) => {
+      const batch = new RtBatch().add(
+        'RTM_SETLINK',
+        `link ${ifname} in ${netns}`,
+        (out) => encodeSetLink(out, ifname, { mtu }),
+        [ERRNO.ENODEV],
+      );
+      container.sendAll(batch);
+    });
+  } catch (error) {
+    if (!(error instanceof InvalidNetns)) throw error;
+  }
+}
+
+/** A path that is no network namespace, or is gone. */
+export class InvalidNetns extends Error {
+  readonly code = 'invalid_netns';
+  constructor(path: string, options?: ErrorOptions) {
+    super(`${path} is not a network namespace that can be entered`, options);
+  }
+}
+
+/** Runs work with a routing socket of the container's namespace. */
+function inside<T>(netns: string, work: (container: Rtnetlink) => T): T {
+  try {
+    return withNetns(netns, () => {
+      const container = new Rtnetlink(new NetlinkConnection(new NetlinkSocket(NETLINK_ROUTE)));
+      try {
+        return work(container);
+      } finally {
+        container.close();
+      }
+    });
+  } catch (error) {
+    throw asInvalidNetns(netns, error);
+  }
+}
+
+function openNetns(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    throw asInvalidNetns(path, error);
+  }
+}
+
+function asInvalidNetns(path: string, error: unknown): unknown {
+  const isOpen = error instanceof Error && 'syscall' in error && error.syscall === 'open';
+  const isSetns = error instanceof KernelError && error.op === 'setns';
+  return isOpen || isSetns ? new InvalidNetns(path, { cause: error }) : error;
+}
+
+function deleteLink(rtnetlink: Rtnetlink, name: string): void {
+  const batch = new RtBatch().add('RTM_DELLINK', `link ${name}`, (out) => encodeDelLink(out, name), [ERRNO.ENODEV]);
+  rtnetlink.sendAll(batch);
+}
