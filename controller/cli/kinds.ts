@@ -68,12 +68,12 @@ const VIEWS: Readonly<Record<KindName, View>> = {
   nodes: {
     columns: [
       name,
-      column('STATUS', (object) => livenessOf(object)),
+      column('STATUS', (object) => (object.live === true ? 'live' : 'dead')),
       column('ROLES', field('roles')),
       column('UNDERLAY', field('underlay')),
+      column('ENDPOINTS', field('endpoints')),
       column('VERSION', field('version')),
       wide('MAC', field('underlayMac')),
-      age,
     ],
     reference: (object) => `node/${asText(object.name)}`,
   },
@@ -111,11 +111,6 @@ const VIEWS: Readonly<Record<KindName, View>> = {
     reference: () => 'cluster',
   },
 };
-
-/** `live` while its agent renews its lease. */
-export function livenessOf(node: Json): string {
-  return node.live === true ? 'live' : 'dead';
-}
 
 export function viewOf(kind: KindName): View {
   return VIEWS[kind];

@@ -49,10 +49,7 @@ function creation(wanted: Wanted): Step {
  * manifest does not name: taking them away could cut off containers, so it has a command of its own.
  */
 function tenantChanges(wanted: WantedTenant, found: Json): Step[] {
-  const patch = {
-    ...(wanted.labels === undefined || sameLabels(found.labels, wanted.labels) ? {} : { labels: wanted.labels }),
-    ...changedFields(wanted, found),
-  };
+  const patch = tenantPatch(wanted, found);
   const path = tenantPath(wanted.name);
   const patches: Step[] =
     Object.keys(patch).length === 0 ? [] : [{ method: 'PATCH', path, body: patch, guarded: true }];
@@ -65,25 +62,37 @@ function tenantChanges(wanted: WantedTenant, found: Json): Step[] {
   return [...patches, ...namespaces, ...subnets];
 }
 
-/** Settings with the wanted parts changed and all others as they are. */
-function changedFields(wanted: WantedTenant, found: Json): Json {
-  const changed: Record<string, Json> = {};
+/**
+ * Labels are wanted as a whole, so those that are not wanted go; settings part by part.
+ * @see RFC 7396 (JSON merge patch): null takes a field away
+ */
+function tenantPatch(wanted: WantedTenant, found: Json): Json {
+  const patch: Record<string, Json> = {};
+  const labels = labelsPatch(wanted.labels, found.labels);
+  if (labels !== undefined) patch.labels = labels;
   for (const field of ['quota', 'egress', 'ingress'] as const) {
     const before = isJson(found[field]) ? found[field] : {};
-    const after = { ...before, ...wanted[field] };
-    if (Object.entries(after).some(([name, value]) => before[name] !== value)) changed[field] = after;
+    const changed = Object.entries(wanted[field] ?? {}).filter(([name, value]) => before[name] !== value);
+    if (changed.length > 0) patch[field] = Object.fromEntries(changed);
   }
-  return changed;
+  return patch;
 }
 
-function sameLabels(found: unknown, wanted: Json): boolean {
+/** Set by the controller on every namespace, named in a manifest or not. */
+const METADATA_NAME = 'kubernetes.io/metadata.name';
+
+/** @returns undefined where they are as wanted, or none are */
+function labelsPatch(wanted: Json | undefined, found: unknown): Json | undefined {
+  if (wanted === undefined) return undefined;
   const before = isJson(found) ? found : {};
-  const names = Object.keys(wanted);
-  return names.length === Object.keys(before).length && names.every((name) => before[name] === wanted[name]);
+  const unwanted = Object.keys(before).filter((name) => name !== METADATA_NAME && !Object.hasOwn(wanted, name));
+  const changed = Object.entries(wanted).filter(([name, value]) => before[name] !== value);
+  if (unwanted.length + changed.length === 0) return undefined;
+  return Object.fromEntries([...unwanted.map((name) => [name, null]), ...changed]);
 }
 
 function namespaceChanges(wanted: WantedNamespace, found: Json): Step[] {
-  if (wanted.labels === undefined || sameLabels(found.labels, wanted.labels)) return [];
+  if (wanted.labels === undefined || labelsPatch(wanted.labels, found.labels) === undefined) return [];
   return [namespaceWrite(wanted, wanted.labels, true)];
 }
 

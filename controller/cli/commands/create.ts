@@ -2,14 +2,12 @@
  * `tenetctl create`: a tenant, or a namespace in one. Never overwrites: what exists is a conflict.
  */
 import type { Command } from 'commander';
-import { isJson, type Json } from '../connection.ts';
-import { CliFailure, EXIT } from '../failures.ts';
-import { type KindName, viewOf } from '../kinds.ts';
-import { type Format, formatObjects } from '../output.ts';
+import type { Json } from '../connection.ts';
+import type { Format } from '../output.ts';
 import { namespacePath, TENANTS } from '../paths.ts';
 import type { OpenSession } from '../program.ts';
-import type { Session } from '../terminal.ts';
 import { collect, collectLabel, formatOption, prefixLength, wholeNumber } from './options.ts';
+import { showWritten } from './show.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -29,8 +27,15 @@ interface NamespaceOptions {
   readonly output?: Format;
 }
 
+const EXISTS = 'if it exists already, tenetctl apply changes it';
+
 export function addCreate(program: Command, open: OpenSession): void {
   const create = program.command('create').description('create a tenant or a namespace');
+  addTenant(create, open);
+  addNamespace(create, open);
+}
+
+function addTenant(create: Command, open: OpenSession): void {
   create
     .command('tenant')
     .description('create a tenant: a network of its own, closed to all others')
@@ -45,8 +50,11 @@ export function addCreate(program: Command, open: OpenSession): void {
     .action(async (name: string, options: TenantOptions, command: Command) => {
       const session = open(command);
       const { body } = await session.connection.request('POST', TENANTS, { body: tenantRequest(name, options) });
-      show(session, options.output, 'tenants', body, `tenant/${name} created`);
+      showWritten(session, options.output, 'tenants', body, `tenant/${name} created`);
     });
+}
+
+function addNamespace(create: Command, open: OpenSession): void {
   create
     .command('namespace')
     .description('create a namespace in a tenant')
@@ -57,14 +65,12 @@ export function addCreate(program: Command, open: OpenSession): void {
     .action(async (name: string, options: NamespaceOptions, command: Command) => {
       const session = open(command);
       const path = namespacePath(options.tenant, name);
-      if ((await session.connection.find(path)) !== undefined)
-        throw new CliFailure(
-          EXIT.conflict,
-          `tenant ${JSON.stringify(options.tenant)} has a namespace ${JSON.stringify(name)} already`,
-          'tenetctl apply changes one that exists',
-        );
-      const { body } = await session.connection.request('PUT', path, { body: { labels: options.label ?? {} } });
-      show(session, options.output, 'namespaces', body, `namespace/${name} created`);
+      const { body } = await session.connection.request('PUT', path, {
+        body: { labels: options.label ?? {} },
+        ifNoneMatch: '*',
+        hints: { 409: EXISTS, 412: EXISTS },
+      });
+      showWritten(session, options.output, 'namespaces', body, `namespace/${name} created`);
     });
 }
 
@@ -79,13 +85,4 @@ function tenantRequest(name: string, options: TenantOptions): Json {
     ...(options.quotaEndpoints === undefined ? {} : { quota: { endpoints: options.quotaEndpoints } }),
     ...(options.internet ? {} : { egress: { internet: false } }),
   };
-}
-
-/** The object in the format asked for; without one, a line that says what happened. */
-function show(session: Session, format: Format | undefined, kind: KindName, body: unknown, done: string): void {
-  session.out(
-    format === undefined || !isJson(body)
-      ? `${done}\n`
-      : formatObjects(format, body, [body], viewOf(kind), session.nowMs()),
-  );
 }

@@ -3,14 +3,14 @@
  */
 import type { Command } from 'commander';
 import type { Connection, Json } from '../connection.ts';
-import { isJson } from '../connection.ts';
 import { invalidInput } from '../failures.ts';
-import { findKind, type KindName, viewOf } from '../kinds.ts';
-import { type Format, formatObjects } from '../output.ts';
+import { findKind, type KindName } from '../kinds.ts';
+import type { Format } from '../output.ts';
 import { CLUSTER, NODES, namespacePath, nodePath, TENANTS, tenantPath } from '../paths.ts';
 import type { OpenSession } from '../program.ts';
 import { findEndpoints, listEndpoints, listNamespaces, ownerOf } from '../queries.ts';
 import { formatOption } from './options.ts';
+import { show } from './show.ts';
 
 interface GetOptions {
   readonly tenant?: string;
@@ -31,20 +31,10 @@ export function addGet(program: Command, open: OpenSession): void {
         throw invalidInput([
           `${JSON.stringify(word)} is no kind of object: tenants, namespaces, nodes, endpoints, cluster are`,
         ]);
-      const { connection, out, err, nowMs } = open(command);
-      const body = await read(connection, kind, name, options.tenant);
-      const objects = objectsOf(body);
-      const format = options.output ?? 'table';
-      if (objects.length === 0 && (format === 'table' || format === 'wide')) {
-        err(`No ${kind} found.\n`);
-        return;
-      }
-      out(formatObjects(format, body, objects, viewOf(kind), nowMs()));
+      const session = open(command);
+      const body = await read(session.connection, kind, name, options.tenant);
+      show(session, options.output, kind, body);
     });
-}
-
-function objectsOf(body: Json): readonly Json[] {
-  return Array.isArray(body.items) ? body.items.filter(isJson) : [body];
 }
 
 async function read(

@@ -2,13 +2,11 @@
  * `tenetctl node status`: which nodes are alive, what they are for and how much they carry.
  */
 import type { Command } from 'commander';
-import { isJson, type Json } from '../connection.ts';
-import { viewOf } from '../kinds.ts';
-import { type Format, formatObjects } from '../output.ts';
+import type { Format } from '../output.ts';
 import { NODES, nodePath } from '../paths.ts';
 import type { OpenSession } from '../program.ts';
-import { listEndpoints } from '../queries.ts';
 import { formatOption } from './options.ts';
+import { show } from './show.ts';
 
 export function addNode(program: Command, open: OpenSession): void {
   const node = program.command('node').description('look after nodes');
@@ -18,18 +16,9 @@ export function addNode(program: Command, open: OpenSession): void {
     .argument('[node]')
     .addOption(formatOption())
     .action(async (name: string | undefined, options: { readonly output?: Format }, command: Command) => {
-      const { connection, out, nowMs } = open(command);
-      const found =
-        name === undefined ? (await connection.list(NODES)).items : [await connection.getJson(nodePath(name))];
-      const counts = countByNode((await listEndpoints(connection)).items);
-      const nodes = found.map((object) => ({ ...object, endpoints: counts.get(String(object.name)) ?? 0 }));
-      const body = name === undefined ? { items: nodes } : nodes[0];
-      out(formatObjects(options.output ?? 'table', body, nodes.filter(isJson), viewOf('nodes'), nowMs()));
+      const session = open(command);
+      const body =
+        name === undefined ? await session.connection.list(NODES) : await session.connection.getJson(nodePath(name));
+      show(session, options.output, 'nodes', body);
     });
-}
-
-function countByNode(endpoints: readonly Json[]): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const { node } of endpoints) counts.set(String(node), (counts.get(String(node)) ?? 0) + 1);
-  return counts;
 }

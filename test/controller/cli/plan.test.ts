@@ -1,7 +1,7 @@
 /**
  * What `apply` decides to write, by comparing what is wanted with what is there.
  */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { WantedTenant } from '../../../controller/cli/manifest.ts';
 import { planChange } from '../../../controller/cli/plan.ts';
 
@@ -39,12 +39,43 @@ test.each([
   expect(planChange(blue(rest), found)).toEqual({ reference: 'tenant/blue', outcome: 'unchanged', steps: [] });
 });
 
-test('a changed part of the quota leaves the other parts as they are, guarded by the revision', () => {
-  const { outcome, steps } = planChange(blue({ quota: { endpoints: 50 } }), found);
+test('of the settings only what differs is sent, guarded by the revision', () => {
+  const { outcome, steps } = planChange(blue({ quota: { endpoints: 50, policies: 5 } }), found);
   expect(outcome).toBe('configured');
   expect(steps).toMatchObject([
-    { method: 'PATCH', path: '/v1/tenants/blue', body: { quota: { endpoints: 50, policies: 5 } }, guarded: true },
+    { method: 'PATCH', path: '/v1/tenants/blue', body: { quota: { endpoints: 50 } }, guarded: true },
   ]);
+});
+
+test('labels become the wanted ones: new and changed are set, others are taken away', () => {
+  const { steps } = planChange(blue({ labels: { plan: 'silver', tier: '1' } }), found);
+  expect(steps).toMatchObject([{ method: 'PATCH', body: { labels: { zone: null, plan: 'silver', tier: '1' } } }]);
+});
+
+describe('a namespace', () => {
+  const wanted = { kind: 'Namespace', tenant: 'blue', name: 'shop', labels: { stage: 'test' } } as const;
+  const own = { 'kubernetes.io/metadata.name': 'shop' };
+
+  test('with the same labels is unchanged, whatever the controller adds', () => {
+    expect(planChange(wanted, { name: 'shop', labels: { ...own, stage: 'test' } }).outcome).toBe('unchanged');
+  });
+
+  test('without labels wanted keeps those it has', () => {
+    const { kind, tenant, name } = wanted;
+    expect(planChange({ kind, tenant, name }, { name: 'shop', labels: { ...own, stage: 'x' } }).outcome).toBe(
+      'unchanged',
+    );
+  });
+
+  test('with others is written whole, guarded by the revision', () => {
+    expect(planChange(wanted, { name: 'shop', labels: { ...own, stage: 'test', old: '1' } })).toMatchObject({
+      reference: 'namespace/blue/shop',
+      outcome: 'configured',
+      steps: [
+        { method: 'PUT', path: '/v1/tenants/blue/namespaces/shop', body: { labels: { stage: 'test' } }, guarded: true },
+      ],
+    });
+  });
 });
 
 test('namespaces and subnets that are missing are added', () => {
