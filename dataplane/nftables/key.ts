@@ -1,0 +1,79 @@
+/**
+ * Keys of sets and maps: a list of field types, and values of those fields to and from the bytes that the kernel compares. In a
+ * concatenation every field is padded to whole 32-bit registers. Pure.
+ * @see nftables 1.0.6, include/datatype.h (concat_subtype_add), net/netfilter/nf_tables_api.c
+ */
+import { CodecError } from '../errors.ts';
+import { align4, ByteReader, type ByteWriter } from '../netlink/bytes.ts';
+import { DATA_TYPES, type FieldType, type FieldValue, findFieldType } from './data-type.ts';
+
+/** Bits of a type number inside a concatenation's. @see TYPE_BITS */
+const TYPE_BITS = 6;
+/** Types that fit a 32-bit number. */
+const MAX_FIELDS = Math.floor(32 / TYPE_BITS);
+/** NFT_DATA_VALUE_MAXLEN */
+const MAX_LENGTH = 64;
+
+/** The codec of one key, made once per set. Immutable. */
+export class KeyCodec {
+  readonly fields: readonly FieldType[];
+  /** NFTA_SET_KEY_TYPE */
+  readonly typeId: number;
+  /** NFTA_SET_KEY_LEN, bytes */
+  readonly length: number;
+
+  /** @param fields 1 to 5 types @throws CodecError on more, or on more than 64 bytes */
+  constructor(fields: readonly FieldType[]) {
+    this.fields = fields;
+    this.typeId = fields.reduce((id, field) => (id << TYPE_BITS) | DATA_TYPES[field].id, 0) >>> 0;
+    this.length = keyLength(fields);
+    if (fields.length < 1 || fields.length > MAX_FIELDS) throw new CodecError(`a key of 1 to ${MAX_FIELDS} fields`);
+    if (this.length > MAX_LENGTH) throw new CodecError(`a key of at most ${MAX_LENGTH} bytes, got ${this.length}`);
+  }
+
+  /** Appends `length` bytes. @throws CodecError on a wrong number of values, or one that is not of its field's type */
+  write(out: ByteWriter, values: readonly FieldValue[]): void {
+    const { fields } = this;
+    if (values.length !== fields.length) throw new CodecError(`${fields.length} fields, got ${values.length}`);
+    for (let i = 0; i < fields.length; i++) {
+      const field = fields[i];
+      const value = values[i];
+      if (field === undefined || value === undefined) return;
+      const type = DATA_TYPES[field];
+      type.write(out, value);
+      if (fields.length > 1) out.zeros(align4(type.length) - type.length);
+    }
+  }
+
+  /** @returns addresses in canonical spelling @throws CodecError unless `length` bytes */
+  read(bytes: Uint8Array): FieldValue[] {
+    if (bytes.length !== this.length) throw new CodecError(`a key of ${this.length} bytes, got ${bytes.length}`);
+    const reader = new ByteReader(bytes);
+    return this.fields.map((field) => {
+      const type = DATA_TYPES[field];
+      const value = type.read(reader);
+      if (this.fields.length > 1) reader.skip(align4(type.length) - type.length);
+      return value;
+    });
+  }
+}
+
+function keyLength(fields: readonly FieldType[]): number {
+  const [only, ...others] = fields;
+  if (only !== undefined && others.length === 0) return DATA_TYPES[only].length;
+  return fields.reduce((sum, field) => sum + align4(DATA_TYPES[field].length), 0);
+}
+
+/**
+ * The fields of a type number, a single one or a concatenation's.
+ * @returns undefined when a type is not in use here, or the length is not what these types need
+ */
+export function findKeyFields(typeId: number, length: number): readonly FieldType[] | undefined {
+  const fields: FieldType[] = [];
+  for (let rest = typeId; rest !== 0; rest >>>= TYPE_BITS) {
+    const field = findFieldType(rest & ((1 << TYPE_BITS) - 1));
+    if (field === undefined) return undefined;
+    fields.unshift(field);
+  }
+  return fields.length > 0 && keyLength(fields) === length ? fields : undefined;
+}
