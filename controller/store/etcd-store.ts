@@ -142,13 +142,11 @@ class EtcdConnection implements EtcdRpc {
     return this.#call(['not-sent'], async ({ leaseClient }, options) => {
       const stream = await leaseClient.leaseKeepAlive(options);
       return await new Promise<number>((resolve, reject) => {
-        stream.on('data', ({ TTL }) => {
-          resolve(Number(TTL));
-          stream.end();
-        });
+        stream.on('data', ({ TTL }) => resolve(Number(TTL)));
         stream.on('error', reject);
         stream.on('end', () => reject(new Error('the keepalive stream ended')));
         stream.write({ ID: id });
+        stream.end();
       });
     });
   }
@@ -173,7 +171,10 @@ class EtcdConnection implements EtcdRpc {
       send: (request) => use((stream) => open && stream.write(request)),
       close: () => {
         open = false;
-        use((stream) => stream.cancel());
+        use((stream) => {
+          stream.end(); // or etcd3 would take the cancellation for a failure, and drop the connection of all other calls
+          stream.cancel();
+        });
       },
     };
   }
@@ -192,8 +193,12 @@ class EtcdConnection implements EtcdRpc {
       } catch (cause) {
         const error = toRpcError(cause);
         if (['not-sent', 'unanswered', 'busy'].includes(error.failure)) this.#leave(endpoint);
-        const late = performance.now() - startedAt > 2 * CALL_DEADLINE_MS;
-        if (!again.includes(error.failure) || tries === this.#clients.length || late) throw error;
+        const elapsedMs = performance.now() - startedAt;
+        const elsewhere = tries < this.#clients.length && elapsedMs < 2 * CALL_DEADLINE_MS;
+        // Another call's failure makes etcd3 close the channel under calls that wait for it; a new one is opened on demand.
+        const onceMore =
+          error.failure === 'not-sent' && tries <= this.#clients.length && elapsedMs < CALL_DEADLINE_MS / 2;
+        if (!again.includes(error.failure) || !(elsewhere || onceMore)) throw error;
       }
     }
   }
@@ -211,8 +216,17 @@ class EtcdConnection implements EtcdRpc {
 }
 
 function clientOptions(endpoint: string, credentials: EtcdStoreOptions['credentials']): IOptions {
-  // Calls go straight through: the library's own policies repeat writes and shut out everybody after one failure.
-  const passThrough = { execute: async (call: (context: object) => unknown) => await call({}) };
+  // Calls go straight through: the library's own policies repeat writes and shut out everybody after one failure. Errors are
+  // turned into ours here already, for at most of its own it would drop the connection, and all watches with it.
+  const passThrough = {
+    execute: async (call: (context: object) => unknown) => {
+      try {
+        return await call({});
+      } catch (error) {
+        throw toRpcError(error);
+      }
+    },
+  };
   const policy = passThrough as unknown as NonNullable<NonNullable<IOptions['faultHandling']>['global']>;
   return {
     hosts: endpoint,

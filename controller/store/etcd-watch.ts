@@ -4,7 +4,9 @@
  *
  * Two faults of etcd before 3.4.25 / 3.5.8 shape it. A progress REQUEST may be answered before events that are on their way,
  * so only the periodic notifications are used, which keep order. And compacting at revision R drops a deletion made at R
- * itself, so a watch starts AT the last revision seen, not after it: if etcd still has that one, it has all that follow.
+ * itself, so a watch that has history to catch up with starts AT the last revision seen: if etcd still has that one, it has
+ * all that follow. It is first asked for from the revision after, because one that turns out to have nothing to catch up
+ * with is then live at once; etcd looks after the others every 100 ms only.
  */
 import { Backoff } from './backoff.ts';
 import { BatchQueue } from './batch-queue.ts';
@@ -25,12 +27,15 @@ export interface WatchLog {
 }
 
 interface Watch {
-  readonly id: number;
+  /** on the stream; another each time it is asked for */
+  id: number;
   /** as etcd knows it */
   readonly prefix: string;
   readonly queue: BatchQueue;
   /** everything up to here has been queued */
   seen: Revision;
+  /** what etcd was asked to start from */
+  start: Revision;
   /** events of a response of which more fragments are to come */
   partial: WatchEvent[];
   /** runs out when etcd does not confirm the watch, or when a refused one is to be tried again */
@@ -42,7 +47,9 @@ export class EtcdWatcher {
   readonly #rpc: EtcdRpc;
   readonly #prefix: string;
   readonly #log: WatchLog;
-  readonly #watches = new Map<number, Watch>();
+  readonly #watches = new Set<Watch>();
+  /** by the id on the stream */
+  readonly #byId = new Map<number, Watch>();
   readonly #backoff = new Backoff();
   readonly #closed = new AbortController();
   #nextId = 1;
@@ -60,15 +67,16 @@ export class EtcdWatcher {
   async *watch(prefix: string, after: Revision, signal: AbortSignal): AsyncGenerator<WatchBatch, void, undefined> {
     if (signal.aborted || this.#closed.signal.aborted) return;
     const watch: Watch = {
-      id: this.#nextId++,
+      id: 0,
       prefix: this.#prefix + prefix,
       queue: new BatchQueue(),
       seen: after,
+      start: after,
       partial: [],
       timer: undefined,
     };
-    this.#watches.set(watch.id, watch);
-    if (this.#stream) this.#create(watch, this.#stream);
+    this.#watches.add(watch);
+    if (this.#stream) this.#create(watch, watch.seen + 1, this.#stream);
     else void this.#open();
     try {
       yield* watch.queue.drain(signal);
@@ -79,7 +87,7 @@ export class EtcdWatcher {
 
   close(): void {
     this.#closed.abort();
-    for (const watch of [...this.#watches.values()]) {
+    for (const watch of [...this.#watches]) {
       watch.queue.end();
       this.#remove(watch);
     }
@@ -87,13 +95,14 @@ export class EtcdWatcher {
 
   #remove(watch: Watch): void {
     clearTimeout(watch.timer);
-    if (!this.#watches.delete(watch.id) || !this.#stream) return;
-    if (this.#watches.size > 0) {
+    const wasCreated = this.#byId.delete(watch.id);
+    if (!this.#watches.delete(watch) || !this.#stream) return;
+    if (this.#watches.size === 0) {
+      this.#stream.close();
+      this.#stream = undefined;
+    } else if (wasCreated) {
       this.#stream.send({ cancel_request: { watch_id: watch.id } });
-      return;
     }
-    this.#stream.close();
-    this.#stream = undefined;
   }
 
   /** Opens the stream and puts every watch on it; after a break it waits first. */
@@ -112,21 +121,24 @@ export class EtcdWatcher {
       ended: (error) => this.#broke(stream, error),
     });
     this.#stream = stream;
-    for (const watch of this.#watches.values()) this.#create(watch, stream);
+    for (const watch of this.#watches) this.#create(watch, watch.seen + 1, stream);
   }
 
   #broke(stream: WatchStream, error: Error): void {
     if (this.#stream !== stream) return;
     stream.close();
     this.#stream = undefined;
-    for (const watch of this.#watches.values()) {
-      clearTimeout(watch.timer);
-      watch.partial = [];
-    }
+    this.#byId.clear();
+    for (const watch of this.#watches) clearTimeout(watch.timer);
     void this.#open(error);
   }
 
-  #create(watch: Watch, stream: WatchStream): void {
+  #create(watch: Watch, start: Revision, stream: WatchStream): void {
+    this.#byId.delete(watch.id);
+    watch.id = this.#nextId++;
+    this.#byId.set(watch.id, watch);
+    watch.start = start;
+    watch.partial = [];
     clearTimeout(watch.timer);
     watch.timer = setTimeout(
       () => this.#broke(stream, new Error(`etcd did not confirm a watch within ${CREATE_DEADLINE_MS} ms`)),
@@ -137,7 +149,7 @@ export class EtcdWatcher {
         watch_id: watch.id,
         key: Buffer.from(watch.prefix),
         range_end: Buffer.from(rangeEnd(watch.prefix)),
-        start_revision: Math.max(1, watch.seen),
+        start_revision: Math.max(1, start),
         progress_notify: true,
         fragment: true,
       },
@@ -145,15 +157,20 @@ export class EtcdWatcher {
   }
 
   #receive(response: WatchResponse): void {
-    const watch = this.#watches.get(Number(response.watch_id));
+    const watch = this.#byId.get(Number(response.watch_id));
     if (response.canceled) this.#cancelled(response, watch);
-    else if (watch && response.created) this.#created(watch);
+    else if (watch && response.created) this.#confirmed(watch, Number(response.header.revision));
     else if (watch) this.#deliver(watch, response);
   }
 
-  #created(watch: Watch): void {
+  /** @param revision etcd's own when it made the watch */
+  #confirmed(watch: Watch, revision: Revision): void {
     clearTimeout(watch.timer);
     this.#backoff.reset();
+    if (this.#stream && revision > watch.seen && watch.start > watch.seen) {
+      this.#stream.send({ cancel_request: { watch_id: watch.id } });
+      this.#create(watch, watch.seen, this.#stream);
+    }
     if (this.#broken) this.#log.info({}, 'watching again');
     this.#broken = false;
   }
@@ -167,8 +184,7 @@ export class EtcdWatcher {
       watch.queue.end(new Compacted(compactRevision));
     } else if (watch && stream) {
       this.#log.warn({ reason: response.cancel_reason, prefix: watch.prefix }, 'etcd cancelled a watch');
-      watch.partial = [];
-      watch.timer = setTimeout(() => this.#create(watch, stream), RECREATE_MS);
+      watch.timer = setTimeout(() => this.#create(watch, watch.seen, stream), RECREATE_MS);
     } else if (stream && response.cancel_reason !== '') {
       this.#broke(stream, new Error(`etcd cancelled a watch that it does not name: ${response.cancel_reason}`));
     }

@@ -1,5 +1,5 @@
 /** The etcd store on an etcd that behaves: the contract, and lists too long for one answer. */
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { openEtcdStore } from '../../../controller/store/etcd-store.ts';
 import type { Store, Write } from '../../../controller/store/store.ts';
 import { describeEvents, describeStore, startWatching } from '../../contract/store.ts';
@@ -67,17 +67,24 @@ test('one revision larger than a message is still one batch', async () => {
   expect(revisions).toEqual([...new Set(revisions)]);
 });
 
-test('a full database is unavailable, with the cure in the message', async () => {
-  const store = openForTest();
+test('a full database is unavailable, with the cure in the message, and disturbs no watch', async () => {
+  const warn = vi.fn();
+  const store = openEtcdStore({ endpoints: [etcd.etcdUrl], prefix: '/full/', logger: { info() {}, warn } });
+  onTestFinished(() => store.close());
+  const { revision } = await store.commit([], [{ kind: 'put', key: 'k', value: '1' }]);
+  const watching = startWatching(store, '', revision - 1);
+  await expect.poll(() => describeEvents(watching.batches).length).toBe(1);
   const alarm = { memberID: '0', alarm: 'NOSPACE' };
   await callEtcd(etcd, 'maintenance/alarm', { ...alarm, action: 'ACTIVATE' });
-  onTestFinished(async () => {
+  try {
+    const commit = store.commit([], [{ kind: 'put', key: 'k', value: '2' }]);
+    const expected = { code: 'unavailable', message: expect.stringMatching(/compact.*defrag.*disarm/) };
+    await expect(commit).rejects.toMatchObject(expected);
+  } finally {
     await callEtcd(etcd, 'maintenance/alarm', { ...alarm, action: 'DEACTIVATE' });
-  });
-  const commit = store.commit([], [{ kind: 'put', key: 'k', value: 'v' }]);
-  await expect(commit).rejects.toMatchObject({
-    code: 'unavailable',
-    message: expect.stringMatching(/compact.*defrag/),
-  });
-  expect((await store.get('k')).entry).toBeUndefined();
+  }
+  await store.commit([], [{ kind: 'put', key: 'k', value: '3' }]);
+  await expect.poll(() => describeEvents(watching.batches).length).toBe(2);
+  expect(describeEvents(watching.batches)[1]).toMatch('put k=3');
+  expect(warn).not.toHaveBeenCalled();
 });
