@@ -15,8 +15,11 @@ import {
 } from './message.ts';
 import type { Transport } from './transport.ts';
 
-/** Names the request for errors: the operation and the object, of the message at `index`. */
-export type Describe = (index: number) => { readonly op: string; readonly object: string };
+/**
+ * Names the request for errors: the operation and the object, of the message at `index`. `offset`, from the start of that message,
+ * is that of the attribute the kernel objected to, where it named one: a message may be about several objects.
+ */
+export type Describe = (index: number, offset?: number) => { readonly op: string; readonly object: string };
 
 const DUMP_TRIES = 20;
 
@@ -148,6 +151,6 @@ function copy(message: NetlinkMessage): NetlinkMessage {
 function errorOf(message: NetlinkMessage, describe: Describe, index: number): KernelError | undefined {
   const { errno, ...detail } = parseAck(message);
   if (errno === 0) return undefined;
-  const { op, object } = describe(index);
+  const { op, object } = describe(index, detail.offset);
   return new KernelError(op, object, errno, detail);
 }
