@@ -4,7 +4,14 @@
  */
 
 /** Every stable code, in the order of the README's table. */
-export type ErrorCode = 'invalid_input' | 'not_found' | 'conflict' | 'exhausted' | 'quota_exceeded' | 'unavailable';
+export type ErrorCode =
+  | 'invalid_input'
+  | 'not_found'
+  | 'conflict'
+  | 'precondition_failed'
+  | 'exhausted'
+  | 'quota_exceeded'
+  | 'unavailable';
 
 /** One thing wrong with one field. `field` is a path such as `subnets[0]` or `spec.ingress[0].ports[0].endPort`. */
 export interface FieldError {
@@ -50,6 +57,17 @@ export class Conflict extends DomainError {
     super(message);
     this.field = detail.field;
     this.holder = detail.holder;
+  }
+}
+
+/** The object is not what the caller said it must be (If-Match, If-None-Match): nothing was written. */
+export class PreconditionFailed extends DomainError {
+  readonly code = 'precondition_failed';
+  /** the object's revision now; undefined when there is none */
+  readonly revision: number | undefined;
+  constructor(message: string, revision?: number) {
+    super(message);
+    this.revision = revision;
   }
 }
 

@@ -23,6 +23,7 @@ export const keys = {
   tenants: 'tenants/',
   tenant: (tenant: string) => `tenants/${tenant}`,
   claims: 'claims/',
+  vniClaims: 'claims/vni/',
   vniClaim: (vni: number) => `claims/vni/${String(vni).padStart(8, '0')}`,
   subnetClaims: 'claims/subnet/',
   subnetClaim: (subnet: IpPrefix) => `claims/subnet/${prefixKey(subnet)}`,

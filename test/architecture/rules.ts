@@ -65,9 +65,21 @@ export const AREAS: readonly Area[] = [
     mayImport: ['controller/store-format', 'controller/model', 'controller/errors'],
   },
   {
+    name: 'controller/operations',
+    files: ['controller/operations/**'],
+    mayImport: [
+      'controller/store',
+      'controller/store-format',
+      'controller/model',
+      'controller/errors',
+      'dataplane/address',
+    ],
+  },
+  {
     name: 'controller/api',
     files: ['controller/api/**'],
     mayImport: [
+      'controller/operations',
       'controller/store',
       'controller/store-format',
       'controller/model',
@@ -78,9 +90,15 @@ export const AREAS: readonly Area[] = [
   {
     name: 'controller/upkeep',
     files: ['controller/upkeep/**'],
-    mayImport: ['controller/store', 'controller/store-format', 'controller/model', 'controller/errors'],
+    mayImport: [
+      'controller/operations',
+      'controller/store',
+      'controller/store-format',
+      'controller/model',
+      'controller/errors',
+    ],
   },
-  { name: 'controller/cli', files: ['controller/cli/**'], mayImport: [] },
+  { name: 'controller/cli', files: ['controller/cli/**'], mayImport: ['controller/model', 'controller/errors'] },
   { name: 'controller', files: ['controller/*.ts'], mayImport: ['controller/*', 'dataplane/address'] },
 
   // cni-plugin: the compute node. The binary knows nothing of the agent but their protocol.

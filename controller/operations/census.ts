@@ -1,0 +1,76 @@
+/**
+ * How many endpoints each tenant and each node has, counted along with a watch instead of by reading them all for every list.
+ * A few milliseconds behind the store: nothing is decided by it.
+ */
+import { Unavailable } from '../errors.ts';
+import { follow } from '../store/follow.ts';
+import { keys } from '../store/keys.ts';
+import type { Entry, Store, WatchBatch } from '../store/store.ts';
+
+export class Census {
+  readonly #store: Store;
+  /** tenant → node → endpoints, none of them zero */
+  #counts = new Map<string, Map<string, number>>();
+  #inSync = false;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  get inSync(): boolean {
+    return this.#inSync;
+  }
+
+  /** Runs until `signal` aborts. */
+  async follow(signal: AbortSignal): Promise<void> {
+    const sink = {
+      snapshot: (entries: readonly Entry[]) => {
+        this.#counts = new Map();
+        for (const { key } of entries) this.#add(key, 1);
+        this.#inSync = true;
+      },
+      events: ({ events }: WatchBatch) => {
+        for (const event of events) {
+          if (event.kind === 'delete') this.#add(event.key, -1);
+          else if (event.entry.createRevision === event.entry.modRevision) this.#add(event.entry.key, 1);
+        }
+      },
+    };
+    await follow(this.#store, keys.allEndpoints, sink, signal);
+  }
+
+  /** @throws Unavailable before the first count is done */
+  ofTenant(tenant: string): number {
+    let sum = 0;
+    for (const count of this.#counted().get(tenant)?.values() ?? []) sum += count;
+    return sum;
+  }
+
+  /** By node. @throws Unavailable before the first count is done */
+  ofNodes(): ReadonlyMap<string, number> {
+    const sums = new Map<string, number>();
+    for (const nodes of this.#counted().values())
+      for (const [node, count] of nodes) sums.set(node, (sums.get(node) ?? 0) + count);
+    return sums;
+  }
+
+  /** Tenants with an endpoint on the node. @throws Unavailable before the first count is done */
+  tenantsOn(node: string): string[] {
+    return [...this.#counted()].filter(([, nodes]) => nodes.has(node)).map(([tenant]) => tenant);
+  }
+
+  #counted(): ReadonlyMap<string, ReadonlyMap<string, number>> {
+    if (!this.#inSync) throw new Unavailable('store', 'endpoints have not been counted yet');
+    return this.#counts;
+  }
+
+  #add(key: string, change: 1 | -1): void {
+    const [, tenant = '', node = ''] = key.split('/');
+    const nodes = this.#counts.get(tenant) ?? new Map<string, number>();
+    this.#counts.set(tenant, nodes);
+    const count = (nodes.get(node) ?? 0) + change;
+    if (count > 0) nodes.set(node, count);
+    else nodes.delete(node);
+    if (nodes.size === 0) this.#counts.delete(tenant);
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * This controller's copy of who has claimed which VNI and subnet, kept up by a watch, plus what requests in flight here are about to
+ * claim. It lets free ones be picked without asking; it decides nothing, for the store's guards do.
+ */
+import type { IpFamily, IpPrefix } from '../../dataplane/address.ts';
+import type { Unavailable } from '../errors.ts';
+import { findFreeSubnet, findFreeVni } from '../model/allocation.ts';
+import { PrefixSet } from '../model/prefix-set.ts';
+import { follow } from '../store/follow.ts';
+import { keys, parsePrefixKey } from '../store/keys.ts';
+import type { Entry, Revision, Store, WatchBatch } from '../store/store.ts';
+
+/** Something picked and kept from others in this process until released. */
+export interface Reservation<T> {
+  readonly value: T;
+  /** The commit is over, whatever came of it. Once only. */
+  release(): void;
+}
+
+export class ClaimsView {
+  readonly #store: Store;
+  readonly #random: () => number;
+  /** by store key; the revision of each claim tells old news from new */
+  readonly #claims = new Map<string, Revision>();
+  /** claimed and reserved */
+  readonly #subnets = new PrefixSet();
+  readonly #reserved = new Set<string>();
+  #vnis = 0;
+  #inSync = false;
+  #onRelease: (() => void)[] = [];
+
+  constructor(store: Store, random: () => number) {
+    this.#store = store;
+    this.#random = random;
+  }
+
+  /** Has everything claimed been seen once? */
+  get inSync(): boolean {
+    return this.#inSync;
+  }
+
+  /** The system tenant counts. */
+  get tenantCount(): number {
+    return this.#vnis;
+  }
+
+  /** Runs until `signal` aborts. */
+  async follow(signal: AbortSignal, onUnavailable: (error: Unavailable) => void): Promise<void> {
+    const sink = {
+      snapshot: (entries: readonly Entry[], revision: Revision) => this.#replace(entries, revision),
+      events: (batch: WatchBatch) => this.#apply(batch),
+      unavailable: onUnavailable,
+    };
+    await follow(this.#store, keys.claims, sink, signal);
+  }
+
+  /** Reads all claims anew. @throws Unavailable */
+  async refresh(): Promise<void> {
+    const { entries, revision } = await this.#store.list(keys.claims);
+    this.#replace(entries, revision);
+  }
+
+  /** Takes note of a claim that was found, or made by ourselves. */
+  learn(key: string, revision: Revision): void {
+    const isVni = key.startsWith(keys.vniClaims);
+    if (!isVni && !key.startsWith(keys.subnetClaims)) return;
+    const known = this.#claims.get(key);
+    if (known !== undefined && known >= revision) return;
+    this.#claims.set(key, revision);
+    if (known !== undefined) return;
+    if (isVni) this.#vnis++;
+    else this.#subnets.add(parsePrefixKey(key));
+  }
+
+  /** A free VNI, kept until released; undefined when every one is claimed or reserved. */
+  reserveVni(): Reservation<number> | undefined {
+    const isTaken = (vni: number) => this.#isTaken(keys.vniClaim(vni));
+    const vni = findFreeVni(isTaken, this.#random());
+    return vni === undefined ? undefined : this.#reserve(keys.vniClaim(vni), vni);
+  }
+
+  /** A free subnet, kept until released; undefined when none of the length is left. */
+  reserveSubnet(pools: readonly IpPrefix[], family: IpFamily, length: number): Reservation<IpPrefix> | undefined {
+    const subnet = findFreeSubnet(this.#subnets, pools, family, length, this.#random());
+    if (subnet === undefined) return undefined;
+    this.#subnets.add(subnet);
+    return this.#reserve(keys.subnetClaim(subnet), subnet);
+  }
+
+  /** Resolves when a reservation has been released; undefined when there is none. */
+  nextRelease(): Promise<void> | undefined {
+    return this.#reserved.size === 0 ? undefined : new Promise((resolve) => this.#onRelease.push(resolve));
+  }
+
+  #isTaken(key: string): boolean {
+    return this.#claims.has(key) || this.#reserved.has(key);
+  }
+
+  #reserve<T>(key: string, value: T): Reservation<T> {
+    this.#reserved.add(key);
+    return {
+      value,
+      release: () => {
+        if (!this.#reserved.delete(key)) return;
+        if (!this.#claims.has(key) && key.startsWith(keys.subnetClaims)) this.#subnets.delete(parsePrefixKey(key));
+        const waiting = this.#onRelease;
+        this.#onRelease = [];
+        for (const resolve of waiting) resolve();
+      },
+    };
+  }
+
+  #replace(entries: readonly Entry[], revision: Revision): void {
+    const present = new Set(entries.map(({ key }) => key));
+    for (const [key, known] of this.#claims) if (known <= revision && !present.has(key)) this.#forget(key);
+    for (const { key, modRevision } of entries) this.learn(key, modRevision);
+    this.#inSync = true;
+  }
+
+  #apply({ events }: WatchBatch): void {
+    for (const event of events) {
+      if (event.kind === 'put') this.learn(event.entry.key, event.entry.modRevision);
+      else if ((this.#claims.get(event.key) ?? event.modRevision) < event.modRevision) this.#forget(event.key);
+    }
+  }
+
+  #forget(key: string): void {
+    if (!this.#claims.delete(key)) return;
+    if (key.startsWith(keys.vniClaims)) this.#vnis--;
+    else if (!this.#reserved.has(key)) this.#subnets.delete(parsePrefixKey(key));
+  }
+}

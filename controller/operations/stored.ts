@@ -1,0 +1,80 @@
+/**
+ * Reading and writing single records: what was read with the revision it had, preconditions of callers, commits whose answer was
+ * lost, and starting over when somebody else was faster. It knows no kind of record.
+ */
+import { PreconditionFailed, Unavailable } from '../errors.ts';
+import { parseRecord } from '../store/records.ts';
+import { type CommitResult, type Entry, type Guard, IndeterminateCommit, type Revision, type Store, type Write } from '../store/store.ts';
+
+/** A record as read or written, and the revision of its last change. */
+export interface Stored<T> {
+  readonly record: T;
+  readonly revision: Revision;
+}
+
+/** What a caller demands of the object it is about to change; `any`: that there is one. */
+export interface Precondition {
+  readonly ifMatch?: 'any' | readonly Revision[];
+  /** that there is none */
+  readonly ifAbsent?: boolean;
+}
+
+/** @param entry what is there now @throws PreconditionFailed */
+export function checkPrecondition(entry: Entry | undefined, { ifMatch, ifAbsent }: Precondition): void {
+  const revision = entry?.modRevision;
+  if (ifAbsent === true && entry !== undefined) throw new PreconditionFailed('it exists already', revision);
+  if (ifMatch === undefined) return;
+  if (revision === undefined) throw new PreconditionFailed('it does not exist');
+  if (ifMatch !== 'any' && !ifMatch.includes(revision))
+    throw new PreconditionFailed(`it has been changed: its revision is ${revision} now`, revision);
+}
+
+/** @returns undefined when there is none @throws Unavailable, RecordError */
+export async function findRecord<T extends object>(store: Store, key: string): Promise<Stored<T> | undefined> {
+  const { entry } = await store.get(key);
+  return entry && toStored<T>(entry);
+}
+
+export function toStored<T extends object>(entry: Entry): Stored<T> {
+  return { record: parseRecord<T>(entry.key, entry.value), revision: entry.modRevision };
+}
+
+/** Tells whether a commit happened: then `key` has this value, or (undefined) is gone. */
+export interface Proof {
+  readonly key: string;
+  readonly value: string | undefined;
+}
+
+/**
+ * A commit; when its answer is lost, reads back whether it happened.
+ * @throws Unavailable also when that does not tell: it may still happen then
+ */
+export async function commitSurely(
+  store: Store,
+  guards: readonly Guard[],
+  writes: readonly Write[],
+  proof: Proof,
+): Promise<CommitResult> {
+  try {
+    return await store.commit(guards, writes);
+  } catch (cause) {
+    if (!(cause instanceof IndeterminateCommit)) throw cause;
+    const { entry, revision } = await store.get(proof.key);
+    if (entry?.value === proof.value) return { committed: true, revision: entry?.modRevision ?? revision };
+    throw new Unavailable('store', 'the store did not say whether the change was made: look before repeating it', { cause });
+  }
+}
+
+const TRIES = 32;
+
+/**
+ * Tries again for as long as the answer is undefined: a guard did not hold, so what was read is out of date.
+ * @throws Unavailable when others are faster every time
+ */
+export async function retryLost<T>(attempt: () => Promise<T | undefined>): Promise<T> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const result = await attempt();
+    if (result !== undefined) return result;
+  }
+  throw new Unavailable('store', 'others keep changing the same objects: try again');
+}
