@@ -1,6 +1,6 @@
 /**
  * Reads what `tenetctl apply` is given: YAML or JSON, several documents, into the objects wanted. Finds every fault of a file
- * before anything is sent, each with its document and field. Pure; what the objects mean is the server's to judge.
+ * before anything is sent, each with its document and field. Judges shapes; contents.ts judges what they say. Pure.
  *
  *     apiVersion: tenet.dev/v1
  *     kind: Tenant
@@ -18,6 +18,8 @@
  *     spec: {tenant: blue}
  */
 import { isAlias, parseAllDocuments } from 'yaml';
+import { checkName } from '../model/names.ts';
+import type { Labels, Quota } from '../model/records.ts';
 import { isJson, type Json } from './connection.ts';
 import { invalidInput } from './failures.ts';
 
@@ -27,20 +29,20 @@ export const API_VERSION = 'tenet.dev/v1';
 export interface WantedTenant {
   readonly kind: 'Tenant';
   readonly name: string;
-  readonly labels?: Json;
+  readonly labels?: Labels;
   readonly namespaces?: readonly string[];
   readonly subnets?: readonly string[];
   readonly subnetPrefixLength?: number;
-  readonly quota?: Json;
-  readonly egress?: Json;
-  readonly ingress?: Json;
+  readonly quota?: Quota;
+  readonly egress?: { readonly internet?: boolean };
+  readonly ingress?: { readonly gateways?: boolean };
 }
 
 export interface WantedNamespace {
   readonly kind: 'Namespace';
   readonly name: string;
   readonly tenant: string;
-  readonly labels?: Json;
+  readonly labels?: Labels;
 }
 
 export type Wanted = WantedTenant | WantedNamespace;
@@ -56,10 +58,12 @@ const must =
 const text = must('text (quote it if it looks like a number)', (value) => typeof value === 'string');
 const count = must('a whole number, 0 or more', (value) => Number.isInteger(value) && Number(value) >= 0);
 const flag = must('true or false', (value) => typeof value === 'boolean');
-const objectName = must(
-  'a name of at most 63 lower-case letters, digits and hyphens',
-  (value) => typeof value === 'string' && /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value),
-);
+const objectName: Check = (value, path) => {
+  if (typeof value !== 'string') return text(value, path);
+  const faults: string[] = [];
+  checkName(value, path, (field, message) => faults.push(`${field}: ${message}, not ${JSON.stringify(value)}`));
+  return faults;
+};
 
 function listOf(item: Check): Check {
   return (value, path) =>

@@ -2,6 +2,7 @@
  * What has to be written so that an object becomes what a manifest wants: nothing, a creation, or the steps that change it.
  * Compares wanted with found and decides; sends nothing. Pure.
  */
+import { NAME_LABEL } from '../model/namespace.ts';
 import { isJson, type Json } from './connection.ts';
 import type { Wanted, WantedNamespace, WantedTenant } from './manifest.ts';
 import { namespacePath, subnetsPath, TENANTS, tenantPath } from './paths.ts';
@@ -78,14 +79,11 @@ function tenantPatch(wanted: WantedTenant, found: Json): Json {
   return patch;
 }
 
-/** Set by the controller on every namespace, named in a manifest or not. */
-const METADATA_NAME = 'kubernetes.io/metadata.name';
-
 /** @returns undefined where they are as wanted, or none are */
 function labelsPatch(wanted: Json | undefined, found: unknown): Json | undefined {
   if (wanted === undefined) return undefined;
   const before = isJson(found) ? found : {};
-  const unwanted = Object.keys(before).filter((name) => name !== METADATA_NAME && !Object.hasOwn(wanted, name));
+  const unwanted = Object.keys(before).filter((name) => name !== NAME_LABEL && !Object.hasOwn(wanted, name));
   const changed = Object.entries(wanted).filter(([name, value]) => before[name] !== value);
   if (unwanted.length + changed.length === 0) return undefined;
   return Object.fromEntries([...unwanted.map((name) => [name, null]), ...changed]);

@@ -4,10 +4,12 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import type { ClusterConfig } from '../../model/records.ts';
 import { type Connection, isJson } from '../connection.ts';
+import { checkContents } from '../contents.ts';
 import { CliFailure, EXIT, invalidInput } from '../failures.ts';
 import { parseManifest, type Wanted } from '../manifest.ts';
-import { tenantPath } from '../paths.ts';
+import { CLUSTER, tenantPath } from '../paths.ts';
 import { type Plan, pathOf, planChange, referenceOf } from '../plan.ts';
 import type { OpenSession } from '../program.ts';
 import type { Terminal } from '../terminal.ts';
@@ -31,6 +33,9 @@ export function addApply(program: Command, open: OpenSession): void {
         filename === '-' ? 'standard input' : filename,
       );
       const tenantsFirst = wanted.toSorted((a, b) => Number(a.kind === 'Namespace') - Number(b.kind === 'Namespace'));
+      const cluster = await session.connection.getJson(CLUSTER);
+      const faults = checkContents(tenantsFirst, cluster as unknown as ClusterConfig);
+      if (faults.length > 0) throw invalidInput(faults);
       await checkOwners(session.connection, tenantsFirst);
       const pending: Pending[] = [];
       for (const object of tenantsFirst) pending.push(await prepare(session.connection, object));

@@ -75,9 +75,7 @@ describe('the server', () => {
     ] as const) {
       const { code, out, err } = await tenetctl(['get', 'tenants', '--server', server]);
       expect({ code, out }).toEqual({ code: 6, out: '' });
-      expect(err).toBe(
-        `tenetctl: cannot reach ${server}: ${reason}\n  hint: is tenet-controller running there? Name another with --server or TENET_SERVER\n`,
-      );
+      expect(err).toContain(`tenetctl: cannot reach ${server}: ${reason}\n  hint: is tenet-controller running there?`);
     }
   });
 

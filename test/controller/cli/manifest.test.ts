@@ -82,7 +82,7 @@ describe('faults', () => {
     [
       'a bad name',
       tenant('metadata: {name: Blue_1}'),
-      'm.yaml: metadata.name: must be a name of at most 63 lower-case letters, digits and hyphens, not "Blue_1"',
+      'm.yaml: metadata.name: must be 1 to 63 lower-case letters, digits and hyphens, with a letter or digit at both ends, not "Blue_1"',
     ],
     [
       'a label that YAML reads as a number',
