@@ -123,6 +123,13 @@ describe('a planted fault is found', () => {
       'import',
       4,
     ],
+    [
+      'pure code imports package.json',
+      'dataplane/state.ts',
+      "import p from '../package.json' with { type: 'json' };",
+      'import',
+      4,
+    ],
     ['a file is in no area', 'dataplane/new-part/thing.ts', '', 'area', 0],
     ['the codec reads files', 'dataplane/netlink/bytes.ts', "import { readFileSync } from 'node:fs';", 'pure', 4],
     ['the model reads the clock', 'controller/model/records.ts', '\nexport const at = () => Date.now();', 'pure', 5],
@@ -191,6 +198,11 @@ describe('what is allowed passes', () => {
   test('pure code may take types from impure code, and use its words in comments and names', () => {
     const text = `${HEADER}import type { KernelError } from './errors.ts';\n// not Math.random\nexport const renew = new Date(0);`;
     expect(checkSources(new Map([['dataplane/state.ts', text]]))).toEqual([]);
+  });
+
+  test('edges may import package.json', () => {
+    const text = `${HEADER}import p from '../package.json' with { type: 'json' };`;
+    expect(checkSources(new Map([['controller/main.ts', text]]))).toEqual([]);
   });
 
   test('lines of 140 characters, binary and generated files', () => {
