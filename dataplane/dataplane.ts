@@ -4,7 +4,7 @@
  */
 import type { IpAddress, MacAddress } from './address.ts';
 import type { Change } from './diff.ts';
-import type { NodeState } from './state.ts';
+import type { NodeState, RuleSetItem } from './state.ts';
 
 /** A container's interface to be made: both ends, and everything inside the container's namespace. */
 export interface PodSpec {
@@ -33,24 +33,30 @@ export interface PodView {
 export type Failures = ReadonlyMap<string, Error>;
 
 export interface Dataplane {
-  /** Everything of ours in the kernel, whoever put it there. */
-  observe(): NodeState;
+  /**
+   * Everything of ours in the kernel, whoever put it there.
+   * @param wanted the rules that should be there; found only if they are exactly these
+   */
+  observe(wanted: RuleSetItem | undefined): NodeState;
   /**
    * Makes changes in order. Isolation (elements, rules) is one transaction: when it is refused nothing is done and the error is
    * thrown. Links and routes are tried one by one: what fails is reported, the rest is done.
    * @param desired the whole state wanted, for a change that means writing all of it (a lost table)
    */
   apply(changes: readonly Change[], desired: NodeState): Failures;
-  /** Calls back, soon and coalesced, after anyone but this process changed something of ours. */
-  monitor(onForeignChange: (what: string) => void): { close(): void };
+  /**
+   * Calls back, soon and coalesced, after anyone but this process changed something of ours.
+   * @param alsoLinks links of others that matter too
+   */
+  monitor(onForeignChange: (what: string) => void, alsoLinks: readonly string[]): { close(): void };
   /** Makes the veth, down on the host's side, and configures the container's. An interface left of an earlier try is replaced. */
   createPod(spec: PodSpec): void;
   /** Sets the MTU of a pod's own end, where its namespace can still be entered. */
   setPodMtu(netns: string, ifname: string, mtu: number): void;
   /** @returns undefined when the namespace or the interface is gone */
   viewPod(netns: string, ifname: string): PodView | undefined;
-  /** Deletes the host's end (and with it the container's). True if there was one. Waits for the kernel without blocking. */
-  deletePodLink(link: string): Promise<boolean>;
+  /** Deletes one of our links (with a pod's host end its container's). True if there was one. Waits for the kernel without blocking. */
+  deleteLink(link: string): Promise<boolean>;
   /** Host ends of pods that exist, known to anybody or not. */
   podLinks(): readonly string[];
   /** Ends every connection-tracking entry that involves one of the addresses. @returns how many */

@@ -32,7 +32,7 @@ const LINK_SETTINGS = {
   arp_accept: 0,
 } as const satisfies LinkChanges['ipv4'];
 
-export const POD_LINK_SETTINGS: LinkChanges = { noArp: true, ipv4: LINK_SETTINGS, ipv6LinkLocal: false };
+export const OUR_LINK_SETTINGS: LinkChanges = { noArp: true, ipv4: LINK_SETTINGS, ipv6LinkLocal: false };
 
 /** Reads back everything of ours. */
 export function observeLinks(rtnetlink: Rtnetlink): Map<string, Item> {
@@ -151,10 +151,13 @@ function applyOverlay(
     const underlay = links.find(({ name }) => name === item.underlay);
     if (underlay === undefined) throw new KernelError('RTM_NEWLINK', `underlay link ${item.underlay}`, ERRNO.ENODEV);
     const batch = new RtBatch();
-    if (existing !== undefined) batch.add('RTM_DELLINK', `link ${item.name}`, (out) => encodeDelLink(out, item.name));
+    if (existing !== undefined)
+      batch.add('RTM_DELLINK', `link ${item.name}`, (out) => encodeDelLink(out, existing.index));
     const spec = { ...item, underlayIndex: underlay.index, group: OVERLAY_GROUP };
     batch.add('RTM_NEWLINK', `link ${item.name}`, (out) => encodeAddVxlan(out, spec));
-    setLink(batch, item.name, { up: true, noArp: true, ipv4: LINK_SETTINGS, ipv6LinkLocal: false });
+    // In this order: a link that comes up before it is told otherwise gives itself an IPv6 address.
+    setLink(batch, item.name, OUR_LINK_SETTINGS);
+    setLink(batch, item.name, { up: true });
     rtnetlink.sendAll(batch);
     // What stood on the old link went with it: the caller reads back and puts it there again.
     if (existing !== undefined)
@@ -196,7 +199,7 @@ function queue(batch: RtBatch, change: Change): void {
       // DEL deletes pod links; one that nobody knows any more is left closed.
       if (remove) return;
       index(item.name);
-      const changes = { ...POD_LINK_SETTINGS, mtu: item.mtu, group: POD_GROUP, up: item.up };
+      const changes = { ...OUR_LINK_SETTINGS, mtu: item.mtu, group: POD_GROUP, up: item.up };
       setLink(batch, item.name, changes);
       return;
     }

@@ -6,7 +6,7 @@ import { closeSync, openSync } from 'node:fs';
 import { addressBits, familyOf, parseIp, prefixOf } from './address.ts';
 import type { PodSpec, PodView } from './dataplane.ts';
 import { ERRNO, KernelError } from './errors.ts';
-import { POD_LINK_SETTINGS } from './kernel-links.ts';
+import { OUR_LINK_SETTINGS } from './kernel-links.ts';
 import { NetlinkConnection } from './netlink/connection.ts';
 import { HOST_END_MAC, POD_GATEWAY, POD_GROUP } from './ownership.ts';
 import { encodeAddAddress } from './rtnetlink/ifaddr.ts';
@@ -30,7 +30,8 @@ export function createPod(rtnetlink: Rtnetlink, spec: PodSpec): void {
   const netnsFd = openNetns(spec.netns);
   try {
     // An interface of that name on our side is what an earlier try left.
-    if (linkIndex(spec.link) !== undefined) deleteLink(rtnetlink, spec.link);
+    const leftover = linkIndex(spec.link);
+    if (leftover !== undefined) deleteLink(rtnetlink, spec.link, leftover);
     const batch = new RtBatch();
     batch.add('RTM_NEWLINK', `veth ${spec.link} with ${spec.ifname} in ${spec.netns}`, (out) =>
       encodeAddVeth(out, {
@@ -41,7 +42,7 @@ export function createPod(rtnetlink: Rtnetlink, spec: PodSpec): void {
         peer: { name: spec.ifname, mac: spec.mac, netnsFd },
       }),
     );
-    batch.add('RTM_SETLINK', `link ${spec.link}`, (out) => encodeSetLink(out, spec.link, POD_LINK_SETTINGS));
+    batch.add('RTM_SETLINK', `link ${spec.link}`, (out) => encodeSetLink(out, spec.link, OUR_LINK_SETTINGS));
     rtnetlink.sendAll(batch);
   } finally {
     closeSync(netnsFd);
@@ -149,7 +150,7 @@ function asInvalidNetns(path: string, error: unknown): unknown {
   return isOpen || isSetns ? new InvalidNetns(path, { cause: error }) : error;
 }
 
-function deleteLink(rtnetlink: Rtnetlink, name: string): void {
-  const batch = new RtBatch().add('RTM_DELLINK', `link ${name}`, (out) => encodeDelLink(out, name), [ERRNO.ENODEV]);
+function deleteLink(rtnetlink: Rtnetlink, name: string, index: number): void {
+  const batch = new RtBatch().add('RTM_DELLINK', `link ${name}`, (out) => encodeDelLink(out, index), [ERRNO.ENODEV]);
   rtnetlink.sendAll(batch);
 }

@@ -8,8 +8,9 @@
 import type { Logger } from 'pino';
 import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
-import { isErrno, ERRNO } from '../../dataplane/errors.ts';
+import { ERRNO, isErrno } from '../../dataplane/errors.ts';
 import { podLinkName } from '../../dataplane/ownership.ts';
+import type { NodeState, RuleSetItem } from '../../dataplane/state.ts';
 import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../agent-protocol.ts';
 import { Blocks } from './blocks.ts';
 import { ClusterView } from './cluster-view.ts';
@@ -62,7 +63,7 @@ export class Agent {
     const wired = new Set<string>();
     const reconciler = new Reconciler({
       desired: () => (this.#context.view.inSync ? this.#desired() : undefined),
-      observe: () => dataplane.observe(),
+      observe: (desired) => dataplane.observe(ruleSetOf(desired)),
       apply: (changes, desired) => dataplane.apply(changes, desired),
       onPass: (pass) => this.#afterPass(pass),
     });
@@ -102,7 +103,7 @@ export class Agent {
       log.warn({ op: 'start', tenant: endpoint.tenant, endpoint: id }, 'undoing an ADD that was cut short');
       await undo(id, this.#context);
     }
-    this.#monitor = dataplane.monitor((what) => this.#onForeignChange(what));
+    this.#monitor = dataplane.monitor((what) => this.#onForeignChange(what), [this.#facts.underlay.link]);
     await view.start(this.#localTenants());
     await reconciler.settle();
     publisher.recover(this.#facts.name);
@@ -131,7 +132,8 @@ export class Agent {
     const { name, underlay, roles } = this.#facts;
     const node = { name, underlay: underlay.address, underlayMac: underlay.mac, roles, version: this.#options.version };
     const other = await nameTakenBy(this.#options.store, node);
-    if (other !== undefined) throw new Error(`--node: ${name} is alive at ${other}: every node needs a name of its own`);
+    if (other !== undefined)
+      throw new Error(`--node: ${name} is alive at ${other}: every node needs a name of its own`);
   }
 
   async handle(request: AgentRequest, signal: AbortSignal): Promise<AgentResponse> {
@@ -177,7 +179,10 @@ export class Agent {
         return { ok: true };
       case 'STATUS':
         if (this.#context.view.inSync) return { ok: true };
-        return { ok: false, error: { code: CNI_ERROR.pluginNotAvailable, msg: 'the agent has not yet seen the cluster’s state' } };
+        return {
+          ok: false,
+          error: { code: CNI_ERROR.pluginNotAvailable, msg: 'the agent has not yet seen the cluster’s state' },
+        };
     }
   }
 
@@ -224,7 +229,8 @@ export class Agent {
   #afterPass(pass: Pass): void {
     const { log, wired } = this.#context;
     const fields = { op: 'apply', changes: pass.changes.length, resync: pass.resync, ms: round(pass.durationMs) };
-    if (pass.error !== undefined) log.error({ ...fields, err: pass.error }, 'the kernel refused the rules; trying again');
+    if (pass.error !== undefined)
+      log.error({ ...fields, err: pass.error }, 'the kernel refused the rules; trying again');
     for (const [key, error] of pass.failures) {
       // A pod link that is gone took its container's interface along: nothing to repair until DEL.
       const id = /^link tnp([0-9a-f]{12})$/.exec(key)?.[1];
@@ -258,6 +264,11 @@ export class Agent {
       log.debug({ op: 'blocks', tenant, err: error }, 'cannot give blocks back yet');
     }
   }
+}
+
+function ruleSetOf(desired: NodeState): RuleSetItem | undefined {
+  const item = desired.get('rules');
+  return item?.kind === 'ruleSet' ? item : undefined;
 }
 
 function round(ms: number): number {

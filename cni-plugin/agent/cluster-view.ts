@@ -54,7 +54,11 @@ export class ClusterView {
    */
   async start(tenants: Iterable<string>, patienceMs = 2_000): Promise<void> {
     const { allTenants } = this.#options;
-    const base = [keys.cluster, keys.nodes, ...(allTenants ? [keys.tenants, keys.allBlocks] : tenantKeys(SYSTEM_TENANT))];
+    const base = [
+      keys.cluster,
+      keys.nodes,
+      ...(allTenants ? [keys.tenants, keys.allBlocks] : tenantKeys(SYSTEM_TENANT)),
+    ];
     const wanted = [...base, ...(allTenants ? [] : [...tenants].flatMap(tenantKeys))];
     const loaded = Promise.all(wanted.map((prefix) => this.#follow(prefix)));
     const timer = new AbortController();
@@ -76,7 +80,8 @@ export class ClusterView {
     const timer = new AbortController();
     const first = await Promise.race([loaded.then(() => 'store' as const), after(patienceMs, timer.signal)]);
     timer.abort();
-    if (first !== 'store') throw new Unavailable('store', `the store does not answer, and tenant ${tenant} is not known here yet`);
+    if (first !== 'store')
+      throw new Unavailable('store', `the store does not answer, and tenant ${tenant} is not known here yet`);
   }
 
   /** The tenant has nothing here any more. */
@@ -105,7 +110,10 @@ export class ClusterView {
     const loaded = new Promise<void>((resolve) => {
       const sink = {
         snapshot: (entries: readonly Entry[]) => {
-          this.#replace(prefix, entries.filter(({ key }) => concerns(key)));
+          this.#replace(
+            prefix,
+            entries.filter(({ key }) => concerns(key)),
+          );
           this.#changed();
           resolve();
         },

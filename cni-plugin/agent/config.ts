@@ -52,7 +52,9 @@ function address(text: string): IpAddress {
 /** Parses the command line; prints and exits (2) on a fault, which names the flag. */
 export function parseConfig(argv: readonly string[], hostname: string): AgentConfig {
   const program = new Command('tenet-agent')
-    .description('Tenet’s agent: keeps one node’s links, routes and isolation rules as the cluster wants them, and serves CNI.')
+    .description(
+      'Tenet’s agent: keeps one node’s links, routes and isolation rules as the cluster wants them, and serves CNI.',
+    )
     .addOption(new Option('--node <name>', 'this node’s name').env('TENET_NODE').default(hostname).argParser(nodeName))
     .option('--role <role>', `compute (the default), gateway or manage; repeatable`, collect(role))
     .addOption(
@@ -61,8 +63,16 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
         .default(['http://127.0.0.1:2379'], 'http://127.0.0.1:2379')
         .argParser((text) => text.split(',').map(url)),
     )
-    .addOption(new Option('--state-dir <dir>', 'what this node must remember').env('TENET_STATE_DIR').default('/var/lib/tenet/agent'))
-    .addOption(new Option('--socket <path>', 'where the CNI binary finds us').env('TENET_AGENT_SOCKET').default(DEFAULT_AGENT_SOCKET))
+    .addOption(
+      new Option('--state-dir <dir>', 'what this node must remember')
+        .env('TENET_STATE_DIR')
+        .default('/var/lib/tenet/agent'),
+    )
+    .addOption(
+      new Option('--socket <path>', 'where the CNI binary finds us')
+        .env('TENET_AGENT_SOCKET')
+        .default(DEFAULT_AGENT_SOCKET),
+    )
     .option('--underlay-interface <name>', 'link to the other nodes; default: the default route’s')
     .option('--underlay-address <address>', 'our address on it; default: its first', address)
     .addOption(
@@ -70,7 +80,9 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
         .choices(['on', 'off'])
         .default('on'),
     )
-    .addOption(new Option('--backend <name>', 'where isolation is enforced').choices(['auto', 'nftables']).default('auto'))
+    .addOption(
+      new Option('--backend <name>', 'where isolation is enforced').choices(['auto', 'nftables']).default('auto'),
+    )
     .addOption(new Option('--log-level <level>').env('TENET_LOG_LEVEL').default('info'))
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
     .parse([...argv], { from: 'user' });

@@ -13,7 +13,8 @@ export function cniError(error: unknown): CniErrorBody {
   if (error instanceof Conflict) return body(CNI_ERROR.tryAgain, 'conflict, try again later', error);
   if (error instanceof Exhausted) return body(CNI_ERROR.exhausted, 'no address left', error);
   if (error instanceof QuotaExceeded) return body(CNI_ERROR.exhausted, 'quota exceeded', error);
-  if (error instanceof Unavailable) return body(CNI_ERROR.tryAgain, `${error.peer} is unavailable, try again later`, error);
+  if (error instanceof Unavailable)
+    return body(CNI_ERROR.tryAgain, `${error.peer} is unavailable, try again later`, error);
   if (error instanceof NotInSync) return body(CNI_ERROR.tryAgain, 'the agent is not ready, try again later', error);
   if (error instanceof KernelError) return body(CNI_ERROR.kernel, 'the kernel refused', error);
   if (error instanceof CodecError) return body(CNI_ERROR.codec, 'unreadable kernel message', error);

@@ -3,12 +3,12 @@ import { hostname } from 'node:os';
 import { pino } from 'pino';
 import { openEtcdStore } from '../../controller/store/etcd-store.ts';
 import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
+import packageJson from '../../package.json' with { type: 'json' };
 import { Agent } from './agent.ts';
 import { parseConfig } from './config.ts';
 import { Journal } from './journal.ts';
 import { serve } from './server.ts';
-import { readUnderlay } from './underlay.ts';
-import packageJson from '../../package.json' with { type: 'json' };
+import { findUnderlay } from './underlay.ts';
 
 const config = parseConfig(process.argv.slice(2), hostname());
 const log = pino({ name: 'tenet-agent', level: config.logLevel, base: { node: config.node } });
@@ -18,7 +18,7 @@ try {
   const readFacts = () => ({
     name: config.node,
     roles: config.roles,
-    underlay: readUnderlay(dataplane.links(), config),
+    underlay: findUnderlay(dataplane.underlayView(), config),
     checkUnderlayMac: config.underlayMacCheck,
   });
   const facts = readFacts();
@@ -42,7 +42,10 @@ try {
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop(signal));
-  log.info({ op: 'start', ...facts.underlay, roles: config.roles, socket: config.socket, backend: 'nftables' }, 'starting');
+  log.info(
+    { op: 'start', ...facts.underlay, roles: config.roles, socket: config.socket, backend: 'nftables' },
+    'starting',
+  );
   await agent.start();
   log.info({ op: 'start' }, 'in sync: every rule is in force');
 } catch (error) {

@@ -37,10 +37,26 @@ export class NetlinkConnection {
    * @throws KernelError when sending fails or replies were lost (ENOBUFS: read the state again)
    */
   requestEach(bytes: Uint8Array, describe: Describe): Map<number, KernelError> {
+    const [first, count] = this.#number(bytes);
+    this.#transport.send(bytes);
+    return this.#answers(first, count, describe);
+  }
+
+  /** As {@link requestEach} for what takes the kernel long. Nothing else may use the connection meanwhile. */
+  async requestEachAsync(bytes: Uint8Array, describe: Describe): Promise<Map<number, KernelError>> {
+    const [first, count] = this.#number(bytes);
+    await this.#transport.sendAsync(bytes);
+    return this.#answers(first, count, describe);
+  }
+
+  #number(bytes: Uint8Array): readonly [first: number, count: number] {
     const first = this.#sequence;
     const count = numberMessages(bytes, first);
     this.#sequence += count;
-    this.#transport.send(bytes);
+    return [first, count];
+  }
+
+  #answers(first: number, count: number, describe: Describe): Map<number, KernelError> {
     const errors = new Map<number, KernelError>();
     for (let answered = 0; answered < count; ) {
       for (const message of parseMessages(this.#transport.receive())) {
@@ -64,9 +80,7 @@ export class NetlinkConnection {
    * @throws KernelError of the first message refused, or of the whole batch; nothing was done then
    */
   batch(bytes: Uint8Array, describe: Describe): void {
-    const first = this.#sequence;
-    const count = numberMessages(bytes, first);
-    this.#sequence += count;
+    const [first, count] = this.#number(bytes);
     this.#transport.send(bytes);
     let committed = false;
     let refused: KernelError | undefined;

@@ -105,6 +105,8 @@ export function encodeAddVxlan(out: ByteWriter, spec: VxlanSpec): void {
             .u8(u.IFLA_VXLAN_TTL, VXLAN_TTL)
             .u8(u.IFLA_VXLAN_LEARNING, 0)
             .u16be(u.IFLA_VXLAN_PORT, spec.port);
+          // RFC 7348 section 5: SHOULD be zero over IPv4; IPv6 wants one.
+          if (familyOf(spec.local) === 4) data.u8(u.IFLA_VXLAN_UDP_CSUM, 0);
         }),
       );
   });
@@ -153,11 +155,9 @@ function afSpec(message: AttributeWriter, changes: LinkChanges): void {
   });
 }
 
-export function encodeDelLink(out: ByteWriter, name: string): void {
-  writeMessage(out, u.RTM_DELLINK, NLM_F_ACK, (message) => {
-    ifinfomsg(out, 0, 0, 0);
-    message.string(u.IFLA_IFNAME, name);
-  });
+/** @param index and not a name, which may be another link's by the time the kernel gets to it */
+export function encodeDelLink(out: ByteWriter, index: number): void {
+  writeMessage(out, u.RTM_DELLINK, NLM_F_ACK, () => ifinfomsg(out, index, 0, 0));
 }
 
 /** Deletes every link of a group in one go: the waiting for grace periods is shared. */

@@ -2,7 +2,7 @@
  * The routing family over a connection: dumps as lists, changes queued and sent together. rtnetlink has no transaction: of
  * several changes each succeeds or fails by itself, and the caller is told which.
  */
-import { ERRNO, isErrno, type KernelError } from '../errors.ts';
+import type { KernelError } from '../errors.ts';
 import { ByteWriter } from '../netlink/bytes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import type { NetlinkMessage } from '../netlink/message.ts';
@@ -36,8 +36,10 @@ export class RtBatch {
     return this.#named[index] ?? { op: 'rtnetlink', object: `message ${index}` };
   }
 
-  ignores(index: number, error: KernelError): boolean {
-    return this.#named[index]?.ignore.includes(error.errno) ?? false;
+  /** Leaves out the errors that mean it is already as wanted. */
+  withoutIgnored(errors: Map<number, KernelError>): Map<number, KernelError> {
+    for (const [index, error] of errors) if (this.#named[index]?.ignore.includes(error.errno)) errors.delete(index);
+    return errors;
   }
 }
 
@@ -52,8 +54,14 @@ export class Rtnetlink {
   send(batch: RtBatch): Map<number, KernelError> {
     if (batch.size === 0) return new Map();
     const errors = this.#connection.requestEach(batch.out.finish(), (index) => batch.describe(index));
-    for (const [index, error] of errors) if (batch.ignores(index, error)) errors.delete(index);
-    return errors;
+    return batch.withoutIgnored(errors);
+  }
+
+  /** As {@link send} for changes that make the kernel wait. Nothing else may use the socket meanwhile. */
+  async sendAsync(batch: RtBatch): Promise<Map<number, KernelError>> {
+    const bytes = batch.out.finish();
+    const errors = await this.#connection.requestEachAsync(bytes, (index) => batch.describe(index));
+    return batch.withoutIgnored(errors);
   }
 
   /** As {@link send}, throwing the first failure. */
@@ -92,9 +100,4 @@ export class Rtnetlink {
     encode(out);
     return this.#connection.dump(out.finish(), () => ({ op, object: 'dump' }));
   }
-}
-
-/** Does this say that the object was not there? */
-export function isAbsent(error: unknown): boolean {
-  return isErrno(error, ERRNO.ENOENT, ERRNO.ESRCH, ERRNO.ENODEV, ERRNO.EADDRNOTAVAIL);
 }

@@ -18,6 +18,7 @@ const c = {
   unshare: libc.func('int unshare(int)'),
   close: libc.func('int close(int)'),
   if_nametoindex: libc.func('unsigned int if_nametoindex(const char *)'),
+  if_indextoname: libc.func('void *if_indextoname(unsigned int, void *)'),
 };
 
 /** @see include/uapi/linux/sched.h */
@@ -73,6 +74,15 @@ export function send(fd: number, bytes: Uint8Array, flags: number, object: strin
   return checked(c.send(fd, bytes, bytes.length, flags), 'send', object);
 }
 
+/** As {@link send}, on a libuv pool thread: for what the kernel takes long to do. @returns a negative number on failure, without errno */
+export function sendAsync(fd: number, bytes: Uint8Array): Promise<number> {
+  return new Promise((resolve, reject) => {
+    c.send.async(fd, bytes, bytes.length, 0, (error: unknown, result: number) =>
+      error ? reject(error) : resolve(result),
+    );
+  });
+}
+
 export function sendto(fd: number, bytes: Uint8Array, flags: number, address: Uint8Array, object: string): number {
   return checked(c.sendto(fd, bytes, bytes.length, flags, address, address.length), 'sendto', object);
 }
@@ -99,4 +109,11 @@ export function close(fd: number): void {
 /** The number of a link of this thread's namespace. @returns undefined when there is none of that name */
 export function linkIndex(name: string): number | undefined {
   return c.if_nametoindex(name) || undefined;
+}
+
+/** @returns undefined when there is no link of that number */
+export function linkName(index: number): string | undefined {
+  const name = new Uint8Array(16);
+  if (c.if_indextoname(index, name) === null) return undefined;
+  return new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
 }

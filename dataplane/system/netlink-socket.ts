@@ -12,6 +12,7 @@ import {
   SOCK_CLOEXEC,
   SOCK_RAW,
   send,
+  sendAsync,
   setsockopt,
   socket,
   trySetsockopt,
@@ -70,6 +71,12 @@ export class NetlinkSocket {
 
   send(bytes: Uint8Array): void {
     const sent = send(this.fd, bytes, 0, `${this.#name}, ${bytes.length} bytes`);
+    if (sent !== bytes.length) throw new KernelError('send', this.#name, ERRNO.EMSGSIZE);
+  }
+
+  /** As {@link send} without keeping this thread waiting while the kernel works. */
+  async sendAsync(bytes: Uint8Array): Promise<void> {
+    const sent = await sendAsync(this.fd, bytes);
     if (sent !== bytes.length) throw new KernelError('send', this.#name, ERRNO.EMSGSIZE);
   }
 

@@ -11,7 +11,7 @@ import type { NodeState } from '../../../dataplane/state.ts';
 export interface ReconcilerOptions {
   /** the whole state wanted now; undefined while it is not known (nothing is written then) */
   readonly desired: () => NodeState | undefined;
-  readonly observe: () => NodeState;
+  readonly observe: (desired: NodeState) => NodeState;
   /** throws when the isolation transaction was refused, else reports what failed */
   readonly apply: (changes: readonly Change[], desired: NodeState) => Failures;
   /** told after each pass that changed or failed something */
@@ -119,7 +119,7 @@ export class Reconciler {
     const resync = this.#believed === undefined;
     let changes: readonly Change[] = [];
     try {
-      const believed = this.#believed ?? this.#options.observe();
+      const believed = this.#believed ?? this.#options.observe(desired);
       changes = diff(desired, believed);
       const failures: Failures = changes.length === 0 ? new Map() : this.#options.apply(changes, desired);
       this.#believed = applied(believed, changes, new Set(failures.keys()));

@@ -5,8 +5,8 @@
 import { Conflict, QuotaExceeded, Unavailable } from '../../../controller/errors.ts';
 import type { Endpoint, Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
-import { hostPrefix, type IpAddress, type MacAddress, parseMac } from '../../../dataplane/address.ts';
-import { POD_GATEWAY, podLinkName } from '../../../dataplane/ownership.ts';
+import { hostPrefix, type IpAddress } from '../../../dataplane/address.ts';
+import { HOST_END_MAC, POD_GATEWAY, podLinkName } from '../../../dataplane/ownership.ts';
 import { itemKey, type PodLinkItem } from '../../../dataplane/state.ts';
 import type { CniResult } from '../../agent-protocol.ts';
 import type { AgentContext } from '../context.ts';
@@ -14,9 +14,6 @@ import { overlayMac, overlayMtu } from '../desired/node-facts.ts';
 import type { EndpointRequest } from '../request.ts';
 import { undo } from './del.ts';
 import { ownershipOf } from './tenancy.ts';
-
-/** MAC of every pod link's host end: all a pod ever sends to. */
-export const HOST_MAC: MacAddress = parseMac('0a:58:a9:fe:01:01');
 
 /**
  * @param signal aborted when the runtime gave up on the call: then everything is undone, for a DEL may come first
@@ -53,13 +50,19 @@ export async function add(request: EndpointRequest, context: AgentContext, signa
 }
 
 /** The endpoint, if this very container is attached already: a repeated ADD gets the same answer. */
-function existing(request: EndpointRequest, tenant: Tenant, namespace: string, context: AgentContext): Endpoint | undefined {
+function existing(
+  request: EndpointRequest,
+  tenant: Tenant,
+  namespace: string,
+  context: AgentContext,
+): Endpoint | undefined {
   const local = context.journal.endpoints.get(request.id);
   if (local?.phase !== 'ready' || !context.wired.has(request.id)) return undefined;
   const { endpoint } = local;
   if (endpoint.tenant !== tenant.name || endpoint.namespace !== namespace) return undefined;
   const view = context.dataplane.viewPod(request.netns, request.ifname);
-  const isThere = view !== undefined && view.mac === endpoint.mac && endpoint.ips.every((ip) => view.addresses.includes(ip));
+  const isThere =
+    view !== undefined && view.mac === endpoint.mac && endpoint.ips.every((ip) => view.addresses.includes(ip));
   return isThere ? endpoint : undefined;
 }
 
@@ -68,7 +71,10 @@ async function checkQuota(tenant: Tenant, { store }: AgentContext): Promise<void
   if (limit === undefined) return;
   const { entries } = await store.list(keys.endpoints(tenant.name));
   if (entries.length < limit) return;
-  throw new QuotaExceeded('quota.endpoints', `tenant ${tenant.name} has ${entries.length} endpoints, its quota is ${limit}`);
+  throw new QuotaExceeded(
+    'quota.endpoints',
+    `tenant ${tenant.name} has ${entries.length} endpoints, its quota is ${limit}`,
+  );
 }
 
 async function allocate(request: EndpointRequest, tenant: Tenant, { blocks }: AgentContext): Promise<IpAddress[]> {
@@ -98,7 +104,7 @@ function endpointOf(
     name: request.name,
     node: context.facts().name,
     ips,
-    mac: request.wantedMac ?? (first === undefined ? HOST_MAC : overlayMac(first)),
+    mac: request.wantedMac ?? (first === undefined ? HOST_END_MAC : overlayMac(first)),
     labels: request.labels,
     ports: request.ports,
     containerId: request.containerId,
@@ -134,7 +140,7 @@ async function wire(endpoint: Endpoint, request: EndpointRequest, context: Agent
 export function resultOf(endpoint: Endpoint, netns: string, mtu: number): CniResult {
   return {
     interfaces: [
-      { name: podLinkName(endpoint.id), mac: HOST_MAC, mtu },
+      { name: podLinkName(endpoint.id), mac: HOST_END_MAC, mtu },
       { name: endpoint.ifname, mac: endpoint.mac, mtu, sandbox: netns },
     ],
     ips: endpoint.ips.map((ip) => ({ address: hostPrefix(ip), gateway: POD_GATEWAY, interface: 1 })),

@@ -21,7 +21,8 @@ export async function check(request: EndpointRequest, prevResult: unknown, conte
   if (view === undefined) throw differs('the interface is missing in the container');
   if (!view.up) throw differs('the interface is down in the container');
   if (view.mac !== endpoint.mac) throw differs(`its MAC is ${view.mac}, not ${endpoint.mac}`);
-  for (const ip of endpoint.ips) if (!view.addresses.includes(ip)) throw differs(`address ${ip} is missing in the container`);
+  for (const ip of endpoint.ips)
+    if (!view.addresses.includes(ip)) throw differs(`address ${ip} is missing in the container`);
   if (!view.hasDefaultRoute) throw differs('the default route is missing in the container');
   const failures = await context.reconciler.settle();
   for (const [key, error] of failures) if (key.includes(link)) throw differs(`${key}: ${error.message}`);

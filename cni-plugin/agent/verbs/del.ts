@@ -24,7 +24,7 @@ export async function undo(id: string, context: AgentContext): Promise<void> {
       log.warn({ op: 'DEL', endpoint: id, err: error }, 'rules not removed yet');
     });
   }
-  await dataplane.deletePodLink(podLinkName(id));
+  await dataplane.deleteLink(podLinkName(id));
   if (local === undefined) return;
   const { ips } = local.endpoint;
   dataplane.forgetFlows(ips);

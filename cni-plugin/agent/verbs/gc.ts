@@ -9,7 +9,9 @@ export async function gc(config: NetworkConfig, context: AgentContext): Promise<
   if (attachments === undefined) return;
   const valid = new Set((attachments ?? []).map(({ containerID, ifname }) => endpointId(containerID, ifname)));
   // Looked at now: an ADD that begins later is none of this list's business.
-  const stale = [...context.journal.endpoints.values()].filter(({ phase, endpoint }) => phase === 'ready' && !valid.has(endpoint.id));
+  const stale = [...context.journal.endpoints.values()].filter(
+    ({ phase, endpoint }) => phase === 'ready' && !valid.has(endpoint.id),
+  );
   await Promise.all(
     stale.map(async ({ endpoint }) => {
       context.log.info({ op: 'GC', tenant: endpoint.tenant, endpoint: endpoint.id, name: endpoint.name }, 'detaching');

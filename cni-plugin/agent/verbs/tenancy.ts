@@ -45,7 +45,10 @@ async function tenantName(request: EndpointRequest, context: AgentContext): Prom
   const fallback = context.snapshot.cluster?.defaultTenant;
   if (namespace === undefined) {
     if (fallback !== undefined) return [fallback, 'defaultTenant'];
-    throw new InvalidInput('args.cni.tenant', 'no tenant is named, there is no K8S_POD_NAMESPACE, and no default tenant is set');
+    throw new InvalidInput(
+      'args.cni.tenant',
+      'no tenant is named, there is no K8S_POD_NAMESPACE, and no default tenant is set',
+    );
   }
   const known = context.snapshot.ownerOf(namespace);
   if (known !== undefined) return [known.name, 'K8S_POD_NAMESPACE'];

@@ -1,0 +1,278 @@
+/**
+ * The rules: a fixed handful of chains that every packet from, to or through a pod passes, and that consult the sets. Who may
+ * reach whom is in the sets alone. Everything not allowed here is dropped in silence. Pure.
+ *
+ *   prerouting (before conntrack)  guard: is this source the link's own?     pod_source, overlay_source
+ *   forward    (before others')    from a pod:      reply? known? allowed?   from_pod ─► to_cluster, beyond, from_pod_reply
+ *                                  from an overlay: only to pods             from_overlay ─► to_pod
+ *                                  from elsewhere:  only answers to egress   from_elsewhere
+ *   input                          pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone
+ *   output                         the node sends into no tenant's overlay
+ *   postrouting                    what leaves the cluster takes the node's address
+ *
+ * An identity is looked up into `meta priority` (0: nobody), which forwarding had set from the type of service and which is put
+ * back before the packet goes on. The packet's mark is never touched.
+ */
+import type { IpPrefix } from '../address.ts';
+import type { Chain, ChainHook } from '../nftables/chain.ts';
+import {
+  CT_DIRECTIONS,
+  type CtDirection,
+  ctDirection,
+  ctIpSaddr,
+  etherSaddr,
+  type Field,
+  iifgroup,
+  iifname,
+  ipDaddr,
+  ipDscp,
+  ipSaddr,
+  l4proto,
+  oifgroup,
+  oifname,
+  priority,
+  thDport,
+} from '../nftables/field.ts';
+import { ctState, inSet, ipHeaderLength, maskedTo, match, matchNot, matchPrefix, notInSet } from '../nftables/match.ts';
+import type { Rule } from '../nftables/rule.ts';
+import { buildRule, type RulePart } from '../nftables/rule-builder.ts';
+import { accept, drop, goto, masquerade, returnFromChain, setMeta, setMetaFromMap } from '../nftables/statement.ts';
+import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../ownership.ts';
+import type { RuleSetItem } from '../state.ts';
+import { PRIORITY_MAP, SETS, TABLE } from './sets.ts';
+
+const IPPROTO_ICMP = 1;
+const IPPROTO_UDP = 17;
+const SYSTEM_VNI = 1;
+
+/** Before connection tracking (-200), after its defragmentation (-400). */
+const BEFORE_CONNTRACK = -300;
+/** In forward, input and output tracking is long done: early, so that what others set later stays as they set it. */
+const FIRST = -300;
+const SOURCE_NAT = 100;
+
+/** Networks no container's packet is for: this-network, loopback, link-local (metadata services), multicast and reserved. */
+const NEVER_BEYOND = [
+  '0.0.0.0/8',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '224.0.0.0/3',
+] as readonly string[] as readonly IpPrefix[];
+
+const fromPod = match(iifgroup, POD_GROUP);
+const fromOverlay = match(iifgroup, OVERLAY_GROUP);
+const toPod = match(oifgroup, POD_GROUP);
+const toOverlay = match(oifgroup, OVERLAY_GROUP);
+const inTracked = (direction: CtDirection) => match(ctDirection, CT_DIRECTIONS[direction]);
+const answers = [inTracked('reply'), ctState('established', 'related')] as const;
+/** An ICMP error about no flow we know: forged, or too late to matter. */
+const strayIcmp = [match(l4proto, IPPROTO_ICMP), ctState('invalid')] as const;
+
+/** One rule: what it is for, and its parts. */
+type Line = readonly [comment: string, ...parts: RulePart[]];
+
+/** A chain and its rules in order. */
+export interface ChainSpec {
+  readonly chain: Chain;
+  readonly rules: readonly Rule[];
+}
+
+/** Every chain, those that are jumped to first. Each rule's comment ends in a hash by which a later run recognises it. */
+export function compileRules(item: RuleSetItem): ChainSpec[] {
+  const identify = identification(item.blockPrefixLength.v4);
+  const pools = item.pools.filter(isIpv4);
+  const closed = [...pools, ...item.platformNetworks.filter(isIpv4), ...NEVER_BEYOND];
+  return [
+    chain('leave', [
+      ['give the packet the priority it had', setMetaFromMap('priority', [ipDscp], PRIORITY_MAP), accept],
+      ['cannot happen', drop],
+    ]),
+    chain('to_pod', [
+      ...identify(ipSaddr, 'who calls'),
+      ['the pod may be called by them', inSet([priority, oifname], SETS.ingress), goto('leave')],
+      ['nobody else', drop],
+    ]),
+    chain('to_cluster', [
+      ['a pod of this node', toPod, goto('to_pod')],
+      ['a pod of another node, or an answer to a gateway', toOverlay, goto('leave')],
+      ['a known address never leaves by another link', drop],
+    ]),
+    chain('beyond', [
+      ['nothing of ours is beyond', toPod, drop],
+      ['nothing of ours is beyond', toOverlay, drop],
+      ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('leave')],
+      ['nodes are closed', inSet([ipDaddr], SETS.node), drop],
+      ...closed.map((prefix): Line => ['never beyond the cluster', matchPrefix(ipDaddr, prefix), drop]),
+      ['the tenant may use the internet', inSet([iifname], SETS.internet), goto('leave')],
+      ['all else is closed', drop],
+    ]),
+    chain('from_pod_reply', [
+      ['answers come from whom was called', inSet([iifname, ctIpSaddr('reply')], SETS.podAddress), goto('leave')],
+      ['an answer in another’s name', drop],
+    ]),
+    chain('from_pod', [
+      ['answers', ...answers, goto('from_pod_reply')],
+      ['errors about no flow', ...strayIcmp, drop],
+      [
+        'errors about a flow come from whom began it',
+        inTracked('original'),
+        ctState('related'),
+        notInSet([iifname, ctIpSaddr('original')], SETS.podAddress),
+        drop,
+      ],
+      ...identify(ipDaddr, 'who is called'),
+      ['nobody we know', match(priority, 0), goto('beyond')],
+      ['the pod may call them', inSet([priority, iifname], SETS.egress), goto('to_cluster')],
+      ['nobody else', drop],
+    ]),
+    chain('from_overlay_reply', [
+      ...identify(ctIpSaddr('reply'), 'who was called'),
+      ['answers come by the overlay of whom was called', inSet([iifname, priority], SETS.overlaySource), goto('leave')],
+      ['an answer in another’s name', drop],
+    ]),
+    chain('from_overlay', [
+      ['an overlay delivers to pods alone', matchNot(oifgroup, POD_GROUP), drop],
+      ['answers', ...answers, goto('from_overlay_reply')],
+      ['errors about no flow', ...strayIcmp, drop],
+      ['calls', goto('to_pod')],
+    ]),
+    chain('from_elsewhere', [
+      ...pools.map((pool): Line => ['pods never come from elsewhere', matchPrefix(ipSaddr, pool), drop]),
+      ...pools.map(
+        (pool): Line => ['answers of pods never come from elsewhere', matchPrefix(ctIpSaddr('reply'), pool), drop],
+      ),
+      ['answers from beyond the cluster', ...answers, accept],
+      ['calls from elsewhere', drop],
+    ]),
+    chain('pod_source', [
+      [
+        'the pod’s own address and MAC, no IP options',
+        inSet([iifname, etherSaddr, ipSaddr], SETS.guard),
+        ipHeaderLength(5),
+        accept,
+      ],
+      ['forged, or not IPv4', drop],
+    ]),
+    chain('overlay_source', [
+      ...identify(ipSaddr, 'who sends'),
+      [
+        'who belongs in this overlay, no IP options',
+        inSet([iifname, priority], SETS.overlaySource),
+        ipHeaderLength(5),
+        accept,
+      ],
+      ['forged, or not IPv4', drop],
+    ]),
+    chain('input_pod', [
+      ['answers to the node', ...answers, inSet([iifname, ctIpSaddr('reply')], SETS.podAddress), accept],
+      ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), accept],
+      ['the node is closed', drop],
+    ]),
+    chain('input_overlay', [
+      ['calls', matchNot(ctDirection, CT_DIRECTIONS.reply), drop],
+      ...identify(ctIpSaddr('reply'), 'who was called'),
+      [
+        'answers to a gateway',
+        ctState('established', 'related'),
+        inSet([iifname, priority], SETS.overlaySource),
+        accept,
+      ],
+      ['the node is closed', drop],
+    ]),
+    chain('input_vxlan', [
+      ['a node on our segment', inSet([ipSaddr, etherSaddr], SETS.vxlanPeer), accept],
+      ['a node behind a router', inSet([ipSaddr], SETS.vxlanRouted), accept],
+      ['VXLAN comes from nodes alone', drop],
+    ]),
+    chain(
+      'prerouting',
+      [
+        ['from a pod', fromPod, goto('pod_source')],
+        ['from an overlay', fromOverlay, goto('overlay_source')],
+        ['a link we do not know yet', match(iifname, `${POD_LINK_PREFIX}*`), drop],
+        ['a link we do not know yet', match(iifname, `${OVERLAY_LINK_PREFIX}*`), drop],
+      ],
+      base('filter', 'prerouting', BEFORE_CONNTRACK),
+    ),
+    chain(
+      'forward',
+      [
+        ['from a pod', fromPod, goto('from_pod')],
+        ['from an overlay', fromOverlay, goto('from_overlay')],
+        ['to a pod', toPod, goto('from_elsewhere')],
+        ['into an overlay', toOverlay, drop],
+        ['a link we do not know yet', match(oifname, `${POD_LINK_PREFIX}*`), drop],
+        ['a link we do not know yet', match(oifname, `${OVERLAY_LINK_PREFIX}*`), drop],
+      ],
+      base('filter', 'forward', FIRST),
+    ),
+    chain(
+      'input',
+      [
+        ['from a pod', fromPod, goto('input_pod')],
+        ['from an overlay', fromOverlay, goto('input_overlay')],
+        ['VXLAN', match(l4proto, IPPROTO_UDP), match(thDport, item.vxlanPort), goto('input_vxlan')],
+      ],
+      base('filter', 'input', FIRST),
+    ),
+    chain(
+      'output',
+      [
+        ['a gateway’s own calls', match(oifname, overlayLinkName(SYSTEM_VNI)), accept],
+        [
+          'a node that is gateway and compute calls from its system address',
+          toOverlay,
+          inSet([ipSaddr], SETS.identity),
+          accept,
+        ],
+        ['the node sends nothing into a tenant’s overlay', toOverlay, drop],
+      ],
+      base('filter', 'output', FIRST),
+    ),
+    chain(
+      'postrouting',
+      [
+        ['inside the cluster addresses stay', toPod, returnFromChain],
+        ['inside the cluster addresses stay', toOverlay, returnFromChain],
+        ...pools.map((pool): Line => ['beyond it the node’s address is used', matchPrefix(ipSaddr, pool), masquerade]),
+      ],
+      base('nat', 'postrouting', SOURCE_NAT),
+    ),
+  ];
+}
+
+/** Rules that look an address up: nobody; who its block belongs to; who it is by itself. */
+function identification(blockPrefixLength: number) {
+  return (address: Field, comment: string): Line[] => [
+    [comment, setMeta('priority', 0)],
+    [`${comment}: by block`, setMetaFromMap('priority', [maskedTo(address, blockPrefixLength)], SETS.block)],
+    [`${comment}: by address`, setMetaFromMap('priority', [address], SETS.identity)],
+  ];
+}
+
+function base(type: ChainHook['type'], hook: ChainHook['hook'], priority: number): ChainHook {
+  return { type, hook, priority, policy: 'accept' };
+}
+
+function chain(name: string, lines: readonly Line[], hook?: ChainHook): ChainSpec {
+  const where = { ...TABLE, chain: name };
+  return {
+    chain: hook === undefined ? where : { ...where, base: hook },
+    rules: lines.map(([comment, ...parts]) => signed(buildRule(where, parts, comment))),
+  };
+}
+
+/** Appends a hash of what the rule does, so that a rule that was changed, or is of another version, is known by its comment. */
+function signed(rule: Rule): Rule {
+  const text = JSON.stringify(rule.expressions, (_key, value) =>
+    typeof value === 'bigint' ? `${value}n` : value instanceof Uint8Array ? Array.from(value) : value,
+  );
+  // FNV-1a: told apart must be versions and slips, not attacks.
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return { ...rule, comment: `${rule.comment} #${hash.toString(16).padStart(8, '0')}` };
+}
+
+function isIpv4(prefix: IpPrefix): boolean {
+  return !prefix.includes(':');
+}

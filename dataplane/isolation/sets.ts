@@ -1,0 +1,63 @@
+/**
+ * The sets and maps behind the rules: one per collection of elements, hashes made to size at once so that no change ever waits for
+ * one to grow. Pure.
+ */
+
+import type { SetElement } from '../nftables/element.ts';
+import type { NftSet } from '../nftables/set.ts';
+import { NFT_TABLE } from '../ownership.ts';
+import type { Collection, ElementItem } from '../state.ts';
+
+export const TABLE = { family: 'inet', table: NFT_TABLE } as const;
+
+/** Elements a node can hold: addresses known by themselves, blocks of all tenants here, links of pods here times whom they may meet. */
+const SIZE = { addresses: 262_144, pods: 16_384, pairs: 131_072, nodes: 32_768, few: 4_096 } as const;
+
+/** An identity lives in `meta priority`, whose type nft calls classid: the packet's mark belongs to others. */
+export const SETS = {
+  identity: { ...TABLE, name: 'identity4', key: ['ipv4_addr'], data: 'classid', size: SIZE.addresses },
+  block: { ...TABLE, name: 'block4', key: ['ipv4_addr'], data: 'classid', size: SIZE.addresses },
+  guard: { ...TABLE, name: 'guard4', key: ['ifname', 'ether_addr', 'ipv4_addr'], size: SIZE.pods },
+  podAddress: { ...TABLE, name: 'pod_address4', key: ['ifname', 'ipv4_addr'], size: SIZE.pods },
+  overlaySource: { ...TABLE, name: 'overlay_source', key: ['ifname', 'classid'], size: SIZE.pairs },
+  egress: { ...TABLE, name: 'egress', key: ['classid', 'ifname'], size: SIZE.pairs },
+  ingress: { ...TABLE, name: 'ingress', key: ['classid', 'ifname'], size: SIZE.pairs },
+  internet: { ...TABLE, name: 'internet', key: ['ifname'], size: SIZE.pods },
+  node: { ...TABLE, name: 'node4', key: ['ipv4_addr'], size: SIZE.nodes },
+  vxlanPeer: { ...TABLE, name: 'vxlan_peer4', key: ['ipv4_addr', 'ether_addr'], size: SIZE.nodes },
+  vxlanRouted: { ...TABLE, name: 'vxlan_routed4', key: ['ipv4_addr'], size: SIZE.nodes },
+  exception: { ...TABLE, name: 'exception4', key: ['ipv4_addr', 'inet_proto', 'inet_service'], size: SIZE.few },
+} as const satisfies Record<Collection, NftSet>;
+
+export const COLLECTIONS = Object.keys(SETS) as Collection[];
+
+/** Type of service as the kernel ranks it: what forwarding puts into a packet's priority, and what we put back. */
+export const PRIORITY_MAP: NftSet = { ...TABLE, name: 'priority_of_dscp', key: ['dscp'], data: 'classid', size: 64 };
+
+/** TC_PRIO_BESTEFFORT, _BULK, _INTERACTIVE_BULK, _INTERACTIVE. @see include/uapi/linux/pkt_sched.h, net/ipv4/route.c ip_tos2prio */
+const PRIORITY_OF_TOS = [0, 2, 6, 4] as const;
+
+/** All 64 code points: bits 4 and 3 of the old type of service decide. */
+export const PRIORITY_ELEMENTS: readonly SetElement[] = Array.from({ length: 64 }, (_, dscp) => ({
+  key: [dscp],
+  data: PRIORITY_OF_TOS[(dscp >> 1) & 3] ?? 0,
+}));
+
+/** @returns undefined for an element of the other family, which these sets do not hold */
+export function toSetElement(item: ElementItem): SetElement | undefined {
+  const isIpv6 = item.fields.some(
+    (field) => typeof field === 'string' && /^[0-9a-f]*:[0-9a-f:]*:|::/.test(field) && !isMac(field),
+  );
+  if (isIpv6) return undefined;
+  return item.value === undefined ? { key: item.fields } : { key: item.fields, data: item.value };
+}
+
+function isMac(field: string): boolean {
+  return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(field);
+}
+
+/** The item a set's element stands for. */
+export function toItem(collection: Collection, element: SetElement): ElementItem {
+  const base = { kind: 'element', collection, fields: [...element.key] } as const;
+  return typeof element.data === 'number' ? { ...base, value: element.data } : base;
+}

@@ -1,0 +1,128 @@
+/**
+ * The real dataplane: this thread's network namespace through netlink. Puts the halves together (isolation first, then links),
+ * listens for foreign changes, and keeps what makes the kernel wait off the main thread.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { IpAddress } from './address.ts';
+import { Conntrack } from './conntrack/conntrack.ts';
+import type { Dataplane, Failures, PodSpec, PodView } from './dataplane.ts';
+import type { Change } from './diff.ts';
+import { ERRNO } from './errors.ts';
+import { KernelIsolation } from './kernel-isolation.ts';
+import { applyLinks, observeLinks } from './kernel-links.ts';
+import { KernelMonitor } from './kernel-monitor.ts';
+import { createPod, setPodMtu, viewPod } from './kernel-pods.ts';
+import { NetlinkConnection } from './netlink/connection.ts';
+import { Nftables } from './nftables/nftables.ts';
+import { isPodLink } from './ownership.ts';
+import type { InterfaceAddress } from './rtnetlink/ifaddr.ts';
+import { encodeDelLink, type Link } from './rtnetlink/link.ts';
+import type { Route } from './rtnetlink/route.ts';
+import { RtBatch, Rtnetlink } from './rtnetlink/rtnetlink.ts';
+import type { Item, NodeState, RuleSetItem } from './state.ts';
+import { linkIndex } from './system/libc.ts';
+import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
+
+export class KernelDataplane implements Dataplane {
+  readonly #routeSocket = new NetlinkSocket(NETLINK_ROUTE);
+  readonly #filterSocket = new NetlinkSocket(NETLINK_NETFILTER);
+  readonly #rtnetlink = new Rtnetlink(new NetlinkConnection(this.#routeSocket));
+  readonly #isolation: KernelIsolation;
+  readonly #conntrack: Conntrack;
+  /** of every socket that changes something: what we did ourselves is no news */
+  readonly #ownPorts = new Set<number>();
+
+  /** @throws KernelError without the privilege (CAP_NET_ADMIN) */
+  static open(): KernelDataplane {
+    return new KernelDataplane();
+  }
+
+  private constructor() {
+    for (const { portId } of [this.#routeSocket, this.#filterSocket]) this.#ownPorts.add(portId);
+    const connection = new NetlinkConnection(this.#filterSocket);
+    this.#isolation = new KernelIsolation(new Nftables(connection));
+    this.#conntrack = new Conntrack(connection);
+  }
+
+  observe(wanted: RuleSetItem | undefined): NodeState {
+    const items: Map<string, Item> = observeLinks(this.#rtnetlink);
+    for (const [key, item] of this.#isolation.observe(wanted)) items.set(key, item);
+    return items;
+  }
+
+  apply(changes: readonly Change[], desired: NodeState): Failures {
+    this.#isolation.apply(changes, desired);
+    return applyLinks(this.#rtnetlink, changes, (name) => {
+      // A failure leaves the link for the next reading back.
+      this.deleteLink(name).catch(() => undefined);
+    });
+  }
+
+  monitor(onForeignChange: (what: string) => void, alsoLinks: readonly string[]): { close(): void } {
+    return new KernelMonitor({ ownPorts: this.#ownPorts, alsoLinks: new Set(alsoLinks), onForeignChange });
+  }
+
+  createPod(spec: PodSpec): void {
+    createPod(this.#rtnetlink, spec);
+  }
+
+  setPodMtu(netns: string, ifname: string, mtu: number): void {
+    setPodMtu(netns, ifname, mtu);
+  }
+
+  viewPod(netns: string, ifname: string): PodView | undefined {
+    return viewPod(netns, ifname);
+  }
+
+  /** The kernel waits for grace periods, 16 to 20 ms, before it answers: so not on this thread, nor on the shared socket. */
+  async deleteLink(name: string): Promise<boolean> {
+    const index = linkIndex(name);
+    if (index === undefined) return false;
+    const socket = new NetlinkSocket(NETLINK_ROUTE);
+    this.#ownPorts.add(socket.portId);
+    try {
+      const batch = new RtBatch().add('RTM_DELLINK', `link ${name}`, (out) => encodeDelLink(out, index), [
+        ERRNO.ENODEV,
+      ]);
+      const errors = await new Rtnetlink(new NetlinkConnection(socket)).sendAsync(batch);
+      for (const error of errors.values()) throw error;
+      return true;
+    } finally {
+      socket.close();
+    }
+  }
+
+  podLinks(): readonly string[] {
+    return this.links().flatMap(({ name }) => (isPodLink(name) ? [name] : []));
+  }
+
+  forgetFlows(addresses: readonly IpAddress[]): number {
+    return this.#conntrack.forget(addresses);
+  }
+
+  links(): readonly Link[] {
+    return this.#rtnetlink.links();
+  }
+
+  /** For finding the underlay. */
+  underlayView(): { links: readonly Link[]; addresses: readonly InterfaceAddress[]; routes: readonly Route[] } {
+    const routes = this.#rtnetlink.routes(4);
+    return { links: this.links(), addresses: this.#rtnetlink.addresses(), routes };
+  }
+
+  /**
+   * Lets packets that come in by a link be forwarded: answers to egress. Through /proc, where the kernel also turns off what would
+   * merge packets (LRO). True if it was off.
+   */
+  enableForwarding(link: string): boolean {
+    const path = `/proc/sys/net/ipv4/conf/${link}/forwarding`;
+    if (readFileSync(path, 'utf8').trim() === '1') return false;
+    writeFileSync(path, '1');
+    return true;
+  }
+
+  close(): void {
+    this.#rtnetlink.close();
+    this.#conntrack.close();
+  }
+}
