@@ -128,7 +128,8 @@ check_kernel() {
 npm_is_current() {
   if [ -e "$npm_stamp" ]; then cmp -s package-lock.json "$npm_stamp"; return; fi
   # installed by hand: npm writes this file last
-  [ -e node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ]
+  [ -e node_modules/.package-lock.json ] &&
+    [ -z "$(find package-lock.json -newer node_modules/.package-lock.json)" ]
 }
 
 # Not `npm ci`: it refuses a lock file that lacks a package for some other platform, and a registry that does not carry all of
