@@ -70,17 +70,17 @@ function linkItem(link: Link, nameOf: ReadonlyMap<number, string>): Item | undef
   const { name, mtu, vxlan } = link;
   if (isPodLink(name)) return { kind: 'podLink', name, mtu, up: link.up && link.noArp && link.group === POD_GROUP };
   if (!isOverlayLink(name) || vxlan?.local === undefined || link.mac === undefined) return undefined;
-  // What is not quite ours any more counts as without an underlay, and is made anew.
-  const intact = link.up && link.noArp && !vxlan.learning && link.group === OVERLAY_GROUP;
   return {
     kind: 'overlayLink',
     name,
     vni: vxlan.vni,
     local: vxlan.local,
     port: vxlan.port,
-    underlay: intact ? (nameOf.get(vxlan.underlayIndex) ?? '') : '',
+    // One that learns is no link of ours, and cannot be told not to: it is made anew.
+    underlay: vxlan.learning ? '' : (nameOf.get(vxlan.underlayIndex) ?? ''),
     mac: link.mac,
     mtu,
+    up: link.up && link.noArp && link.group === OVERLAY_GROUP,
   };
 }
 
@@ -144,8 +144,9 @@ function applyOverlay(
   try {
     const links = rtnetlink.links();
     const existing = links.find(({ name }) => name === item.name);
-    if (existing !== undefined && change.op === 'replace' && onlyMtuDiffers(item, change.previous)) {
-      rtnetlink.sendAll(setLink(new RtBatch(), item.name, { mtu: item.mtu }));
+    if (existing !== undefined && change.op === 'replace' && samePlace(item, change.previous)) {
+      const batch = setLink(new RtBatch(), item.name, { ...OUR_LINK_SETTINGS, mtu: item.mtu, group: OVERLAY_GROUP });
+      rtnetlink.sendAll(setLink(batch, item.name, { up: true }));
       return;
     }
     const underlay = links.find(({ name }) => name === item.underlay);
@@ -168,11 +169,9 @@ function applyOverlay(
   }
 }
 
-function onlyMtuDiffers(wanted: OverlayLinkItem, previous: Item): boolean {
-  return previous.kind === 'overlayLink' && previous.mtu !== wanted.mtu && samePlace(wanted, previous);
-}
-
-function samePlace(a: OverlayLinkItem, b: OverlayLinkItem): boolean {
+/** Does only that differ which can be changed on a link that exists? */
+function samePlace(a: OverlayLinkItem, b: Item): boolean {
+  if (b.kind !== 'overlayLink') return false;
   return a.vni === b.vni && a.local === b.local && a.port === b.port && a.underlay === b.underlay && a.mac === b.mac;
 }
 

@@ -15,6 +15,8 @@ export interface OverlayLinkItem {
   readonly underlay: string;
   readonly mac: MacAddress;
   readonly mtu: number;
+  /** up, in its group, answering no ARP */
+  readonly up: boolean;
 }
 
 /** Host end of a container's veth. Born in ADD together with its peer; here it is only kept as it should be. */

@@ -102,6 +102,7 @@ function overlayLink(vni: number, facts: NodeFacts): Item {
     underlay: link,
     mac: overlayMac(address),
     mtu: overlayMtu(facts),
+    up: true,
   };
 }
 

@@ -2,12 +2,13 @@
  * ADD: an address, a link, rules; an answer only when all of it is in the kernel. Remembers before it makes anything, so that
  * whatever stops it half-way can be undone, and undoes it itself when it fails.
  */
-import { Conflict, QuotaExceeded, Unavailable } from '../../../controller/errors.ts';
+import { Conflict, InvalidInput, QuotaExceeded, Unavailable } from '../../../controller/errors.ts';
 import type { Endpoint, Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { hostPrefix, type IpAddress } from '../../../dataplane/address.ts';
 import { HOST_END_MAC, POD_GATEWAY, podLinkName } from '../../../dataplane/ownership.ts';
 import { itemKey, type PodLinkItem } from '../../../dataplane/state.ts';
+import { netnsIdentity } from '../../../dataplane/system/netns.ts';
 import type { CniResult } from '../../agent-protocol.ts';
 import type { AgentContext } from '../context.ts';
 import { overlayMac, overlayMtu } from '../desired/node-facts.ts';
@@ -20,6 +21,9 @@ import { ownershipOf } from './tenancy.ts';
  * @throws a DomainError or KernelError; nothing is left behind then
  */
 export async function add(request: EndpointRequest, context: AgentContext, signal: AbortSignal): Promise<CniResult> {
+  if (netnsIdentity(request.netns) === netnsIdentity('/proc/self/ns/net')) {
+    throw new InvalidInput('CNI_NETNS', `${request.netns} is the node's own network namespace`);
+  }
   const { tenant, namespace } = await ownershipOf(request, context);
   if (tenant.phase === 'deleting') throw new Conflict(`tenant ${tenant.name} is being deleted`, { field: 'tenant' });
   return context.locks.run(request.id, async () => {
