@@ -76,7 +76,8 @@ export class NetlinkConnection {
   }
 
   /**
-   * Sends a batch whose LAST message alone carries NLM_F_ACK: its acknowledgement comes on commit and on nothing else.
+   * Sends a batch whose LAST message alone carries NLM_F_ACK: its acknowledgement comes on commit and on nothing else. Kernels
+   * before 6.10 do not acknowledge it at all: there silence means commit, for lost answers would show as ENOBUFS.
    * @throws KernelError of the first message refused, or of the whole batch; nothing was done then
    */
   batch(bytes: Uint8Array, describe: Describe): void {
@@ -85,7 +86,9 @@ export class NetlinkConnection {
     let committed = false;
     let refused: KernelError | undefined;
     // All answers are queued by now: an error, in the middle or of the commit, leaves the last message unanswered.
-    for (let datagram = this.#transport.poll(); datagram !== undefined; datagram = this.#transport.poll()) {
+    while (!committed) {
+      const datagram = this.#transport.poll();
+      if (datagram === undefined) break;
       for (const message of parseMessages(datagram)) {
         const index = message.sequence - first;
         if (index < 0 || index >= count || message.type !== NLMSG_ERROR) continue;
@@ -95,7 +98,6 @@ export class NetlinkConnection {
       }
     }
     if (refused !== undefined) throw refused;
-    if (!committed) throw new KernelError('commit', describe(count - 1).object, ERRNO.ENOBUFS);
   }
 
   /** One message that is answered by one message of its own kind, such as a GET without dump. */
