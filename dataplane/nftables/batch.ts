@@ -27,6 +27,11 @@ interface ElementStep {
   readonly end: number;
 }
 
+/** Ready-made: every transaction needs them. */
+const BEGIN = controlMessage(nft.NFNL_MSG_BATCH_BEGIN, 0);
+const END = controlMessage(nft.NFNL_MSG_BATCH_END, NLM_F_ACK);
+const WHOLE: Step = { op: 'transaction', object: 'batch' };
+
 /** Tells which of some elements are in the kernel, where it cannot destroy without knowing. */
 export type FindExisting = (set: NftSet, elements: readonly SetElement[]) => readonly SetElement[];
 
@@ -56,9 +61,10 @@ export class Batch {
   /** Starts anew. @param generation the transaction fails with ERESTART unless the rule set is still at this one */
   begin(generation?: number): void {
     this.#out.truncate(0);
-    this.#steps = [];
+    this.#steps = [generation === undefined ? WHOLE : { ...WHOLE, object: `batch at generation ${generation}` }];
     this.#setId = 0;
-    this.#control(nft.NFNL_MSG_BATCH_BEGIN, 0, generation);
+    if (generation === undefined) this.#out.bytes(BEGIN);
+    else writeControl(this.#out, nft.NFNL_MSG_BATCH_BEGIN, 0, generation);
   }
 
   /** Has nothing been asked since {@link begin}? */
@@ -68,13 +74,13 @@ export class Batch {
 
   /** Closes the batch. @returns its bytes, valid until the next {@link begin} */
   end(): Uint8Array {
-    this.#control(nft.NFNL_MSG_BATCH_END, NLM_F_ACK);
+    this.#out.bytes(END);
     return this.#out.finish();
   }
 
   /** What the message at `index` asked for. @param offset of the attribute the kernel objected to, where it named one */
   describe(index: number, offset?: number): Step {
-    const step = this.#steps[index] ?? { op: 'transaction', object: 'batch' };
+    const step = this.#steps[index] ?? WHOLE;
     if (!('codec' in step)) return step;
     const message = this.#out.finish().subarray(step.start, step.end);
     return { op: step.op, object: step.codec.describe(message, offset) };
@@ -211,17 +217,22 @@ export class Batch {
   #step(op: string, object: string): void {
     this.#steps.push({ op, object });
   }
+}
 
-  /** Batch messages say in `res_id` which subsystem the batch is for. */
-  #control(type: number, flags: number, generation?: number): void {
-    writeMessage(this.#out, type, flags, (attributes) => {
-      this.#out.u8(0).u8(nft.NFNETLINK_V0).u16be(nft.NFNL_SUBSYS_NFTABLES);
-      if (generation !== undefined) attributes.u32be(nft.NFNL_BATCH_GENID, generation);
-    });
-    this.#step('transaction', generation === undefined ? 'batch' : `batch at generation ${generation}`);
-  }
+/** Batch messages say in `res_id` which subsystem the batch is for. */
+function writeControl(out: ByteWriter, type: number, flags: number, generation?: number): void {
+  writeMessage(out, type, flags, (attributes) => {
+    out.u8(0).u8(nft.NFNETLINK_V0).u16be(nft.NFNL_SUBSYS_NFTABLES);
+    if (generation !== undefined) attributes.u32be(nft.NFNL_BATCH_GENID, generation);
+  });
 }
 
 function describeChain({ family, table, chain }: TableRef & { readonly chain: string }): string {
   return `chain ${family} ${table} ${chain}`;
+}
+
+function controlMessage(type: number, flags: number): Uint8Array {
+  const out = new ByteWriter(32);
+  writeControl(out, type, flags);
+  return out.finish();
 }

@@ -5,7 +5,7 @@
  */
 import { bytesToIp, bytesToMac, type IpAddress, ipToBytes, parseIp } from '../address.ts';
 import { CodecError } from '../errors.ts';
-import type { ByteReader, ByteWriter } from '../netlink/bytes.ts';
+import { ByteReader } from '../netlink/bytes.ts';
 
 /** A type under nft's name. Values: addresses and names are strings, all others numbers. */
 export type FieldType =
@@ -40,8 +40,10 @@ interface DataType {
   /** bytes, padding excluded */
   readonly length: number;
   readonly byteOrder: number;
-  readonly write: (out: ByteWriter, value: FieldValue) => void;
-  readonly read: (reader: ByteReader) => FieldValue;
+  /** Writes `length` bytes. @throws CodecError on a value that is not of the type */
+  readonly write: (bytes: Uint8Array, at: number, value: FieldValue) => void;
+  /** @param bytes `length` of them */
+  readonly read: (bytes: Uint8Array) => FieldValue;
 }
 
 /** IFNAMSIZ */
@@ -50,46 +52,36 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 function number8(id: number, byteOrder: number): DataType {
-  const write = (out: ByteWriter, value: FieldValue) => out.u8(unsigned(value, 0xff));
-  return { id, length: 1, byteOrder, write, read: (reader) => reader.u8() };
+  const write = (bytes: Uint8Array, at: number, value: FieldValue) => {
+    bytes[at] = unsigned(value, 0xff);
+  };
+  return { id, length: 1, byteOrder, write, read: (bytes) => bytes[0] ?? 0 };
 }
 
 /** Host order: what the kernel loads from a field of the packet's metadata. */
 function number32(id: number): DataType {
-  const write = (out: ByteWriter, value: FieldValue) => out.u32(unsigned(value, 0xffffffff));
-  return { id, length: 4, byteOrder: BYTEORDER_HOST_ENDIAN, write, read: (reader) => reader.u32() };
+  const write = (bytes: Uint8Array, at: number, value: FieldValue) => {
+    const number = unsigned(value, 0xffffffff);
+    bytes[at] = number;
+    bytes[at + 1] = number >>> 8;
+    bytes[at + 2] = number >>> 16;
+    bytes[at + 3] = number >>> 24;
+  };
+  return { id, length: 4, byteOrder: BYTEORDER_HOST_ENDIAN, write, read: (bytes) => new ByteReader(bytes).u32() };
 }
 
 export const DATA_TYPES: Readonly<Record<FieldType, DataType>> = {
   nf_proto: number8(2, BYTEORDER_INVALID),
-  ipv4_addr: {
-    id: 7,
-    length: 4,
-    byteOrder: BYTEORDER_BIG_ENDIAN,
-    write: writeIpv4,
-    read: (reader) => bytesToIp(reader.bytes(4)),
-  },
-  ipv6_addr: {
-    id: 8,
-    length: 16,
-    byteOrder: BYTEORDER_BIG_ENDIAN,
-    write: writeIpv6,
-    read: (reader) => bytesToIp(reader.bytes(16)),
-  },
-  ether_addr: {
-    id: 9,
-    length: 6,
-    byteOrder: BYTEORDER_BIG_ENDIAN,
-    write: writeMac,
-    read: (reader) => bytesToMac(reader.bytes(6)),
-  },
+  ipv4_addr: { id: 7, length: 4, byteOrder: BYTEORDER_BIG_ENDIAN, write: writeIpv4, read: bytesToIp },
+  ipv6_addr: { id: 8, length: 16, byteOrder: BYTEORDER_BIG_ENDIAN, write: writeIpv6, read: bytesToIp },
+  ether_addr: { id: 9, length: 6, byteOrder: BYTEORDER_BIG_ENDIAN, write: writeMac, read: bytesToMac },
   inet_proto: number8(12, BYTEORDER_INVALID),
   inet_service: {
     id: 13,
     length: 2,
     byteOrder: BYTEORDER_BIG_ENDIAN,
-    write: (out, value) => out.u16be(unsigned(value, 0xffff)),
-    read: (reader) => reader.u16be(),
+    write: writePort,
+    read: (bytes) => new ByteReader(bytes).u16be(),
   },
   icmp_type: number8(14, BYTEORDER_BIG_ENDIAN),
   mark: number32(19),
@@ -106,7 +98,7 @@ export const DATA_TYPES: Readonly<Record<FieldType, DataType>> = {
     length: IFNAME_LENGTH,
     byteOrder: BYTEORDER_HOST_ENDIAN,
     write: writeIfname,
-    read: (reader) => readIfname(reader.bytes(IFNAME_LENGTH)),
+    read: readIfname,
   },
 };
 
@@ -124,49 +116,53 @@ function unsigned(value: FieldValue, max: number): number {
   return value;
 }
 
-/** Reads the digits itself: this is the way of every element that comes and goes. */
-function writeIpv4(out: ByteWriter, value: FieldValue): void {
-  const start = out.length;
-  if (typeof value === 'string') {
-    let octet = -1;
-    for (let i = 0; i <= value.length; i++) {
-      const code = i === value.length ? DOT : value.charCodeAt(i);
-      if (code >= ZERO && code <= NINE && octet < 256) octet = (octet < 0 ? 0 : octet * 10) + code - ZERO;
-      else if (code === DOT && octet >= 0 && octet < 256) {
-        out.u8(octet);
-        octet = -1;
-      } else break;
-      if (i === value.length && out.length === start + 4) return;
-    }
-    out.truncate(start);
-  }
-  throw new CodecError(`an IPv4 address, got ${JSON.stringify(value)}`);
-}
-
-function writeIpv6(out: ByteWriter, value: FieldValue): void {
-  out.bytes(ipv6Bytes(value));
-}
-
-function ipv6Bytes(value: FieldValue): Uint8Array {
-  let address: IpAddress | undefined;
-  try {
-    address = parseIp(String(value));
-  } catch {
-    address = undefined;
-  }
-  if (address?.includes(':')) return ipToBytes(address);
-  throw new CodecError(`an IPv6 address, got ${JSON.stringify(value)}`);
+function writePort(bytes: Uint8Array, at: number, value: FieldValue): void {
+  const port = unsigned(value, 0xffff);
+  bytes[at] = port >>> 8;
+  bytes[at + 1] = port;
 }
 
 const ZERO = 0x30;
 const NINE = 0x39;
 const DOT = 0x2e;
 
-function writeMac(out: ByteWriter, value: FieldValue): void {
+/** Reads the digits itself: every element that comes and goes passes here. */
+function writeIpv4(bytes: Uint8Array, at: number, value: FieldValue): void {
+  if (typeof value === 'string') {
+    let octets = 0;
+    let octet = -1;
+    for (let i = 0; i <= value.length; i++) {
+      const code = i === value.length ? DOT : value.charCodeAt(i);
+      if (code >= ZERO && code <= NINE && octet !== 0) octet = (octet < 0 ? 0 : octet * 10) + code - ZERO;
+      else if (code !== DOT) break;
+      if (octet < 0 || octet > 255 || octets > 3) break;
+      if (code !== DOT) continue;
+      bytes[at + octets++] = octet;
+      octet = -1;
+      if (i === value.length && octets === 4) return;
+    }
+  }
+  throw new CodecError(`an IPv4 address, got ${JSON.stringify(value)}`);
+}
+
+function writeIpv6(bytes: Uint8Array, at: number, value: FieldValue): void {
+  let address: IpAddress | undefined;
+  try {
+    address = parseIp(String(value));
+  } catch {
+    address = undefined;
+  }
+  if (!address?.includes(':')) throw new CodecError(`an IPv6 address, got ${JSON.stringify(value)}`);
+  bytes.set(ipToBytes(address), at);
+}
+
+function writeMac(bytes: Uint8Array, at: number, value: FieldValue): void {
   if (typeof value !== 'string' || !/^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$/.test(value)) {
     throw new CodecError(`a MAC address, got ${JSON.stringify(value)}`);
   }
-  for (let i = 0; i < 17; i += 3) out.u8(hexDigit(value.charCodeAt(i)) * 16 + hexDigit(value.charCodeAt(i + 1)));
+  for (let i = 0; i < 6; i++) {
+    bytes[at + i] = hexDigit(value.charCodeAt(3 * i)) * 16 + hexDigit(value.charCodeAt(3 * i + 1));
+  }
 }
 
 /** @param code of 0-9, a-f or A-F */
@@ -175,26 +171,28 @@ function hexDigit(code: number): number {
 }
 
 /** Zero-padded to 16 bytes, of which the last is zero. */
-function writeIfname(out: ByteWriter, value: FieldValue): void {
-  const start = out.length;
-  if (typeof value === 'string' && value.length > 0 && value.length < IFNAME_LENGTH) {
-    for (let i = 0; i < value.length; i++) {
-      const code = value.charCodeAt(i);
-      if (code === 0 || code > 0x7f) break;
-      out.u8(code);
-    }
-    // Names beyond ASCII are legal, if rare.
-    if (out.length < start + value.length && !value.includes('\0')) {
-      out.truncate(start);
-      out.bytes(encoder.encode(value));
-    }
-    if (out.length > start && out.length < start + IFNAME_LENGTH) {
-      out.zeros(start + IFNAME_LENGTH - out.length);
-      return;
-    }
+function writeIfname(bytes: Uint8Array, at: number, value: FieldValue): void {
+  const length = typeof value === 'string' ? writeName(bytes, at, value) : 0;
+  if (length < 1 || length >= IFNAME_LENGTH) {
+    throw new CodecError(`an interface name of 1 to ${IFNAME_LENGTH - 1} bytes, got ${JSON.stringify(value)}`);
   }
-  out.truncate(start);
-  throw new CodecError(`an interface name of 1 to 15 bytes, got ${JSON.stringify(value)}`);
+  bytes.fill(0, at + length, at + IFNAME_LENGTH);
+}
+
+/** @returns the name's length in bytes, which are written if they fit; 0 for a name with NUL */
+function writeName(bytes: Uint8Array, at: number, name: string): number {
+  if (name.length >= IFNAME_LENGTH || name.includes('\0')) return 0;
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (code > 0x7f) {
+      // Legal, if rare.
+      const encoded = encoder.encode(name);
+      if (encoded.length < IFNAME_LENGTH) bytes.set(encoded, at);
+      return encoded.length;
+    }
+    bytes[at + i] = code;
+  }
+  return name.length;
 }
 
 function readIfname(bytes: Uint8Array): string {

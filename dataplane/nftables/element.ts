@@ -12,9 +12,9 @@ import {
   NLA_HDRLEN,
   parseAttributes,
 } from '../netlink/attribute.ts';
-import { ByteWriter } from '../netlink/bytes.ts';
+import { align4, ByteWriter } from '../netlink/bytes.ts';
 import { NLM_F_REQUEST, NLMSG_HDRLEN } from '../netlink/message.ts';
-import { readValue, readVerdict, type Verdict, writeVerdict } from './data.ts';
+import { readValue, readVerdict, type Verdict, writeValue, writeVerdict } from './data.ts';
 import type { FieldValue } from './data-type.ts';
 import { KeyCodec } from './key.ts';
 import { familyNumber, messageType, parseNftPayload, required } from './nfnetlink.ts';
@@ -32,24 +32,30 @@ export interface SetElement {
 /** An attribute's length is a u16. */
 const MAX_ATTRIBUTE = 0xffff;
 
-/** Writes and reads the elements of one set. Immutable. */
+/** Writes and reads the elements of one set. */
 export class ElementCodec {
   readonly set: NftSet;
   readonly #key: KeyCodec;
   readonly #data: KeyCodec | undefined;
   /** nfgenmsg, table and set: the same in every message */
   readonly #head: Uint8Array;
+  /** A whole NFTA_LIST_ELEM with the key alone, and one with data too: only the values differ from element to element. */
+  readonly #keyOnly: Uint8Array;
+  readonly #keyAndData: Uint8Array;
 
   constructor(set: NftSet) {
     this.set = set;
     this.#key = new KeyCodec(set.key);
     this.#data = set.data === undefined || set.data === 'verdict' ? undefined : new KeyCodec([set.data]);
-    const out = new ByteWriter(64);
-    out.u8(familyNumber(set.family)).u8(nft.NFNETLINK_V0).u16be(0);
-    const attributes = new AttributeWriter(out);
-    attributes.string(nft.NFTA_SET_ELEM_LIST_TABLE, set.table).string(nft.NFTA_SET_ELEM_LIST_SET, set.name);
-    if (set.id !== undefined) attributes.u32be(nft.NFTA_SET_ELEM_LIST_SET_ID, set.id);
-    this.#head = out.finish();
+    this.#head = headOf(set);
+    this.#keyOnly = template([[nft.NFTA_SET_ELEM_KEY, this.#key.length]]);
+    this.#keyAndData =
+      this.#data === undefined
+        ? this.#keyOnly
+        : template([
+            [nft.NFTA_SET_ELEM_KEY, this.#key.length],
+            [nft.NFTA_SET_ELEM_DATA, this.#data.length],
+          ]);
   }
 
   /**
@@ -60,13 +66,9 @@ export class ElementCodec {
    */
   writeMessage(out: ByteWriter, type: number, flags: number, elements: readonly SetElement[], start: number): number {
     const message = out.length;
-    out
-      .u32(0)
-      .u16(messageType(type))
-      .u16(flags | NLM_F_REQUEST)
-      .u32(0)
-      .u32(0)
-      .bytes(this.#head);
+    out.u32(0).u16(messageType(type));
+    out.u16(flags | NLM_F_REQUEST);
+    out.u32(0).u32(0).bytes(this.#head);
     const list = out.length;
     out.u16(0).u16(nft.NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED);
     let next = start;
@@ -74,7 +76,7 @@ export class ElementCodec {
       const element = elements[next] as SetElement;
       const at = out.length;
       if (type === nft.NFT_MSG_NEWSETELEM) this.#writeWhole(out, element);
-      else this.#writeKey(out, element);
+      else this.#writeKey(out, element.key);
       if (out.length - list > MAX_ATTRIBUTE) {
         out.truncate(at);
         if (next === start) throw new CodecError(`an element of at most ${MAX_ATTRIBUTE} bytes`);
@@ -86,35 +88,47 @@ export class ElementCodec {
     return next;
   }
 
-  #writeKey(out: ByteWriter, element: SetElement): void {
-    const at = out.length;
-    out.u16(0).u16(nft.NFTA_LIST_ELEM | NLA_F_NESTED);
-    writeData(out, nft.NFTA_SET_ELEM_KEY, this.#key, element.key);
-    out.patchU16(at, out.length - at);
+  #writeKey(out: ByteWriter, key: readonly FieldValue[]): void {
+    this.#key.write(this.#keyOnly, FIRST_VALUE, key);
+    out.bytes(this.#keyOnly);
   }
 
   #writeWhole(out: ByteWriter, { key, data, timeoutMs }: SetElement): void {
-    const at = out.length;
-    out.u16(0).u16(nft.NFTA_LIST_ELEM | NLA_F_NESTED);
-    if (timeoutMs !== undefined) {
-      if (this.set.timeoutMs === undefined) throw new CodecError(`no timeout in ${describeSet(this.set)}`);
-      new AttributeWriter(out).u64be(nft.NFTA_SET_ELEM_TIMEOUT, BigInt(timeoutMs));
+    const { set } = this;
+    if (timeoutMs !== undefined || typeof data === 'object') {
+      this.#writeRare(out, key, data, timeoutMs);
+    } else if (this.#data !== undefined && data !== undefined) {
+      const bytes = this.#keyAndData;
+      this.#key.write(bytes, FIRST_VALUE, key);
+      this.#data.write(bytes, bytes.length - align4(this.#data.length), [data]);
+      out.bytes(bytes);
+    } else {
+      if (data !== undefined || set.data !== undefined)
+        throw new CodecError(`${set.data ?? 'no data'} in ${describeSet(set)}`);
+      this.#writeKey(out, key);
     }
-    writeData(out, nft.NFTA_SET_ELEM_KEY, this.#key, key);
-    this.#writeMapped(out, data);
-    out.patchU16(at, out.length - at);
   }
 
-  #writeMapped(out: ByteWriter, data: FieldValue | Verdict | undefined): void {
-    if (data === undefined) {
-      if (this.set.data !== undefined) throw new CodecError(`a ${this.set.data} in ${describeSet(this.set)}`);
-    } else if (typeof data === 'object') {
-      if (this.set.data !== 'verdict') throw new CodecError(`no verdict in ${describeSet(this.set)}`);
-      writeVerdict(new AttributeWriter(out), nft.NFTA_SET_ELEM_DATA, data);
-    } else {
-      if (this.#data === undefined) throw new CodecError(`no data of a type in ${describeSet(this.set)}`);
-      writeData(out, nft.NFTA_SET_ELEM_DATA, this.#data, [data]);
-    }
+  /** An element with a timeout or a verdict. */
+  #writeRare(
+    out: ByteWriter,
+    key: readonly FieldValue[],
+    data: FieldValue | Verdict | undefined,
+    timeoutMs: number | undefined,
+  ): void {
+    const { set } = this;
+    if (timeoutMs !== undefined && set.timeoutMs === undefined)
+      throw new CodecError(`no timeout in ${describeSet(set)}`);
+    new AttributeWriter(out).nested(nft.NFTA_LIST_ELEM, (element) => {
+      if (timeoutMs !== undefined) element.u64be(nft.NFTA_SET_ELEM_TIMEOUT, BigInt(timeoutMs));
+      writeValue(element, nft.NFTA_SET_ELEM_KEY, encoded(this.#key, key));
+      if (typeof data === 'object' && set.data === 'verdict') writeVerdict(element, nft.NFTA_SET_ELEM_DATA, data);
+      else if (typeof data !== 'object' && data !== undefined && this.#data !== undefined) {
+        writeValue(element, nft.NFTA_SET_ELEM_DATA, encoded(this.#data, [data]));
+      } else if (data !== undefined || set.data !== undefined) {
+        throw new CodecError(`${set.data ?? 'no data'} in ${describeSet(set)}`);
+      }
+    });
   }
 
   /** Reads one message of a dump. @throws CodecError on an element that is not of the set's types */
@@ -163,12 +177,30 @@ export function describeSet({ family, table, name, data }: NftSet): string {
   return `${data === undefined ? 'set' : 'map'} ${family} ${table} ${name}`;
 }
 
-/** NFTA_DATA_VALUE inside an attribute: both headers are known in advance. */
-function writeData(out: ByteWriter, type: number, codec: KeyCodec, values: readonly FieldValue[]): void {
-  const { length } = codec;
-  const padding = -length & 3;
-  out.u16(2 * NLA_HDRLEN + length + padding).u16(type | NLA_F_NESTED);
-  out.u16(NLA_HDRLEN + length).u16(nft.NFTA_DATA_VALUE);
-  codec.write(out, values);
-  out.zeros(padding);
+/** nfgenmsg, NFTA_SET_ELEM_LIST_TABLE and _SET, and _SET_ID for a set that has no name yet. */
+function headOf({ family, table, name, id }: NftSet): Uint8Array {
+  const out = new ByteWriter(64);
+  out.u8(familyNumber(family)).u8(nft.NFNETLINK_V0).u16be(0);
+  const attributes = new AttributeWriter(out);
+  attributes.string(nft.NFTA_SET_ELEM_LIST_TABLE, table).string(nft.NFTA_SET_ELEM_LIST_SET, name);
+  if (id !== undefined) attributes.u32be(nft.NFTA_SET_ELEM_LIST_SET_ID, id);
+  return out.finish();
+}
+
+/** Where the first value begins in a template: after the headers of the element, of the key, of NFTA_DATA_VALUE. */
+const FIRST_VALUE = 3 * NLA_HDRLEN;
+
+/** An NFTA_LIST_ELEM with values of these types and lengths, all zero. */
+function template(values: readonly (readonly [type: number, length: number])[]): Uint8Array {
+  const out = new ByteWriter(64);
+  new AttributeWriter(out).nested(nft.NFTA_LIST_ELEM, (element) => {
+    for (const [type, length] of values) writeValue(element, type, new Uint8Array(length));
+  });
+  return out.finish().slice();
+}
+
+function encoded(codec: KeyCodec, values: readonly FieldValue[]): Uint8Array {
+  const bytes = new Uint8Array(codec.length);
+  codec.write(bytes, 0, values);
+  return bytes;
 }

@@ -4,7 +4,7 @@
  * @see nftables 1.0.6, include/datatype.h (concat_subtype_add), net/netfilter/nf_tables_api.c
  */
 import { CodecError } from '../errors.ts';
-import { align4, ByteReader, type ByteWriter } from '../netlink/bytes.ts';
+import { align4 } from '../netlink/bytes.ts';
 import { DATA_TYPES, type FieldType, type FieldValue, findFieldType } from './data-type.ts';
 
 /** Bits of a type number inside a concatenation's. @see TYPE_BITS */
@@ -31,28 +31,29 @@ export class KeyCodec {
     if (this.length > MAX_LENGTH) throw new CodecError(`a key of at most ${MAX_LENGTH} bytes, got ${this.length}`);
   }
 
-  /** Appends `length` bytes. @throws CodecError on a wrong number of values, or one that is not of its field's type */
-  write(out: ByteWriter, values: readonly FieldValue[]): void {
+  /**
+   * Writes `length` bytes; those between fields are left as they are, which should be zero.
+   * @throws CodecError on a wrong number of values, or one that is not of its field's type
+   */
+  write(bytes: Uint8Array, at: number, values: readonly FieldValue[]): void {
     const { fields } = this;
     if (values.length !== fields.length) throw new CodecError(`${fields.length} fields, got ${values.length}`);
+    let field = at;
     for (let i = 0; i < fields.length; i++) {
-      const field = fields[i];
-      const value = values[i];
-      if (field === undefined || value === undefined) return;
-      const type = DATA_TYPES[field];
-      type.write(out, value);
-      if (fields.length > 1) out.zeros(align4(type.length) - type.length);
+      const type = DATA_TYPES[fields[i] as FieldType];
+      type.write(bytes, field, values[i] as FieldValue);
+      field += align4(type.length);
     }
   }
 
   /** @returns addresses in canonical spelling @throws CodecError unless `length` bytes */
   read(bytes: Uint8Array): FieldValue[] {
     if (bytes.length !== this.length) throw new CodecError(`a key of ${this.length} bytes, got ${bytes.length}`);
-    const reader = new ByteReader(bytes);
+    let at = 0;
     return this.fields.map((field) => {
-      const type = DATA_TYPES[field];
-      const value = type.read(reader);
-      if (this.fields.length > 1) reader.skip(align4(type.length) - type.length);
+      const { length, read } = DATA_TYPES[field];
+      const value = read(bytes.subarray(at, at + length));
+      at += align4(length);
       return value;
     });
   }

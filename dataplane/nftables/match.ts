@@ -4,7 +4,6 @@
  */
 import { addressBits, familyOf, type IpPrefix, ipToBytes, prefixBase, prefixLength } from '../address.ts';
 import { CodecError } from '../errors.ts';
-import { ByteWriter } from '../netlink/bytes.ts';
 import { DATA_TYPES, type FieldValue } from './data-type.ts';
 import type { Expression } from './expression.ts';
 import * as nft from './expression-uapi.ts';
@@ -42,9 +41,10 @@ export function loadConcatenation(fields: readonly Field[], context: RuleContext
 
 /** A value as it lies in a register. @throws CodecError if it is not of the field's type */
 export function encodeValue(field: Field, value: FieldValue): Uint8Array {
-  const out = new ByteWriter(16);
-  DATA_TYPES[field.type].write(out, value);
-  return out.finish();
+  const { length, write } = DATA_TYPES[field.type];
+  const bytes = new Uint8Array(length);
+  write(bytes, 0, value);
+  return bytes;
 }
 
 function cmp(op: number, data: Uint8Array): Expression {
