@@ -27,21 +27,21 @@ export interface Timing {
 
 export interface SampleOptions {
   readonly rounds: number;
-  /** no further round begins after this, once there were {@link FEWEST_ROUNDS} */
+  /** no further round begins after this, once there were `fewest` */
   readonly budgetMs: number;
+  readonly fewest: number;
 }
 
 /** Runs at the beginning of a turn that are not counted, where a turn has more than so many. */
 const WARM_UP = 10;
-const FEWEST_ROUNDS = 5;
 
 /** Lets every subject have a turn, round after round. The first round is for compilers and caches, and counts nowhere. */
-export function sampleInterleaved(subjects: readonly Subject[], { rounds, budgetMs }: SampleOptions): Timing[] {
+export function sampleInterleaved(subjects: readonly Subject[], { rounds, budgetMs, fewest }: SampleOptions): Timing[] {
   const recorders = subjects.map((subject) => new Recorder(subject));
   for (const recorder of recorders) recorder.turn(false);
   const end = performance.now() + budgetMs;
   for (let round = 0; round < rounds; round++) {
-    if (round >= FEWEST_ROUNDS && performance.now() > end) break;
+    if (round >= fewest && performance.now() > end) break;
     for (const recorder of recorders) recorder.turn(true);
   }
   return recorders.flatMap((recorder) => recorder.timings());
