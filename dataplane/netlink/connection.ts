@@ -12,6 +12,7 @@ import {
   numberMessages,
   parseAck,
   parseMessages,
+  splitMessages,
 } from './message.ts';
 import type { Transport } from './transport.ts';
 
@@ -22,51 +23,45 @@ import type { Transport } from './transport.ts';
 export type Describe = (index: number, offset?: number) => { readonly op: string; readonly object: string };
 
 const DUMP_TRIES = 20;
+/** Messages a send: their acknowledgements have to fit the receive buffer together. */
+const MESSAGES_PER_SEND = 4096;
 
 export class NetlinkConnection {
   readonly #transport: Transport;
   #sequence = 1;
+  /** this kernel has been seen to acknowledge the end of a batch */
+  #acknowledgesEnd = false;
 
   constructor(transport: Transport) {
     this.#transport = transport;
   }
 
   /**
-   * Sends messages that each carry NLM_F_ACK and waits for all of their answers.
+   * Sends messages that each carry NLM_F_ACK, up to thousands in one send, and reads all of their answers.
    * @returns what was refused, by message index: the kernel does the others all the same
-   * @throws KernelError when sending fails or replies were lost (ENOBUFS: read the state again)
+   * @throws KernelError when sending fails or answers were lost (ENOBUFS: read the state again)
    */
   requestEach(bytes: Uint8Array, describe: Describe): Map<number, KernelError> {
-    const [first, count] = this.#number(bytes);
-    this.#transport.send(bytes);
-    return this.#answers(first, count, describe);
+    const errors = new Map<number, KernelError>();
+    let done = 0;
+    for (const run of splitMessages(bytes, MESSAGES_PER_SEND)) {
+      const [first, count] = this.#number(run);
+      this.#transport.send(run);
+      this.#answers(first, count, errors, done, describe);
+      done += count;
+    }
+    return errors;
   }
 
-  /** As {@link requestEach} for what takes the kernel long. Nothing else may use the connection meanwhile. */
+  /**
+   * As {@link requestEach}, in one send on another thread: for what takes the kernel milliseconds. Nothing else may use the
+   * connection, nor `bytes`, meanwhile.
+   */
   async requestEachAsync(bytes: Uint8Array, describe: Describe): Promise<Map<number, KernelError>> {
+    const errors = new Map<number, KernelError>();
     const [first, count] = this.#number(bytes);
     await this.#transport.sendAsync(bytes);
-    return this.#answers(first, count, describe);
-  }
-
-  #number(bytes: Uint8Array): readonly [first: number, count: number] {
-    const first = this.#sequence;
-    const count = numberMessages(bytes, first);
-    this.#sequence += count;
-    return [first, count];
-  }
-
-  #answers(first: number, count: number, describe: Describe): Map<number, KernelError> {
-    const errors = new Map<number, KernelError>();
-    for (let answered = 0; answered < count; ) {
-      for (const message of parseMessages(this.#transport.receive())) {
-        const index = message.sequence - first;
-        if (index < 0 || index >= count || message.type !== NLMSG_ERROR) continue;
-        answered++;
-        const error = errorOf(message, describe, index);
-        if (error !== undefined) errors.set(index, error);
-      }
-    }
+    this.#answers(first, count, errors, 0, describe);
     return errors;
   }
 
@@ -76,43 +71,44 @@ export class NetlinkConnection {
   }
 
   /**
-   * Sends a batch whose LAST message alone carries NLM_F_ACK: its acknowledgement comes on commit and on nothing else. Kernels
-   * before 6.10 do not acknowledge it at all: there silence means commit, for lost answers would show as ENOBUFS.
-   * @throws KernelError of the first message refused, or of the whole batch; nothing was done then
+   * Sends a batch whose LAST message alone carries NLM_F_ACK: its acknowledgement comes on commit and on nothing else. Linux
+   * before 6.10 does not acknowledge the end of a batch; there a commit is silent, while every refusal is told all the same.
+   * @throws KernelError of the first message refused, or of the whole batch (nothing was done then); ENOBUFS when answers were
+   * lost and nobody can tell: read the state again
    */
   batch(bytes: Uint8Array, describe: Describe): void {
     const [first, count] = this.#number(bytes);
     this.#transport.send(bytes);
     let committed = false;
     let refused: KernelError | undefined;
-    // All answers are queued by now: an error, in the middle or of the commit, leaves the last message unanswered.
-    while (!committed) {
-      const datagram = this.#transport.poll();
-      if (datagram === undefined) break;
-      for (const message of parseMessages(datagram)) {
-        const index = message.sequence - first;
-        if (index < 0 || index >= count || message.type !== NLMSG_ERROR) continue;
-        const error = errorOf(message, describe, index);
-        if (error !== undefined) refused ??= error;
-        else if (index === count - 1) committed = true;
-      }
-    }
+    const complete = this.#drain((message) => {
+      const index = (message.sequence - first) >>> 0;
+      if (index >= count || message.type !== NLMSG_ERROR) return false;
+      const { errno } = parseAck(message);
+      if (errno !== 0) refused ??= errorOf(message, describe, index);
+      else if (index === count - 1) committed = true;
+      return committed;
+    });
     if (refused !== undefined) throw refused;
+    if (committed) this.#acknowledgesEnd = true;
+    else if (!complete || this.#acknowledgesEnd) {
+      throw new KernelError('commit', describe(count - 1).object, ERRNO.ENOBUFS);
+    }
   }
 
-  /** One message that is answered by one message of its own kind, such as a GET without dump. */
+  /** One message that is answered by one message of its own kind, such as a GET without dump. @throws KernelError */
   get(bytes: Uint8Array, describe: Describe): NetlinkMessage {
-    const sequence = this.#sequence++;
-    numberMessages(bytes, sequence);
+    const [first] = this.#number(bytes);
     this.#transport.send(bytes);
-    for (;;) {
-      for (const message of parseMessages(this.#transport.receive())) {
-        if (message.sequence !== sequence) continue;
-        if (message.type !== NLMSG_ERROR) return copy(message);
-        const error = errorOf(message, describe, 0);
-        if (error !== undefined) throw error;
-      }
-    }
+    let answer: NetlinkMessage | undefined;
+    this.#drain((message) => {
+      if (message.sequence === first) answer = message.type === NLMSG_DONE ? undefined : copy(message);
+      return answer !== undefined;
+    });
+    const error = answer?.type === NLMSG_ERROR ? errorOf(answer, describe, 0) : undefined;
+    if (error !== undefined) throw error;
+    if (answer === undefined || answer.type === NLMSG_ERROR) throw lost(describe);
+    return answer;
   }
 
   /**
@@ -125,6 +121,8 @@ export class NetlinkConnection {
         const messages = this.#dumpOnce(bytes, describe);
         if (messages !== undefined) return messages;
       } catch (error) {
+        // A dump that was given up stays under way, and makes the next one EBUSY, until it has been read.
+        this.#discard();
         if (!isErrno(error, ERRNO.EBUSY, ERRNO.EINTR)) throw error;
       }
     }
@@ -136,22 +134,67 @@ export class NetlinkConnection {
     this.#transport.close();
   }
 
+  #number(bytes: Uint8Array): readonly [first: number, count: number] {
+    const first = this.#sequence;
+    const count = numberMessages(bytes, first);
+    this.#sequence = (first + count) >>> 0;
+    return [first, count];
+  }
+
+  #answers(first: number, count: number, errors: Map<number, KernelError>, base: number, describe: Describe): void {
+    let answered = 0;
+    this.#drain((message) => {
+      const index = (message.sequence - first) >>> 0;
+      if (index >= count || message.type !== NLMSG_ERROR) return false;
+      answered++;
+      const error = errorOf(message, describe, base + index);
+      if (error !== undefined) errors.set(base + index, error);
+      return answered === count;
+    });
+    if (answered < count) throw lost(describe);
+  }
+
+  /**
+   * Hands over what is waiting. The kernel has queued every answer to a request by the time `send` returns.
+   * @param visit says true when nothing more is to come
+   * @returns false if something was lost
+   */
+  #drain(visit: (message: NetlinkMessage) => boolean): boolean {
+    for (let complete = true; ; ) {
+      const datagram = this.#poll();
+      if (datagram === undefined) return complete;
+      if (datagram === 'lost') complete = false;
+      else for (const message of parseMessages(datagram)) if (visit(message)) return complete;
+    }
+  }
+
+  #discard(): void {
+    while (this.#poll() !== undefined);
+  }
+
+  #poll(): Uint8Array | 'lost' | undefined {
+    try {
+      return this.#transport.poll();
+    } catch (error) {
+      if (isErrno(error, ERRNO.ENOBUFS)) return 'lost';
+      throw error;
+    }
+  }
+
   #dumpOnce(bytes: Uint8Array, describe: Describe): NetlinkMessage[] | undefined {
-    const sequence = this.#sequence++;
-    numberMessages(bytes, sequence);
+    const [first] = this.#number(bytes);
     this.#transport.send(bytes);
     const messages: NetlinkMessage[] = [];
     let interrupted = false;
     for (;;) {
       for (const message of parseMessages(this.#transport.receive())) {
-        if (message.sequence !== sequence) continue;
+        if (message.sequence !== first) continue;
         if (message.flags & NLM_F_DUMP_INTR) interrupted = true;
-        if (message.type === NLMSG_ERROR) {
+        if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
           const error = errorOf(message, describe, 0);
           if (error !== undefined) throw error;
-          return messages;
+          return interrupted ? undefined : messages;
         }
-        if (message.type === NLMSG_DONE) return interrupted ? undefined : messages;
         messages.push(copy(message));
         if (!(message.flags & NLM_F_MULTI)) return messages;
       }
@@ -162,6 +205,11 @@ export class NetlinkConnection {
 /** A message outlives the receive buffer only as a copy. */
 function copy(message: NetlinkMessage): NetlinkMessage {
   return { ...message, payload: message.payload.slice() };
+}
+
+function lost(describe: Describe): KernelError {
+  const { op, object } = describe(0);
+  return new KernelError(op, `${object}: answers lost`, ERRNO.ENOBUFS);
 }
 
 function errorOf(message: NetlinkMessage, describe: Describe, index: number): KernelError | undefined {

@@ -79,6 +79,22 @@ export function numberMessages(bytes: Uint8Array, first: number): number {
   return count;
 }
 
+/** Cuts a buffer of messages into runs of at most `count` messages, views in order. */
+export function* splitMessages(bytes: Uint8Array, count: number): Generator<Uint8Array> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let start = 0;
+  let inRun = 0;
+  for (let at = 0; at + NLMSG_HDRLEN <= bytes.length; inRun++) {
+    if (inRun === count) {
+      yield bytes.subarray(start, at);
+      start = at;
+      inRun = 0;
+    }
+    at += align4(view.getUint32(at, true));
+  }
+  if (start < bytes.length) yield bytes.subarray(start);
+}
+
 /** Splits one datagram. @throws CodecError on a length that does not fit */
 export function* parseMessages(datagram: Uint8Array): Generator<NetlinkMessage> {
   const reader = new ByteReader(datagram);
@@ -96,16 +112,25 @@ export function* parseMessages(datagram: Uint8Array): Generator<NetlinkMessage> 
   }
 }
 
-/** Reads the payload of NLMSG_ERROR: the errno, and the extended ack where the socket asked for it. */
+/**
+ * Reads the payload of NLMSG_ERROR, or of the NLMSG_DONE that ends a dump: the errno, and the extended ack where the socket asked
+ * for it.
+ */
 export function parseAck(message: NetlinkMessage): NetlinkAck {
+  if (message.type === NLMSG_DONE && message.payload.length < 4) return { errno: 0 };
   const reader = new ByteReader(message.payload);
-  const errno = -reader.s32();
+  // A dump that ended well ends in 0, or in how much the kernel had left to say.
+  const errno = Math.max(0, -reader.s32());
   if (!(message.flags & NLM_F_ACK_TLVS)) return { errno };
-  // The header of our own message is repeated, its payload too unless the kernel capped it.
-  const echoed = reader.u32();
-  const skipped = 4 + (message.flags & NLM_F_CAPPED ? NLMSG_HDRLEN : align4(echoed));
-  const attributes = parseAttributes(message.payload, Math.min(skipped, message.payload.length));
+  const attributes = parseAttributes(message.payload, Math.min(ackAttributesOffset(message), message.payload.length));
   const extack = attributes.get(NLMSGERR_ATTR_MSG)?.string();
   const offset = attributes.get(NLMSGERR_ATTR_OFFS)?.u32();
   return { errno, ...(extack === undefined ? {} : { extack }), ...(offset === undefined ? {} : { offset }) };
+}
+
+function ackAttributesOffset(message: NetlinkMessage): number {
+  if (message.type === NLMSG_DONE) return 4;
+  // The header of our own message is repeated, its payload too unless the kernel capped it.
+  if (message.flags & NLM_F_CAPPED) return 4 + NLMSG_HDRLEN;
+  return 4 + align4(new ByteReader(message.payload, 4).u32());
 }

@@ -6,7 +6,7 @@ export interface Transport {
   sendAsync(bytes: Uint8Array): Promise<void>;
   /** Waits for one datagram: a view that is valid until the next call. @throws KernelError (ENOBUFS when replies were lost) */
   receive(): Uint8Array;
-  /** A datagram that is already waiting, if any. The kernel answers netfilter batches before `send` returns. */
+  /** A datagram that is already waiting, if any. @throws KernelError (ENOBUFS when replies were lost) */
   poll(): Uint8Array | undefined;
   close(): void;
 }

@@ -3,7 +3,7 @@
  * KernelError with the errno.
  */
 import koffi from 'koffi';
-import { KernelError } from '../errors.ts';
+import { ERRNO, KernelError } from '../errors.ts';
 
 const libc = koffi.load('libc.so.6');
 const c = {
@@ -74,12 +74,15 @@ export function send(fd: number, bytes: Uint8Array, flags: number, object: strin
   return checked(c.send(fd, bytes, bytes.length, flags), 'send', object);
 }
 
-/** As {@link send}, on a libuv pool thread: for what the kernel takes long to do. @returns a negative number on failure, without errno */
-export function sendAsync(fd: number, bytes: Uint8Array): Promise<number> {
+/** As {@link send}, on a libuv pool thread: for what the kernel takes long to do. `bytes` must not change meanwhile. */
+export function sendAsync(fd: number, bytes: Uint8Array, flags: number, object: string): Promise<number> {
   return new Promise((resolve, reject) => {
-    c.send.async(fd, bytes, bytes.length, 0, (error: unknown, result: number) =>
-      error ? reject(error) : resolve(result),
-    );
+    c.send.async(fd, bytes, bytes.length, flags, (failure: unknown, result: number) => {
+      // koffi brings the errno of the pool's thread along into this callback.
+      if (failure) reject(failure);
+      else if (result < 0) reject(new KernelError('send', object, koffi.errno()));
+      else resolve(result);
+    });
   });
 }
 
@@ -87,9 +90,16 @@ export function sendto(fd: number, bytes: Uint8Array, flags: number, address: Ui
   return checked(c.sendto(fd, bytes, bytes.length, flags, address, address.length), 'sendto', object);
 }
 
-/** @returns bytes received; with MSG_TRUNC the datagram's real length, which may be more than fits */
-export function recv(fd: number, buffer: Uint8Array, flags: number, object: string): number {
-  return checked(c.recv(fd, buffer, buffer.length, flags), 'recv', object);
+/**
+ * @returns bytes received; with MSG_TRUNC the datagram's real length, which may be more than fits. undefined when nothing is
+ * waiting (MSG_DONTWAIT) or a signal came first: both are everyday, and too frequent for an exception
+ */
+export function recv(fd: number, buffer: Uint8Array, flags: number, object: string): number | undefined {
+  const received = c.recv(fd, buffer, buffer.length, flags);
+  if (received >= 0) return received;
+  const errno = koffi.errno();
+  if (errno === ERRNO.EAGAIN || errno === ERRNO.EINTR) return undefined;
+  throw new KernelError('recv', object, errno);
 }
 
 /** Enters a namespace with THIS thread alone. @param fd of a namespace file @param type CLONE_NEW… */

@@ -1,5 +1,5 @@
 /** A netlink socket of the namespace it was opened in, with the options Tenet wants. Knows bytes, not messages. */
-import { ERRNO, isErrno, KernelError } from '../errors.ts';
+import { ERRNO, KernelError } from '../errors.ts';
 import {
   AF_NETLINK,
   bind,
@@ -53,6 +53,17 @@ export class NetlinkSocket {
   constructor(protocol: typeof NETLINK_ROUTE | typeof NETLINK_NETFILTER, groups: readonly number[] = []) {
     this.#name = protocol === NETLINK_ROUTE ? 'rtnetlink socket' : 'nfnetlink socket';
     this.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol, this.#name);
+    try {
+      this.#setOptions(protocol);
+      this.portId = this.#bind();
+      for (const group of groups) setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group, this.#name);
+    } catch (error) {
+      close(this.fd);
+      throw error;
+    }
+  }
+
+  #setOptions(protocol: number): void {
     setsockopt(this.fd, SOL_NETLINK, NETLINK_EXT_ACK, 1, this.#name);
     setsockopt(this.fd, SOL_NETLINK, NETLINK_CAP_ACK, 1, this.#name);
     if (protocol === NETLINK_ROUTE) trySetsockopt(this.fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
@@ -62,11 +73,14 @@ export class NetlinkSocket {
     ] as const) {
       if (!trySetsockopt(this.fd, SOL_SOCKET, force, size)) trySetsockopt(this.fd, SOL_SOCKET, plain, size);
     }
+  }
+
+  /** @returns the port the kernel chose */
+  #bind(): number {
     const address = new Uint8Array(SOCKADDR_NL);
     new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
     bind(this.fd, address, this.#name);
-    this.portId = new DataView(getsockname(this.fd, SOCKADDR_NL, this.#name).buffer).getUint32(4, true);
-    for (const group of groups) setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group, this.#name);
+    return new DataView(getsockname(this.fd, SOCKADDR_NL, this.#name).buffer).getUint32(4, true);
   }
 
   send(bytes: Uint8Array): void {
@@ -76,7 +90,7 @@ export class NetlinkSocket {
 
   /** As {@link send} without keeping this thread waiting while the kernel works. */
   async sendAsync(bytes: Uint8Array): Promise<void> {
-    const sent = await sendAsync(this.fd, bytes);
+    const sent = await sendAsync(this.fd, bytes, 0, `${this.#name}, ${bytes.length} bytes`);
     if (sent !== bytes.length) throw new KernelError('send', this.#name, ERRNO.EMSGSIZE);
   }
 
@@ -97,14 +111,12 @@ export class NetlinkSocket {
     close(this.fd);
   }
 
+  /** Looks at the length first: what is longer than the buffer would be lost. */
   #receive(flags: number): Uint8Array | undefined {
-    try {
-      const length = recv(this.fd, this.#buffer, flags | MSG_PEEK | MSG_TRUNC, this.#name);
-      if (length > this.#buffer.length) this.#buffer = new Uint8Array(length * 2);
-      return this.#buffer.subarray(0, recv(this.fd, this.#buffer, flags, this.#name));
-    } catch (error) {
-      if (isErrno(error, ERRNO.EAGAIN, ERRNO.EINTR)) return undefined;
-      throw error;
-    }
+    const length = recv(this.fd, this.#buffer, flags | MSG_PEEK | MSG_TRUNC, this.#name);
+    if (length === undefined) return undefined;
+    if (length > this.#buffer.length) this.#buffer = new Uint8Array(length * 2);
+    const received = recv(this.fd, this.#buffer, flags, this.#name);
+    return received === undefined ? undefined : this.#buffer.subarray(0, received);
   }
 }
