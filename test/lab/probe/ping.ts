@@ -1,0 +1,104 @@
+/**
+ * ICMP echo from another namespace, through a raw socket of our own: what the answer was, an error's type and code included.
+ * IPv4. One request each, never repeated.
+ */
+import { closeSync } from 'node:fs';
+import { dissectIp } from './dissect.ts';
+import { ICMP, icmpEcho } from './packet.ts';
+import { openIcmp, receiveNow, SocketError, sendToNow, setOption } from './socket.ts';
+import { netnsPath } from './netns-path.ts';
+
+/** @see include/uapi/linux/in.h */
+const IPPROTO_IP = 0;
+const IP_TTL = 2;
+const IP_MTU_DISCOVER = 10;
+const IP_PMTUDISC_PROBE = 3;
+const POLL_MS = 2;
+
+export interface PingOptions {
+  /** 1000 unless given */
+  readonly timeoutMs?: number;
+  /** bytes of the whole IP packet, 84 unless given */
+  readonly packetSize?: number;
+  /** never fragmented, not even to fit the sender's own idea of the path's MTU */
+  readonly dontFragment?: boolean;
+  readonly ttl?: number;
+  /** source address */
+  readonly bindAddress?: string;
+}
+
+export type PingResult =
+  | { readonly outcome: 'answered'; readonly from: string; readonly elapsedMs: number }
+  | { readonly outcome: 'timeout'; readonly elapsedMs: number }
+  /** an ICMP error about our packet, or the sender's own kernel saying no (then `error` names it) */
+  | {
+      readonly outcome: 'unreachable';
+      readonly from?: string;
+      readonly type?: number;
+      readonly code?: number;
+      readonly error?: string;
+      readonly elapsedMs: number;
+    };
+
+let lastIdentifier = process.pid & 0xffff;
+
+/** @param netns name of a namespace */
+export async function ping(netns: string, address: string, options: PingOptions = {}): Promise<PingResult> {
+  const started = performance.now();
+  const elapsed = () => ({ elapsedMs: performance.now() - started });
+  lastIdentifier = (lastIdentifier + 1) & 0xffff;
+  const identifier = lastIdentifier;
+  let fd: number | undefined;
+  try {
+    const socket = openIcmp(netnsPath(netns), options.bindAddress);
+    fd = socket;
+    if (options.ttl !== undefined) setOption(socket, IPPROTO_IP, IP_TTL, options.ttl);
+    if (options.dontFragment) setOption(socket, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+    const body = Buffer.alloc((options.packetSize ?? 84) - 28, 0x5a);
+    sendToNow(socket, icmpEcho(8, identifier, 1, body), { address, port: 0 });
+    const answer = await firstAnswer(socket, identifier, options.timeoutMs ?? 1000);
+    return answer === undefined ? { outcome: 'timeout', ...elapsed() } : { ...answer, ...elapsed() };
+  } catch (error) {
+    if (error instanceof SocketError) return { outcome: 'unreachable', error: error.code, ...elapsed() };
+    throw error;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+type Answer = { outcome: 'answered'; from: string } | { outcome: 'unreachable'; from: string; type: number; code: number };
+
+function firstAnswer(fd: number, identifier: number, timeoutMs: number): Promise<Answer | undefined> {
+  const deadline = performance.now() + timeoutMs;
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      try {
+        // The clock first: what has arrived by the deadline counts, however late we look.
+        const isLast = performance.now() >= deadline;
+        for (let next = receiveNow(fd); next !== undefined; next = receiveNow(fd)) {
+          const answer = readAnswer(next.bytes, identifier);
+          if (answer) return resolve(answer);
+        }
+        if (isLast) return resolve(undefined);
+        setTimeout(look, POLL_MS);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    look();
+  });
+}
+
+/** Ours are told from others' by the identifier, in errors that of the packet quoted. */
+function readAnswer(packet: Buffer, identifier: number): Answer | undefined {
+  const outer = dissectIp(packet);
+  if (outer === undefined || outer.payload.length < 8) return undefined;
+  const [type = -1, code = -1] = outer.payload;
+  if (type === ICMP.echoReply && outer.payload.readUInt16BE(4) === identifier)
+    return { outcome: 'answered', from: outer.source };
+  if (type !== ICMP.unreachable && type !== ICMP.timeExceeded) return undefined;
+  const quotedHeader = ((outer.payload[8] ?? 0x45) & 0x0f) * 4;
+  const quoted = outer.payload.subarray(8 + quotedHeader);
+  if (quoted[0] !== ICMP.echoRequest || quoted.length < 6 || quoted.readUInt16BE(4) !== identifier) return undefined;
+  return { outcome: 'unreachable', from: outer.source, type, code };
+}

@@ -1,0 +1,215 @@
+/**
+ * Sockets of one network namespace as a test wants them: listeners that say who they are, clients that say what came of it. The
+ * words for results are fixed: `open`/`answered` with the listener's id, `refused`, `unreachable`, and `timeout`, which alone
+ * is silence. Runs in the test's own process; only the sockets are elsewhere.
+ */
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { createServer, type Server, Socket } from 'node:net';
+import { once } from 'node:events';
+import { atDeadline } from './deadline.ts';
+import { netnsPath } from './netns-path.ts';
+import { type PingOptions, type PingResult, ping } from './ping.ts';
+import { type Endpoint, openBound, openConnected, SocketError, sendNow } from './socket.ts';
+
+const DEFAULT_TIMEOUT_MS = 1000;
+
+export interface ProbeOptions {
+  /** 1000 unless given; TCP repeats a lost SYN after 1 s */
+  readonly timeoutMs?: number;
+  readonly bindAddress?: string;
+  readonly bindPort?: number;
+}
+
+export interface ProbeResult<Outcome extends string> {
+  readonly outcome: Outcome;
+  /** of the listener that answered */
+  readonly id?: string;
+  /** errno's name where the outcome has one */
+  readonly error?: string;
+  readonly elapsedMs: number;
+}
+
+export type TcpResult = ProbeResult<'open' | 'refused' | 'timeout' | 'unreachable'>;
+export type UdpResult = ProbeResult<'answered' | 'refused' | 'timeout' | 'unreachable'>;
+
+/** Listens until closed. */
+export interface Listener {
+  readonly port: number;
+  readonly id: string;
+  /** connections accepted, or datagrams received */
+  readonly count: number;
+  /** payloads of the datagrams received, oldest first; of TCP nothing */
+  readonly payloads: readonly string[];
+  close(): void;
+}
+
+/** One namespace; close() closes every listener and connection made here. */
+export class Prober {
+  readonly netns: string;
+  readonly #path: string;
+  readonly #open = new Set<{ close(): void }>();
+
+  /** @param netns name of a namespace */
+  constructor(netns: string) {
+    this.netns = netns;
+    this.#path = netnsPath(netns);
+  }
+
+  /** Accepts, says `id` and a newline, then echoes what it hears. @param address all IPv4 addresses unless given */
+  async tcpListen(port: number, id: string, address = '0.0.0.0'): Promise<Listener> {
+    const server: Server = createServer();
+    const sockets = new Set<Socket>();
+    const listener = { port, id, count: 0, payloads: [], close: () => this.#forget(entry) };
+    const entry = {
+      close: () => {
+        server.close();
+        for (const socket of sockets) socket.destroy();
+      },
+    };
+    server.on('connection', (socket) => {
+      listener.count++;
+      sockets.add(socket);
+      socket.on('close', () => sockets.delete(socket)).on('error', () => socket.destroy());
+      socket.setNoDelay(true);
+      socket.write(`${id}\n`);
+      socket.pipe(socket);
+    });
+    const listening = once(server, 'listening');
+    server.listen({ fd: openBound(this.#path, 'tcp', { address, port }) });
+    await listening;
+    this.#open.add(entry);
+    return listener;
+  }
+
+  /** Answers each datagram with `id`, a newline and the datagram. */
+  async udpListen(port: number, id: string, address = '0.0.0.0'): Promise<Listener> {
+    const socket = await this.#adopt(openBound(this.#path, 'udp', { address, port }), address);
+    const payloads: string[] = [];
+    const entry = { close: () => socket.close() };
+    const listener = {
+      port,
+      id,
+      payloads,
+      get count() {
+        return payloads.length;
+      },
+      close: () => this.#forget(entry),
+    };
+    socket.on('message', (message, from) => {
+      payloads.push(message.toString('latin1'));
+      socket.send(Buffer.concat([Buffer.from(`${id}\n`), message]), from.port, from.address, () => undefined);
+    });
+    // Answers to those who have gone come back as ICMP errors.
+    socket.on('error', () => undefined);
+    this.#open.add(entry);
+    return listener;
+  }
+
+  /** Connects and waits for the listener's id. A connection that stays silent is `open` without an id. */
+  async tcpConnect(address: string, port: number, options: ProbeOptions = {}): Promise<TcpResult> {
+    const started = performance.now();
+    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    let socket: Socket;
+    try {
+      socket = this.tcpSocket({ address, port }, options);
+    } catch (error) {
+      return { ...failure(error), elapsedMs: performance.now() - started };
+    }
+    const said = await new Promise<Omit<TcpResult, 'elapsedMs'>>((resolve) => {
+      // A dead connection is told from a silent one by writing into it: nothing is on its way until the handshake is over.
+      const cancel = atDeadline(timeoutMs, () => resolve({ outcome: 'timeout' }));
+      let heard = '';
+      const finish = (result: Omit<TcpResult, 'elapsedMs'>): void => {
+        cancel();
+        resolve(result);
+      };
+      socket.on('data', (chunk: Buffer) => {
+        heard += chunk.toString('latin1');
+        if (heard.includes('\n')) finish({ outcome: 'open', id: heard.slice(0, heard.indexOf('\n')) });
+      });
+      socket.on('end', () => finish({ outcome: 'open' }));
+      socket.on('error', (error) => finish(failure(error)));
+    });
+    socket.destroy();
+    return { ...said, elapsedMs: performance.now() - started };
+  }
+
+  /** A connection under way from this namespace, for flows of any length. The caller destroys it. @throws SocketError */
+  tcpSocket(remote: Endpoint, options: ProbeOptions = {}): Socket {
+    const fd = openConnected(this.#path, 'tcp', remote, localEnd(remote, options));
+    return new Socket({ fd, readable: true, writable: true }).setNoDelay(true);
+  }
+
+  /** A UDP socket of this namespace that knows its peer; `send` throws SocketError. */
+  async udpSocket(remote: Endpoint, options: ProbeOptions = {}): Promise<{ socket: UdpSocket; send(b: Buffer): void }> {
+    const fd = openConnected(this.#path, 'udp', remote, localEnd(remote, options));
+    return { socket: await this.#adopt(fd, remote.address), send: (bytes) => sendNow(fd, bytes) };
+  }
+
+  /** Sends one datagram and waits for its echo. */
+  async udpExchange(address: string, port: number, options: ProbeOptions = {}): Promise<UdpResult> {
+    const started = performance.now();
+    const token = `probe-${Math.random().toString(36).slice(2)}`;
+    const elapsed = () => ({ elapsedMs: performance.now() - started });
+    let opened: Awaited<ReturnType<Prober['udpSocket']>>;
+    try {
+      opened = await this.udpSocket({ address, port }, options);
+    } catch (error) {
+      return { ...failure(error), ...elapsed() } as UdpResult;
+    }
+    const { socket, send } = opened;
+    const said = await new Promise<Omit<UdpResult, 'elapsedMs'>>((resolve) => {
+      const cancel = atDeadline(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, () => resolve({ outcome: 'timeout' }));
+      const finish = (result: Omit<UdpResult, 'elapsedMs'>): void => {
+        cancel();
+        resolve(result);
+      };
+      socket.on('message', (message) => {
+        const [id = '', echoed] = message.toString('latin1').split('\n');
+        if (echoed === token) finish({ outcome: 'answered', id });
+      });
+      socket.on('error', (error) => finish(failure(error) as Omit<UdpResult, 'elapsedMs'>));
+      try {
+        send(Buffer.from(token));
+      } catch (error) {
+        finish(failure(error) as Omit<UdpResult, 'elapsedMs'>);
+      }
+    });
+    socket.close();
+    return { ...said, ...elapsed() };
+  }
+
+  ping(address: string, options?: PingOptions): Promise<PingResult> {
+    return ping(this.netns, address, options);
+  }
+
+  close(): void {
+    for (const each of [...this.#open]) this.#forget(each);
+  }
+
+  #forget(entry: { close(): void }): void {
+    if (this.#open.delete(entry)) entry.close();
+  }
+
+  /** Gives a descriptor to Node, which reads and closes it from now on. */
+  async #adopt(fd: number, address: string): Promise<UdpSocket> {
+    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+    const listening = once(socket, 'listening');
+    socket.bind({ fd, exclusive: true });
+    await listening;
+    return socket;
+  }
+}
+
+function localEnd({ address }: Endpoint, { bindAddress, bindPort }: ProbeOptions): Endpoint | undefined {
+  if (bindAddress === undefined && bindPort === undefined) return undefined;
+  return { address: bindAddress ?? (address.includes(':') ? '::' : '0.0.0.0'), port: bindPort ?? 0 };
+}
+
+/** ETIMEDOUT is silence; all but it and a refusal is somebody, perhaps our own kernel, saying that there is no way. */
+function failure(error: unknown): { outcome: 'refused' | 'timeout' | 'unreachable'; error: string } {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (!(error instanceof SocketError) && code === undefined) throw error;
+  const outcome = code === 'ECONNREFUSED' ? 'refused' : code === 'ETIMEDOUT' ? 'timeout' : 'unreachable';
+  return { outcome, error: code ?? '' };
+}
