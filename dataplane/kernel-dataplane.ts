@@ -23,6 +23,9 @@ import type { Item, NodeState, RuleSetItem } from './state.ts';
 import { linkIndex } from './system/libc.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
 
+/** Within this time the last notification about a link that we made or deleted has been read. */
+const ECHO_MS = 1_000;
+
 export class KernelDataplane implements Dataplane {
   readonly #routeSocket = new NetlinkSocket(NETLINK_ROUTE);
   readonly #filterSocket = new NetlinkSocket(NETLINK_NETFILTER);
@@ -31,6 +34,8 @@ export class KernelDataplane implements Dataplane {
   readonly #conntrack: Conntrack;
   /** of every socket that changes something: what we did ourselves is no news */
   readonly #ownPorts = new Set<number>();
+  /** links that we are making or deleting: some of what the kernel then says carries no port */
+  readonly #unsettled = new Set<string>();
 
   /** @throws KernelError without the privilege (CAP_NET_ADMIN) */
   static open(): KernelDataplane {
@@ -59,10 +64,16 @@ export class KernelDataplane implements Dataplane {
   }
 
   monitor(onForeignChange: (what: string) => void, alsoLinks: readonly string[]): { close(): void } {
-    return new KernelMonitor({ ownPorts: this.#ownPorts, alsoLinks: new Set(alsoLinks), onForeignChange });
+    return new KernelMonitor({
+      ownPorts: this.#ownPorts,
+      unsettled: this.#unsettled,
+      alsoLinks: new Set(alsoLinks),
+      onForeignChange,
+    });
   }
 
   createPod(spec: PodSpec): void {
+    this.#unsettle(spec.link);
     createPod(this.#rtnetlink, spec);
   }
 
@@ -80,6 +91,7 @@ export class KernelDataplane implements Dataplane {
     if (index === undefined) return false;
     const socket = new NetlinkSocket(NETLINK_ROUTE);
     this.#ownPorts.add(socket.portId);
+    this.#unsettle(name);
     try {
       const batch = new RtBatch().add('RTM_DELLINK', `link ${name}`, (out) => encodeDelLink(out, index), [
         ERRNO.ENODEV,
@@ -89,6 +101,7 @@ export class KernelDataplane implements Dataplane {
       return true;
     } finally {
       socket.close();
+      this.#unsettle(name);
     }
   }
 
@@ -124,5 +137,10 @@ export class KernelDataplane implements Dataplane {
   close(): void {
     this.#rtnetlink.close();
     this.#conntrack.close();
+  }
+
+  #unsettle(link: string): void {
+    this.#unsettled.add(link);
+    setTimeout(() => this.#unsettled.delete(link), ECHO_MS).unref();
   }
 }

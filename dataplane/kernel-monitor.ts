@@ -24,10 +24,13 @@ const NFTA_TABLE = 1;
 
 /** Changes come in bursts: a link that goes takes its routes along. */
 const QUIET_MS = 50;
+const LOOK_AGAIN_MS = 500;
 
 export interface MonitorOptions {
   /** ports of our own sockets: what they caused is no news */
   readonly ownPorts: ReadonlySet<number>;
+  /** links that we are making or deleting: what is heard of them counts only once they have settled */
+  readonly unsettled: ReadonlySet<string>;
   /** links of others whose changes matter too, such as the underlay's */
   readonly alsoLinks: ReadonlySet<string>;
   readonly onForeignChange: (what: string) => void;
@@ -47,6 +50,8 @@ export class KernelMonitor {
   readonly #stopWaiting: () => void;
   /** MTU of each link that matters, as last heard */
   readonly #mtus = new Map<string, number>();
+  /** unsettled links last heard of as they should not be */
+  readonly #doubtful = new Set<string>();
   #quiet: NodeJS.Timeout | undefined;
 
   constructor(options: MonitorOptions) {
@@ -126,18 +131,33 @@ export class KernelMonitor {
     this.#mtus.set(name, mtu);
     if (message.type === u.RTM_DELLINK) {
       this.#mtus.delete(name);
-      return `link ${name} is gone`;
+      this.#doubtful.delete(name);
+      return this.#options.unsettled.has(name) ? undefined : `link ${name} is gone`;
     }
     if (this.#options.alsoLinks.has(name)) return `link ${name}`;
     // Carrier and the like: news only if the link is not as it should be.
     const asWanted = link.up && link.noArp && link.group === (isPod ? POD_GROUP : OVERLAY_GROUP) && sameMtu;
-    return asWanted ? undefined : `link ${name}`;
+    if (asWanted) this.#doubtful.delete(name);
+    else if (this.#options.unsettled.has(name)) this.#doubt(name);
+    else return `link ${name}`;
+    return undefined;
   }
 
   /** A link that is gone is reported itself. */
   #isOurs(index: number): boolean {
     const name = linkName(index);
     return name !== undefined && (isPodLink(name) || isOverlayLink(name));
+  }
+
+  /** A link that has settled and was last heard of as it should not be is news after all. */
+  #doubt(name: string): void {
+    this.#doubtful.add(name);
+    const look = () => {
+      if (!this.#doubtful.has(name)) return;
+      if (this.#options.unsettled.has(name)) setTimeout(look, LOOK_AGAIN_MS).unref();
+      else if (this.#doubtful.delete(name)) this.#tell(`link ${name}`);
+    };
+    setTimeout(look, LOOK_AGAIN_MS).unref();
   }
 
   #isAlso(index: number): boolean {
