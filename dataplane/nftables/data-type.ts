@@ -17,6 +17,7 @@ export type FieldType =
   | 'inet_service'
   | 'icmp_type'
   | 'mark'
+  | 'iface_index'
   | 'classid'
   | 'ct_state'
   | 'ct_dir'
@@ -85,6 +86,7 @@ export const DATA_TYPES: Readonly<Record<FieldType, DataType>> = {
   },
   icmp_type: number8(14, BYTEORDER_BIG_ENDIAN),
   mark: number32(19),
+  iface_index: number32(20),
   classid: number32(23),
   ct_state: number32(26),
   ct_dir: number8(27, BYTEORDER_INVALID),

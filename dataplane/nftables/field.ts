@@ -123,7 +123,7 @@ export const fibDaddrType: Field = {
 };
 /** `fib saddr . iif oif`: 1 if the way back to the source is the link it came in by, else 0 */
 export const fibReversePath: Field = {
-  type: 'boolean',
+  type: 'iface_index',
   requires: [],
   source: {
     kind: 'fib',
