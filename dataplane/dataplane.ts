@@ -60,6 +60,6 @@ export interface Dataplane {
   /** Host ends of pods that exist, known to anybody or not. */
   podLinks(): readonly string[];
   /** Ends every connection-tracking entry that involves one of the addresses. @returns how many */
-  forgetFlows(addresses: readonly IpAddress[]): number;
+  forgetFlows(addresses: readonly IpAddress[]): Promise<number>;
   close(): void;
 }

@@ -44,9 +44,8 @@ export class KernelDataplane implements Dataplane {
 
   private constructor() {
     for (const { portId } of [this.#routeSocket, this.#filterSocket]) this.#ownPorts.add(portId);
-    const connection = new NetlinkConnection(this.#filterSocket);
-    this.#isolation = new KernelIsolation(new Nftables(connection));
-    this.#conntrack = new Conntrack(connection);
+    this.#isolation = new KernelIsolation(new Nftables(new NetlinkConnection(this.#filterSocket)));
+    this.#conntrack = new Conntrack(new NetlinkConnection(new NetlinkSocket(NETLINK_NETFILTER)));
   }
 
   observe(wanted: RuleSetItem | undefined): NodeState {
@@ -109,7 +108,7 @@ export class KernelDataplane implements Dataplane {
     return this.links().flatMap(({ name }) => (isPodLink(name) ? [name] : []));
   }
 
-  forgetFlows(addresses: readonly IpAddress[]): number {
+  forgetFlows(addresses: readonly IpAddress[]): Promise<number> {
     return this.#conntrack.forget(addresses);
   }
 
@@ -136,6 +135,7 @@ export class KernelDataplane implements Dataplane {
 
   close(): void {
     this.#rtnetlink.close();
+    this.#filterSocket.close();
     this.#conntrack.close();
   }
 

@@ -1,9 +1,11 @@
 /**
  * Connection tracking over ctnetlink: finding and ending the flows of an address. Filters in the kernel (5.8 and newer); what an
- * older kernel sends unfiltered is filtered here. @see include/uapi/linux/netfilter/nfnetlink_conntrack.h
+ * older kernel sends unfiltered is filtered here. The kernel has no index by address: it walks the whole table, 9 ms for the 262,144
+ * buckets of a large machine even if all are empty, so that walk is not done on the main thread.
+ * @see include/uapi/linux/netfilter/nfnetlink_conntrack.h
  */
 import { bytesToIp, familyOf, type IpAddress, ipToBytes } from '../address.ts';
-import { ERRNO, isErrno } from '../errors.ts';
+import { CodecError, ERRNO, isErrno } from '../errors.ts';
 import { type Attribute, parseAttributes } from '../netlink/attribute.ts';
 import { ByteWriter } from '../netlink/bytes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
@@ -46,49 +48,69 @@ export interface ConntrackEntry {
 
 export class Conntrack {
   readonly #connection: NetlinkConnection;
+  /** one request at a time */
+  #turn: Promise<unknown> = Promise.resolve();
 
+  /** @param connection NETLINK_NETFILTER, for nobody else to use */
   constructor(connection: NetlinkConnection) {
     this.#connection = connection;
   }
 
-  /** Flows begun by the address, and flows it answers. */
-  entriesOf(address: IpAddress): ConntrackEntry[] {
-    const begun = this.#dump(address, CTA_TUPLE_ORIG, CTA_FILTER_ORIG_FLAGS);
-    const answered = this.#dump(address, CTA_TUPLE_REPLY, CTA_FILTER_REPLY_FLAGS);
-    return [
-      ...begun.filter((entry) => entry.original.source === address),
-      ...answered.filter((entry) => entry.reply.source === address && entry.original.source !== address),
-    ];
+  /**
+   * Flows begun by the address, and flows it answers: all in which it is an end. (Where it is only spoken TO and another answers,
+   * or is only answered and another spoke, addresses are translated and the other is the end.)
+   * @throws KernelError
+   */
+  entriesOf(address: IpAddress): Promise<ConntrackEntry[]> {
+    return this.#inTurn(() => this.#find(address));
   }
 
   /** Ends every flow of the addresses. @returns how many there were @throws KernelError */
-  forget(addresses: readonly IpAddress[]): number {
-    let forgotten = 0;
-    for (const address of addresses) {
-      const entries = this.entriesOf(address);
-      if (entries.length === 0) continue;
-      const out = new ByteWriter(entries.length * 128);
-      for (const entry of entries) encodeDelete(out, entry);
-      const errors = this.#connection.requestEach(out.finish(), (index) => ({
-        op: 'IPCTNL_MSG_CT_DELETE',
-        object: `flow ${entries[index]?.original.source} to ${entries[index]?.original.destination}`,
-      }));
-      // A flow that ended by itself meanwhile is as good.
-      for (const error of errors.values()) if (!isErrno(error, ERRNO.ENOENT)) throw error;
-      forgotten += entries.length - errors.size;
-    }
-    return forgotten;
+  forget(addresses: readonly IpAddress[]): Promise<number> {
+    return this.#inTurn(async () => {
+      let forgotten = 0;
+      for (const address of addresses) forgotten += this.#delete(await this.#find(address));
+      return forgotten;
+    });
   }
 
   close(): void {
     this.#connection.close();
   }
 
-  #dump(address: IpAddress, tuple: number, flags: number): ConntrackEntry[] {
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  async #find(address: IpAddress): Promise<ConntrackEntry[]> {
+    const begun = await this.#dump(address, CTA_TUPLE_ORIG, CTA_FILTER_ORIG_FLAGS);
+    const answered = await this.#dump(address, CTA_TUPLE_REPLY, CTA_FILTER_REPLY_FLAGS);
+    return [
+      ...begun.filter((entry) => entry.original.source === address),
+      ...answered.filter((entry) => entry.reply.source === address && entry.original.source !== address),
+    ];
+  }
+
+  #delete(entries: readonly ConntrackEntry[]): number {
+    const out = new ByteWriter(entries.length * 128);
+    for (const entry of entries) encodeDelete(out, entry);
+    const errors = this.#connection.requestEach(out.finish(), (index) => ({
+      op: 'IPCTNL_MSG_CT_DELETE',
+      object: `flow ${entries[index]?.original.source} to ${entries[index]?.original.destination}`,
+    }));
+    // A flow that ended by itself meanwhile is as good.
+    for (const error of errors.values()) if (!isErrno(error, ERRNO.ENOENT)) throw error;
+    return entries.length - errors.size;
+  }
+
+  async #dump(address: IpAddress, tuple: number, flags: number): Promise<ConntrackEntry[]> {
     const out = new ByteWriter(128);
     encodeDump(out, address, tuple, flags);
     const describe = () => ({ op: 'IPCTNL_MSG_CT_GET', object: `flows of ${address}` });
-    return this.#connection.dump(out.finish(), describe).map(({ payload }) => decodeEntry(payload));
+    const answers = await this.#connection.dumpAsync(out.finish(), describe);
+    return answers.map(({ payload }) => decodeEntry(payload));
   }
 }
 
@@ -136,6 +158,11 @@ export function decodeEntry(payload: Uint8Array): ConntrackEntry {
 
 function decodeTuple(tuple: Attribute | undefined): { readonly source: IpAddress; readonly destination: IpAddress } {
   const ip = tuple?.nested().get(CTA_TUPLE_IP)?.nested();
-  const address = (v4: number, v6: number) => bytesToIp((ip?.get(v4) ?? ip?.get(v6))?.payload ?? new Uint8Array(4));
+  const address = (v4: number, v6: number) => {
+    const found = ip?.get(v4) ?? ip?.get(v6);
+    const length = found?.payload.length;
+    if (found === undefined || (length !== 4 && length !== 16)) throw new CodecError('a tuple with both its addresses');
+    return bytesToIp(found.payload);
+  };
   return { source: address(CTA_IP_V4_SRC, CTA_IP_V6_SRC), destination: address(CTA_IP_V4_DST, CTA_IP_V6_DST) };
 }

@@ -117,17 +117,26 @@ export class NetlinkConnection {
    */
   dump(bytes: Uint8Array, describe: Describe): NetlinkMessage[] {
     for (let tries = 0; tries < DUMP_TRIES; tries++) {
-      try {
-        const messages = this.#dumpOnce(bytes, describe);
-        if (messages !== undefined) return messages;
-      } catch (error) {
-        // A dump that was given up stays under way, and makes the next one EBUSY, until it has been read.
-        this.#discard();
-        if (!isErrno(error, ERRNO.EBUSY, ERRNO.EINTR)) throw error;
-      }
+      const [first] = this.#number(bytes);
+      this.#transport.send(bytes);
+      const messages = this.#tryReadDump(first, describe);
+      if (messages !== undefined) return messages;
     }
-    const { op, object } = describe(0);
-    throw new KernelError(op, object, ERRNO.EINTR);
+    throw interrupted(describe);
+  }
+
+  /**
+   * As {@link dump} for one that keeps the kernel searching for long and finds little: the search is done on another thread, what
+   * more than one datagram holds is read on this one. Nothing else may use the connection, nor `bytes`, meanwhile.
+   */
+  async dumpAsync(bytes: Uint8Array, describe: Describe): Promise<NetlinkMessage[]> {
+    for (let tries = 0; tries < DUMP_TRIES; tries++) {
+      const [first] = this.#number(bytes);
+      await this.#transport.sendAsync(bytes);
+      const messages = this.#tryReadDump(first, describe);
+      if (messages !== undefined) return messages;
+    }
+    throw interrupted(describe);
   }
 
   close(): void {
@@ -181,19 +190,29 @@ export class NetlinkConnection {
     }
   }
 
-  #dumpOnce(bytes: Uint8Array, describe: Describe): NetlinkMessage[] | undefined {
-    const [first] = this.#number(bytes);
-    this.#transport.send(bytes);
+  /** @returns undefined when it has to be asked for again */
+  #tryReadDump(first: number, describe: Describe): NetlinkMessage[] | undefined {
+    try {
+      return this.#readDump(first, describe);
+    } catch (error) {
+      // A dump that was given up stays under way, and makes the next one EBUSY, until it has been read.
+      this.#discard();
+      if (isErrno(error, ERRNO.EBUSY, ERRNO.EINTR)) return undefined;
+      throw error;
+    }
+  }
+
+  #readDump(first: number, describe: Describe): NetlinkMessage[] | undefined {
     const messages: NetlinkMessage[] = [];
-    let interrupted = false;
+    let inconsistent = false;
     for (;;) {
       for (const message of parseMessages(this.#transport.receive())) {
         if (message.sequence !== first) continue;
-        if (message.flags & NLM_F_DUMP_INTR) interrupted = true;
+        if (message.flags & NLM_F_DUMP_INTR) inconsistent = true;
         if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
           const error = errorOf(message, describe, 0);
           if (error !== undefined) throw error;
-          return interrupted ? undefined : messages;
+          return inconsistent ? undefined : messages;
         }
         messages.push(copy(message));
         if (!(message.flags & NLM_F_MULTI)) return messages;
@@ -210,6 +229,11 @@ function copy(message: NetlinkMessage): NetlinkMessage {
 function lost(describe: Describe): KernelError {
   const { op, object } = describe(0);
   return new KernelError(op, `${object}: answers lost`, ERRNO.ENOBUFS);
+}
+
+function interrupted(describe: Describe): KernelError {
+  const { op, object } = describe(0);
+  return new KernelError(op, object, ERRNO.EINTR);
 }
 
 function errorOf(message: NetlinkMessage, describe: Describe, index: number): KernelError | undefined {

@@ -27,7 +27,7 @@ export async function undo(id: string, context: AgentContext): Promise<void> {
   await dataplane.deleteLink(podLinkName(id));
   if (local === undefined) return;
   const { ips } = local.endpoint;
-  dataplane.forgetFlows(ips);
+  await dataplane.forgetFlows(ips);
   await journal.record({ op: 'gone', id });
   for (const ip of ips) blocks.release(ip);
   const patience = new Promise<void>((resolve) => setTimeout(resolve, UNPUBLISH_PATIENCE_MS).unref());
