@@ -89,6 +89,9 @@ export function entries(parts: {
     [keys.cluster, parts.cluster ?? cluster],
     ...(parts.nodes ?? []).map((each): [string, object] => [keys.node(each.name), each]),
     ...(parts.tenants ?? []).map((each): [string, object] => [keys.tenant(each.name), each]),
+    ...(parts.tenants ?? []).flatMap(({ name, namespaces }) =>
+      namespaces.map((namespace): [string, object] => [keys.namespaceClaim(namespace), { tenant: name }]),
+    ),
     ...(parts.blocks ?? []).map(([owner, block, on]): [string, object] => [
       keys.block(owner, parsePrefix(block)),
       { node: on },

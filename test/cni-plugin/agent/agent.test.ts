@@ -1,0 +1,388 @@
+/**
+ * The whole agent on a store and a kernel in memory: what ADD leaves behind when any step fails, that DEL always succeeds, that
+ * addresses are never given twice, and that it goes on without the store.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Agent } from '../../../cni-plugin/agent/agent.ts';
+import { Journal } from '../../../cni-plugin/agent/journal.ts';
+import { endpointId } from '../../../cni-plugin/agent/request.ts';
+import type { AgentRequest, AgentResponse, CniCommand } from '../../../cni-plugin/agent-protocol.ts';
+import { CNI_ERROR } from '../../../cni-plugin/agent-protocol.ts';
+import type { Tenant } from '../../../controller/model/records.ts';
+import { keys } from '../../../controller/store/keys.ts';
+import { MemoryStore } from '../../../controller/store/memory-store.ts';
+import { formatRecord } from '../../../controller/store/records.ts';
+import { parsePrefix } from '../../../dataplane/address.ts';
+import { ERRNO } from '../../../dataplane/errors.ts';
+import { FakeDataplane } from '../../../dataplane/fake-dataplane.ts';
+import { entries, facts, tenant } from './builders.ts';
+
+const log = pino({ level: 'silent' });
+const red = tenant('red', 42);
+const signal = new AbortController().signal;
+
+let dir: string;
+let store: MemoryStore;
+const running: Agent[] = [];
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'tenet-agent-'));
+  store = new MemoryStore();
+  for (const { key, value } of entries({ tenants: [tenant('system', 1), red, tenant('blue', 43)] })) {
+    await store.commit([], [{ kind: 'put', key, value }]);
+  }
+});
+afterEach(async () => {
+  for (const agent of running.splice(0)) await agent.close();
+  await store.close();
+  rmSync(dir, { recursive: true });
+});
+
+async function start(node = 'node1', dataplane = new FakeDataplane()) {
+  const own = facts({ name: node });
+  const journal = Journal.open(join(dir, node), node);
+  const options = {
+    facts: own,
+    readFacts: () => own,
+    version: 'test',
+    store,
+    dataplane,
+    journal,
+    stateDir: join(dir, node),
+    log,
+  };
+  const agent = new Agent(options);
+  running.push(agent);
+  await agent.start();
+  return { agent, dataplane, journal };
+}
+
+function request(command: CniCommand, pod: string, tweak: Partial<AgentRequest> = {}): AgentRequest {
+  return {
+    command,
+    containerId: pod,
+    netns: `/run/netns/${pod}`,
+    ifname: 'eth0',
+    args: { K8S_POD_NAMESPACE: 'red', K8S_POD_NAME: pod },
+    config: { cniVersion: '1.1.0', name: 'tenet', type: 'tenet' },
+    ...tweak,
+  };
+}
+
+function addressOf(response: AgentResponse): string {
+  if (!response.ok || response.result === undefined) throw new Error(`refused: ${JSON.stringify(response)}`);
+  return response.result.ips[0]?.address ?? '';
+}
+
+async function stored(prefix: string): Promise<string[]> {
+  return (await store.list(prefix)).entries.map(({ key }) => key);
+}
+
+async function setTenant(changed: Tenant): Promise<void> {
+  await store.commit([], [{ kind: 'put', key: keys.tenant(changed.name), value: formatRecord(changed) }]);
+}
+
+async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 5_000;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`not within 5 s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+describe('ADD', () => {
+  it('answers when guard, link and route are there, and REST can see the endpoint', async () => {
+    const { agent, dataplane } = await start();
+    const address = addressOf(await agent.handle(request('ADD', 'a'), signal));
+    const id = endpointId('a', 'eth0');
+    expect(dataplane.kernel.get(`link tnp${id}`)).toMatchObject({ up: true });
+    expect(dataplane.kernel.has(`route ${address}`)).toBe(true);
+    expect([...dataplane.kernel.keys()].some((key) => key.startsWith(`element guard tnp${id}`))).toBe(true);
+    expect(await stored('endpoints/')).toEqual([`endpoints/red/node1/${id}`]);
+  });
+
+  it('gives the same answer to the same ADD twice, and wires once', async () => {
+    const { agent, dataplane } = await start();
+    const first = await agent.handle(request('ADD', 'a'), signal);
+    expect(await agent.handle(request('ADD', 'a'), signal)).toEqual(first);
+    expect(dataplane.calls.filter((call) => call.startsWith('createPod'))).toHaveLength(1);
+  });
+
+  it('gives 32 containers at once 32 addresses out of one block', async () => {
+    const { agent } = await start();
+    const pods = Array.from({ length: 32 }, (_, index) => `p${index}`);
+    const responses = await Promise.all(pods.map((pod) => agent.handle(request('ADD', pod), signal)));
+    expect(new Set(responses.map(addressOf)).size).toBe(32);
+    expect(await stored('blocks/red/')).toHaveLength(1);
+  });
+
+  it.each([
+    ['createPod', ERRNO.ENOMEM],
+    ['apply', ERRNO.ENOSPC],
+    [`link tnp${endpointId('a', 'eth0')}`, ERRNO.EPERM],
+  ])('leaves nothing behind when %s fails', async (op, errno) => {
+    const { agent, dataplane, journal } = await start();
+    await agent.handle(request('ADD', 'other'), signal);
+    const kernelBefore = [...dataplane.kernel.keys()].sort();
+    dataplane.failNext(op, errno);
+    const refused = await agent.handle(request('ADD', 'a'), signal);
+    expect(refused).toMatchObject({ ok: false, error: { code: CNI_ERROR.kernel } });
+    await until('the kernel is as before', () => [...dataplane.kernel.keys()].sort().join() === kernelBefore.join());
+    expect(journal.endpoints.size).toBe(1);
+    await until('the store is as before', async () => (await stored('endpoints/')).length === 1);
+    expect(addressOf(await agent.handle(request('ADD', 'a'), signal))).not.toBe('');
+  });
+
+  it('undoes everything when the runtime gives up on it', async () => {
+    const { agent, dataplane, journal } = await start();
+    const gone = new AbortController();
+    gone.abort();
+    expect(await agent.handle(request('ADD', 'a'), gone.signal)).toMatchObject({ ok: false });
+    expect(journal.endpoints.size).toBe(0);
+    expect(dataplane.pods.size).toBe(0);
+  });
+
+  it('names the namespace nobody claims', async () => {
+    const { agent } = await start();
+    const refused = await agent.handle(request('ADD', 'a', { args: { K8S_POD_NAMESPACE: 'nobody' } }), signal);
+    expect(refused).toMatchObject({
+      ok: false,
+      error: { code: CNI_ERROR.invalidConfig, details: expect.stringContaining('"nobody"') },
+    });
+  });
+
+  it('follows the order of tenant sources', async () => {
+    const { agent } = await start();
+    const config = {
+      cniVersion: '1.1.0',
+      name: 'tenet',
+      type: 'tenet',
+      tenant: 'red',
+      args: { cni: { tenant: 'blue' } },
+    };
+    addressOf(await agent.handle(request('ADD', 'a', { config, args: {} }), signal));
+    expect(await stored('endpoints/blue/')).toHaveLength(1);
+    const { args: _, ...rest } = config;
+    addressOf(await agent.handle(request('ADD', 'b', { config: rest, args: {} }), signal));
+    expect(await stored('endpoints/red/')).toHaveLength(1);
+  });
+
+  it('refuses a namespace of another tenant', async () => {
+    const { agent } = await start();
+    const config = { cniVersion: '1.1.0', name: 'tenet', type: 'tenet', tenant: 'blue' };
+    const refused = await agent.handle(request('ADD', 'a', { config }), signal);
+    expect(refused).toMatchObject({ ok: false, error: { code: CNI_ERROR.invalidConfig } });
+    expect(await stored('endpoints/')).toEqual([]);
+  });
+
+  it('gives a wanted address once, and none outside the tenant', async () => {
+    const { agent } = await start();
+    const wanting = (ip: string) => ({
+      config: { cniVersion: '1.1.0', name: 'tenet', type: 'tenet', runtimeConfig: { ips: [ip] } },
+    });
+    expect(addressOf(await agent.handle(request('ADD', 'a', wanting('10.170.1.7')), signal))).toBe('10.170.1.7/32');
+    expect(await agent.handle(request('ADD', 'b', wanting('10.170.1.7')), signal)).toMatchObject({ ok: false });
+    const outside = await agent.handle(request('ADD', 'c', wanting('10.171.0.1')), signal);
+    expect(outside).toMatchObject({ ok: false, error: { code: CNI_ERROR.invalidConfig } });
+  });
+
+  it('refuses a wanted address in another node’s block, naming the node', async () => {
+    const one = await start('node1');
+    const two = await start('node2');
+    const wanting = {
+      config: { cniVersion: '1.1.0', name: 'tenet', type: 'tenet', runtimeConfig: { ips: ['10.170.1.7'] } },
+    };
+    addressOf(await one.agent.handle(request('ADD', 'a', wanting), signal));
+    const refused = await two.agent.handle(request('ADD', 'b', wanting), signal);
+    expect(refused).toMatchObject({ ok: false, error: { details: expect.stringContaining('node1') } });
+  });
+
+  it('says which quota is full', async () => {
+    await setTenant({ ...red, quota: { endpoints: 1 } });
+    const { agent } = await start();
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    const refused = await agent.handle(request('ADD', 'b'), signal);
+    expect(refused).toMatchObject({
+      ok: false,
+      error: { code: CNI_ERROR.exhausted, details: expect.stringContaining('quota') },
+    });
+  });
+
+  it('lets one of two nodes have the last block, and tells the other how to go on', async () => {
+    await setTenant({ ...red, subnets: [parsePrefix('10.170.0.0/27')] });
+    const one = await start('node1');
+    const two = await start('node2');
+    const responses = await Promise.all([
+      one.agent.handle(request('ADD', 'a'), signal),
+      two.agent.handle(request('ADD', 'b'), signal),
+    ]);
+    expect(responses.filter(({ ok }) => ok)).toHaveLength(1);
+    expect(responses.find(({ ok }) => !ok)).toMatchObject({
+      error: { code: CNI_ERROR.exhausted, details: expect.stringContaining('another subnet') },
+    });
+    expect(await stored('blocks/red/')).toHaveLength(1);
+  });
+
+  it('finds a claim whose answer was lost to be its own', async () => {
+    const { agent } = await start();
+    store.failNext('indeterminate-applied');
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    expect(await stored('blocks/red/')).toHaveLength(1);
+  });
+
+  it('is refused for a tenant that is being deleted, and gives its blocks back', async () => {
+    const { agent } = await start();
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    await agent.handle(request('DEL', 'a'), signal);
+    await setTenant({ ...red, phase: 'deleting' });
+    await until('no blocks', async () => (await stored('blocks/red/')).length === 0);
+    expect(await agent.handle(request('ADD', 'b'), signal)).toMatchObject({ ok: false });
+    expect(await stored('blocks/red/')).toEqual([]);
+  });
+});
+
+describe('DEL', () => {
+  it('takes rules, link, flows, address and record away, in that order', async () => {
+    const { agent, dataplane, journal } = await start();
+    const address = addressOf(await agent.handle(request('ADD', 'a'), signal)).split('/')[0];
+    dataplane.calls.length = 0;
+    expect(await agent.handle(request('DEL', 'a', { netns: '' }), signal)).toEqual({ ok: true });
+    const calls = dataplane.calls.map((call) => call.split(' ')[0]);
+    expect(calls).toEqual(['apply', 'deleteLink', 'forgetFlows']);
+    expect(dataplane.forgotten).toEqual([address]);
+    expect(journal.endpoints.size).toBe(0);
+    expect(await stored('endpoints/')).toEqual([]);
+    expect([...dataplane.kernel.keys()].filter((key) => key.includes(endpointId('a', 'eth0')))).toEqual([]);
+  });
+
+  it('succeeds for what it never knew, and again', async () => {
+    const { agent } = await start();
+    expect(await agent.handle(request('DEL', 'never', { netns: '' }), signal)).toEqual({ ok: true });
+    expect(await agent.handle(request('DEL', 'never', { netns: '' }), signal)).toEqual({ ok: true });
+  });
+
+  it('lets an address rest before it is given again', async () => {
+    const { agent } = await start();
+    const first = addressOf(await agent.handle(request('ADD', 'a'), signal));
+    await agent.handle(request('DEL', 'a'), signal);
+    expect(addressOf(await agent.handle(request('ADD', 'b'), signal))).not.toBe(first);
+  });
+});
+
+describe('the store away', () => {
+  it('starts containers of known tenants, and publishes them afterwards', async () => {
+    const { agent } = await start();
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    for (let call = 0; call < 2; call++)
+      for (const op of ['get', 'list', 'commit'] as const) store.failNext('unavailable', op);
+    addressOf(await agent.handle(request('ADD', 'b'), signal));
+    await until('both are published', async () => (await stored('endpoints/')).length === 2);
+  });
+
+  it('asks to try again for a namespace it does not know', async () => {
+    const { agent } = await start();
+    store.failNext('unavailable', 'get');
+    expect(await agent.handle(request('ADD', 'a'), signal)).toMatchObject({
+      ok: false,
+      error: { code: CNI_ERROR.tryAgain },
+    });
+  });
+});
+
+describe('a restart', () => {
+  it('keeps what was ready and changes nothing of it', async () => {
+    const dataplane = new FakeDataplane();
+    const first = await start('node1', dataplane);
+    addressOf(await first.agent.handle(request('ADD', 'a'), signal));
+    await running.pop()?.close();
+    const before = new Map(dataplane.kernel);
+    dataplane.calls.length = 0;
+    const second = await start('node1', dataplane);
+    expect(dataplane.kernel).toEqual(before);
+    expect(dataplane.calls).toEqual([]);
+    expect(await second.agent.handle(request('CHECK', 'a'), signal)).toEqual({ ok: true });
+  });
+
+  it('undoes what was cut short', async () => {
+    const dataplane = new FakeDataplane();
+    const first = await start('node1', dataplane);
+    addressOf(await first.agent.handle(request('ADD', 'a'), signal));
+    const local = first.journal.endpoints.get(endpointId('a', 'eth0'));
+    if (local === undefined) throw new Error('no such endpoint');
+    await first.journal.record({ op: 'endpoint', local: { ...local, phase: 'wiring' } });
+    await running.pop()?.close();
+    const second = await start('node1', dataplane);
+    expect(second.journal.endpoints.size).toBe(0);
+    expect(dataplane.pods.size).toBe(0);
+    await until('the record is gone', async () => (await stored('endpoints/')).length === 0);
+  });
+
+  it('starts from its copy while the store is away', async () => {
+    const dataplane = new FakeDataplane();
+    const first = await start('node1', dataplane);
+    addressOf(await first.agent.handle(request('ADD', 'a'), signal));
+    await running.pop()?.close();
+    for (let call = 0; call < 400; call++) store.failNext('unavailable', 'list');
+    const second = await start('node1', dataplane);
+    addressOf(await second.agent.handle(request('ADD', 'b'), signal));
+    expect(dataplane.pods.size).toBe(2);
+  });
+});
+
+describe('CHECK and GC', () => {
+  it('CHECK names what is missing', async () => {
+    const { agent, dataplane } = await start();
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    expect(await agent.handle(request('CHECK', 'a'), signal)).toEqual({ ok: true });
+    dataplane.pods.clear();
+    const refused = await agent.handle(request('CHECK', 'a'), signal);
+    expect(refused).toMatchObject({ ok: false, error: { details: expect.stringContaining('host link') } });
+    expect(await agent.handle(request('CHECK', 'never'), signal)).toMatchObject({
+      error: { code: CNI_ERROR.containerUnknown },
+    });
+  });
+
+  it('GC detaches what is not valid, and nothing when it is not told', async () => {
+    const { agent, journal } = await start();
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    addressOf(await agent.handle(request('ADD', 'b'), signal));
+    const gc = (attachments?: { containerID: string; ifname: string }[] | null) => {
+      const config = { cniVersion: '1.1.0', name: 'tenet', type: 'tenet', 'cni.dev/valid-attachments': attachments };
+      const { 'cni.dev/valid-attachments': list, ...rest } = config;
+      return agent.handle(
+        request('GC', '', { config: list === undefined ? rest : { ...rest, 'cni.dev/valid-attachments': list } }),
+        signal,
+      );
+    };
+    await gc();
+    expect(journal.endpoints.size).toBe(2);
+    await gc([{ containerID: 'a', ifname: 'eth0' }]);
+    expect([...journal.endpoints.keys()]).toEqual([endpointId('a', 'eth0')]);
+    await gc(null);
+    expect(journal.endpoints.size).toBe(0);
+  });
+});
+
+describe('drift', () => {
+  it('is put right after a foreign change', async () => {
+    const { agent, dataplane } = await start();
+    const address = addressOf(await agent.handle(request('ADD', 'a'), signal));
+    dataplane.kernel.delete(`route ${address}`);
+    dataplane.disturb('route');
+    await until('the route is back', () => dataplane.kernel.has(`route ${address}`));
+  });
+
+  it('lets a container go whose link somebody deleted, and still its DEL succeeds', async () => {
+    const { agent, dataplane } = await start();
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    const link = `tnp${endpointId('a', 'eth0')}`;
+    await dataplane.deleteLink(link);
+    dataplane.disturb('link');
+    await until('its rules are gone', () => ![...dataplane.kernel.keys()].some((key) => key.includes(link)));
+    expect(await agent.handle(request('DEL', 'a'), signal)).toEqual({ ok: true });
+  });
+});
