@@ -1,0 +1,105 @@
+/**
+ * A controller for one test: the real REST application on a memory store, listening on the machine's loopback, with the records
+ * that agents would write put in by hand. No test of its own.
+ */
+import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
+import { buildApp } from '../../../controller/api/app.ts';
+import { createMetrics } from '../../../controller/api/metrics.ts';
+import type { Endpoint, Node } from '../../../controller/model/records.ts';
+import { Registry } from '../../../controller/operations/registry.ts';
+import { keys } from '../../../controller/store/keys.ts';
+import { MemoryStore } from '../../../controller/store/memory-store.ts';
+import { formatRecord } from '../../../controller/store/records.ts';
+import { parseIp, parseMac } from '../../../dataplane/address.ts';
+
+const TOKEN = 'a-token-for-this-test-alone';
+const NODE = 'node1';
+
+/** Enough of an endpoint to tell it from others; it lives on node1, in the namespace of its tenant's name. */
+export interface EndpointSeed {
+  readonly id: string;
+  readonly tenant: string;
+  readonly name: string;
+  readonly ip: string;
+  readonly containerId: string;
+}
+
+export class TestController {
+  readonly url: string;
+  readonly token = TOKEN;
+  readonly #store: MemoryStore;
+  readonly #end: () => Promise<void>;
+
+  constructor(url: string, store: MemoryStore, end: () => Promise<void>) {
+    this.url = url;
+    this.#store = store;
+    this.#end = end;
+  }
+
+  /** What REST itself answers. */
+  async get(path: string): Promise<unknown> {
+    const response = await fetch(`${this.url}${path}`, { headers: { authorization: `Bearer ${TOKEN}` } });
+    return response.json();
+  }
+
+  async addEndpoint({ id, tenant, name, ip, containerId }: EndpointSeed): Promise<void> {
+    const endpoint: Endpoint = {
+      id,
+      tenant,
+      namespace: tenant,
+      name,
+      node: NODE,
+      ips: [parseIp(ip)],
+      mac: parseMac('02:00:00:00:00:01'),
+      labels: { app: name },
+      ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
+      containerId,
+      ifname: 'eth0',
+      createdAt: '2026-11-24T11:00:00Z',
+    };
+    await this.#put(keys.endpoint(tenant, NODE, id), endpoint);
+  }
+
+  async removeEndpoint(tenant: string, id: string): Promise<void> {
+    await this.#store.commit([], [{ kind: 'delete', key: keys.endpoint(tenant, NODE, id) }]);
+  }
+
+  async addNode(name: string, ip: string, { live }: { readonly live: boolean }): Promise<void> {
+    const node: Node = {
+      name,
+      underlay: parseIp(ip),
+      underlayMac: parseMac('02:00:00:00:01:01'),
+      roles: ['compute'],
+      version: '0.1.0',
+    };
+    await this.#put(keys.node(name), node);
+    if (live) await this.#put(keys.liveNode(name), {});
+  }
+
+  async close(): Promise<void> {
+    await this.#end();
+  }
+
+  async #put(key: string, record: object): Promise<void> {
+    await this.#store.commit([], [{ kind: 'put', key, value: formatRecord(record) }]);
+  }
+}
+
+/** Its clock stands at the time tenetctl.ts tells tenetctl, so that ages are known. */
+export async function startController(): Promise<TestController> {
+  const log = pino({ level: 'silent' });
+  const store = new MemoryStore();
+  const registry = new Registry({ store, cluster: {}, log, now: () => new Date('2026-11-24T11:59:00Z') });
+  await registry.start();
+  const app = await buildApp({ registry, metrics: createMetrics(), token: TOKEN, version: '0.1.0', log });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  let closing: Promise<void> | undefined;
+  const end = async () => {
+    await app.close();
+    await registry.close();
+    await store.close();
+  };
+  const { port } = app.server.address() as AddressInfo;
+  return new TestController(`http://127.0.0.1:${port}`, store, () => (closing ??= end()));
+}

@@ -1,0 +1,346 @@
+/**
+ * tenetctl against the real REST application on the memory store: what each command does, says and exits with.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { startController } from './controller.ts';
+import { tenetctl } from './tenetctl.ts';
+
+/** A controller of this test's own and tenetctl pointed at it. `ok` also expects success and silence on stderr. */
+async function setUp() {
+  const controller = await startController();
+  onTestFinished(() => controller.close());
+  const env = { TENET_SERVER: controller.url, TENET_TOKEN: controller.token };
+  const run = (...args: readonly string[]) => tenetctl(args, env);
+  const ok = async (...args: readonly string[]) => {
+    const { code, out, err } = await run(...args);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    return out;
+  };
+  const apply = (manifest: string) => tenetctl(['apply', '-f', '-'], env, manifest);
+  const json = async (...args: readonly string[]) => JSON.parse(await ok(...args, '-o', 'json'));
+  return { controller, env, run, ok, apply, json };
+}
+
+describe('create and get', () => {
+  test('a tenant with everything a flag can say', async () => {
+    const { ok, json } = await setUp();
+    const flags = ['-n', 'shop', '-n', 'shop-test', '--subnet', '10.140.4.0/24', '-l', 'plan=gold', '-l', 'empty='];
+    expect(await ok('create', 'tenant', 'blue', ...flags, '--no-internet', '--quota-endpoints', '5')).toBe(
+      'tenant/blue created\n',
+    );
+    expect(await json('get', 'tenant', 'blue')).toMatchObject({
+      name: 'blue',
+      subnets: ['10.140.4.0/24'],
+      namespaces: expect.arrayContaining(['shop', 'shop-test']),
+      labels: { plan: 'gold', empty: '' },
+      egress: { internet: false },
+      quota: { endpoints: 5 },
+      phase: 'active',
+    });
+  });
+
+  test('a tenant with nothing but a name gets what the controller chooses', async () => {
+    const { ok, json } = await setUp();
+    await ok('create', 'tenant', 'blue');
+    expect(await json('get', 'tenants', 'blue')).toMatchObject({
+      namespaces: ['blue'],
+      egress: { internet: true },
+      quota: {},
+    });
+    const { subnets } = await json('create', 'tenant', 'green', '--prefix-length', '/26');
+    expect(subnets).toEqual([expect.stringMatching(/\/26$/)]);
+  });
+
+  test('json is what REST gives; yaml says the same; name is for scripts', async () => {
+    const { controller, ok, json } = await setUp();
+    for (const name of ['blue', 'green']) await ok('create', 'tenant', name);
+    const rest = await controller.get('/v1/tenants/blue');
+    expect(await json('get', 'tenant', 'blue')).toEqual(rest);
+    expect(parse(await ok('get', 'tenant', 'blue', '-o', 'yaml'))).toEqual(rest);
+    expect(await json('get', 'tenants')).toEqual(await controller.get('/v1/tenants'));
+    expect(await ok('get', 'tenants', '-o', 'name')).toMatch(/^tenant\/blue$\n^tenant\/green$/m);
+  });
+
+  test('a table shows VNI, subnets, namespaces and endpoints', async () => {
+    const { ok } = await setUp();
+    await ok('create', 'tenant', 'blue', '--subnet', '10.140.4.0/24', '-n', 'shop');
+    const table = await ok('get', 'tenants', 'blue');
+    expect(table).toMatch(/^NAME +VNI +SUBNETS +NAMESPACES +ENDPOINTS +PHASE +AGE\n/);
+    expect(table).toMatch(/^blue +\d+ +10\.140\.4\.0\/24 +blue, shop +0 +active +\d+s$/m);
+  });
+
+  test('namespaces, of one tenant and of all, with or without saying whose', async () => {
+    const { ok, json, run } = await setUp();
+    await ok('create', 'tenant', 'blue');
+    await ok('create', 'tenant', 'green');
+    expect(await ok('create', 'namespace', 'shop', '-t', 'blue', '-l', 'stage=test')).toBe('namespace/shop created\n');
+    expect(await json('get', 'ns', 'shop')).toMatchObject({ tenant: 'blue', name: 'shop', labels: { stage: 'test' } });
+    expect(await ok('get', 'namespaces', '-o', 'name')).toContain('namespace/blue/shop\n');
+    expect(await ok('get', 'namespaces', '-t', 'green', '-o', 'name')).toBe('namespace/green/green\n');
+    expect(await run('create', 'namespace', 'shop', '-t', 'blue')).toMatchObject({ code: 4 });
+    expect(await json('get', 'ns', 'shop')).toMatchObject({ labels: { stage: 'test' } });
+  });
+
+  test('endpoints by id, name and container, of one tenant and of all', async () => {
+    const { controller, ok, json } = await setUp();
+    await ok('create', 'tenant', 'blue');
+    await ok('create', 'tenant', 'green');
+    await controller.addEndpoint({
+      id: '0123456789ab',
+      tenant: 'blue',
+      name: 'web',
+      ip: '10.140.0.2',
+      containerId: 'c'.repeat(64),
+    });
+    await controller.addEndpoint({
+      id: 'ba9876543210',
+      tenant: 'green',
+      name: 'web',
+      ip: '10.140.4.2',
+      containerId: 'd'.repeat(64),
+    });
+    expect(await ok('get', 'endpoints', '-o', 'name')).toBe(
+      'endpoint/blue/0123456789ab\nendpoint/green/ba9876543210\n',
+    );
+    expect(await ok('get', 'endpoints', '-t', 'green', '-o', 'name')).toBe('endpoint/green/ba9876543210\n');
+    expect(await json('get', 'endpoint', '0123456789ab')).toMatchObject({ tenant: 'blue', name: 'web' });
+    expect(await json('get', 'ep', 'web', '-t', 'green')).toMatchObject({ id: 'ba9876543210' });
+    expect((await json('get', 'ep', 'web')).items).toHaveLength(2);
+    expect(await json('get', 'ep', 'd'.repeat(12))).toMatchObject({ tenant: 'green' });
+    expect(await ok('get', 'ep', 'web', '-t', 'blue')).toMatch(/0123456789ab +blue +blue +web +10\.140\.0\.2 +node1/);
+  });
+
+  test('nodes and their status', async () => {
+    const { controller, ok, json, run } = await setUp();
+    await controller.addNode('node1', '192.0.2.1', { live: true });
+    await controller.addNode('node2', '192.0.2.2', { live: false });
+    const table = await ok('node', 'status');
+    expect(table).toMatch(/^NAME +STATUS +ROLES +UNDERLAY +ENDPOINTS +VERSION$/m);
+    expect(table).toMatch(/^node1 +live +compute +192\.0\.2\.1 +0 +0\.1\.0$/m);
+    expect(table).toMatch(/^node2 +dead /m);
+    expect(await json('node', 'status', 'node1')).toEqual(await controller.get('/v1/nodes/node1'));
+    expect(await run('delete', 'node', 'node1')).toMatchObject({ code: 4 });
+    expect(await ok('delete', 'node', 'node2')).toBe('node/node2 deleted\n');
+    expect(await ok('get', 'nodes', '-o', 'name')).toBe('node/node1\n');
+  });
+
+  test('the cluster', async () => {
+    const { controller, ok, json } = await setUp();
+    expect(await json('get', 'cluster')).toEqual(await controller.get('/v1/cluster'));
+    expect(await ok('get', 'cluster')).toMatch(/^POOLS +SYSTEM SUBNETS /);
+  });
+});
+
+describe('grow and delete', () => {
+  test('a tenant grows by a size or by a subnet, not by both or neither', async () => {
+    const { ok, run, json } = await setUp();
+    await ok('create', 'tenant', 'blue', '--subnet', '10.140.4.0/24');
+    expect(await ok('tenant', 'grow', 'blue', '--cidr', '10.140.9.0/24')).toBe(
+      'tenant/blue grown: subnets 10.140.4.0/24, 10.140.9.0/24\n',
+    );
+    await ok('tenant', 'grow', 'blue', '--prefix-length', '26');
+    expect((await json('get', 'tenant', 'blue')).subnets).toHaveLength(3);
+    expect(await run('tenant', 'grow', 'blue')).toMatchObject({ code: 2 });
+    expect(await run('tenant', 'grow', 'blue', '--cidr', '10.140.10.0/24', '--prefix-length', '26')).toMatchObject({
+      code: 2,
+    });
+  });
+
+  test('a tenant with endpoints stays, and the hint says what to look at', async () => {
+    const { controller, ok, run } = await setUp();
+    await ok('create', 'tenant', 'blue');
+    await controller.addEndpoint({
+      id: '0123456789ab',
+      tenant: 'blue',
+      name: 'web',
+      ip: '10.140.0.2',
+      containerId: 'c'.repeat(64),
+    });
+    const { code, err } = await run('delete', 'tenant', 'blue');
+    expect(code).toBe(4);
+    expect(err).toContain('hint: its containers have to end first: tenetctl get endpoints -t blue');
+    await controller.removeEndpoint('blue', '0123456789ab');
+    expect(await ok('delete', 'tenant', 'blue')).toBe('tenant/blue deleted\n');
+    expect(await run('get', 'tenant', 'blue')).toMatchObject({ code: 3 });
+  });
+
+  test('several at once; a namespace without saying whose', async () => {
+    const { ok } = await setUp();
+    await ok('create', 'tenant', 'blue', '-n', 'shop');
+    await ok('create', 'tenant', 'green');
+    expect(await ok('delete', 'namespace', 'shop')).toBe('namespace/shop deleted\n');
+    expect(await ok('delete', 'tenant', 'blue', 'green')).toBe('tenant/blue deleted\ntenant/green deleted\n');
+  });
+});
+
+describe('apply', () => {
+  const MANIFEST = `
+apiVersion: tenet.dev/v1
+kind: Namespace
+metadata: {name: shop, labels: {stage: test}}
+spec: {tenant: blue}
+---
+apiVersion: tenet.dev/v1
+kind: Tenant
+metadata: {name: blue, labels: {plan: gold}}
+spec: {subnets: [10.140.4.0/24], quota: {endpoints: 10}, egress: {internet: false}}
+`;
+
+  test('creates, tenants first whatever the order; a second time changes nothing', async () => {
+    const { apply, json } = await setUp();
+    expect(await apply(MANIFEST)).toEqual({
+      code: 0,
+      out: 'tenant/blue created\nnamespace/blue/shop created\n',
+      err: '',
+    });
+    const before = await json('get', 'tenant', 'blue');
+    expect(await apply(MANIFEST)).toEqual({
+      code: 0,
+      out: 'tenant/blue unchanged\nnamespace/blue/shop unchanged\n',
+      err: '',
+    });
+    expect(await json('get', 'tenant', 'blue')).toEqual(before);
+    expect(before).toMatchObject({ labels: { plan: 'gold' }, quota: { endpoints: 10 }, egress: { internet: false } });
+  });
+
+  test('changes what differs and keeps what is not named', async () => {
+    const { apply, json, ok } = await setUp();
+    await apply(MANIFEST);
+    const more = MANIFEST.replace('plan: gold', 'tier: one')
+      .replace('endpoints: 10', 'policies: 3')
+      .replace('10.140.4.0/24', '10.140.9.0/24')
+      .replace('stage: test', 'stage: live')
+      .replace('spec: {subnets', 'spec: {namespaces: [extra], subnets');
+    expect((await apply(more)).out).toBe('tenant/blue configured\nnamespace/blue/shop configured\n');
+    expect(await json('get', 'tenant', 'blue')).toMatchObject({
+      labels: { tier: 'one' },
+      quota: { endpoints: 10, policies: 3 },
+      subnets: ['10.140.4.0/24', '10.140.9.0/24'],
+      namespaces: expect.arrayContaining(['blue', 'shop', 'extra']),
+    });
+    expect((await json('get', 'tenant', 'blue')).labels).toEqual({ tier: 'one' });
+    expect(await json('get', 'ns', 'shop')).toMatchObject({ labels: { stage: 'live' } });
+    expect((await apply(more)).out).toBe('tenant/blue unchanged\nnamespace/blue/shop unchanged\n');
+    expect(await ok('get', 'namespaces', '-o', 'name')).toContain('namespace/blue/extra\n');
+  });
+
+  test('writes nothing when one document of many is invalid', async () => {
+    const { apply, json } = await setUp();
+    const { code, out, err } = await apply(
+      `${MANIFEST}---\n${MANIFEST.replaceAll('blue', 'red').replaceAll('shop', 'Shop')}`,
+    );
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(/^tenetctl: standard input, document 3: metadata\.name: must be/);
+    expect((await json('get', 'tenants')).items.map(({ name }: { name: string }) => name)).not.toContain('blue');
+  });
+
+  test("writes nothing when one subnet is outside the cluster's pools", async () => {
+    const { apply, json } = await setUp();
+    const { code, err } = await apply(
+      `${MANIFEST}---\n${MANIFEST.replaceAll('blue', 'red').replaceAll('shop', 'mall').replace('10.140.4.0', '8.8.8.0')}`,
+    );
+    expect(code).toBe(2);
+    expect(err).toMatch(/^tenetctl: tenant\/red: spec\.subnets\[0\]: .*8\.8\.8\.0/);
+    expect((await json('get', 'tenants')).items.map(({ name }: { name: string }) => name)).not.toContain('blue');
+  });
+
+  test('refuses a namespace of a tenant that is not there', async () => {
+    const { apply } = await setUp();
+    const [namespace] = MANIFEST.split('---');
+    expect(await apply(namespace ?? '')).toMatchObject({
+      code: 3,
+      out: '',
+      err: expect.stringContaining('tenant "blue" does not exist'),
+    });
+  });
+
+  test('says which object a conflict is about: a namespace that another tenant holds', async () => {
+    const { apply, ok } = await setUp();
+    await ok('create', 'tenant', 'green', '-n', 'shop');
+    const { code, out, err } = await apply(MANIFEST);
+    expect({ code, out }).toEqual({ code: 4, out: 'tenant/blue created\n' });
+    expect(err).toMatch(/^tenetctl: namespace\/blue\/shop: /);
+  });
+
+  test('reads a file, and JSON, and a List', async () => {
+    const { env, json } = await setUp();
+    const folder = mkdtempSync(join(tmpdir(), 'tenetctl-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const items = parseAllDocuments(MANIFEST).map((document) => document.toJS());
+    writeFileSync(join(folder, 'blue.json'), JSON.stringify({ apiVersion: 'tenet.dev/v1', kind: 'List', items }));
+    expect(await tenetctl(['apply', '-f', join(folder, 'blue.json')], env)).toMatchObject({ code: 0 });
+    expect(await json('get', 'tenant', 'blue')).toMatchObject({ subnets: ['10.140.4.0/24'] });
+    expect(await tenetctl(['apply', '-f', join(folder, 'none')], env)).toMatchObject({ code: 2 });
+  });
+});
+
+describe('exit codes', () => {
+  test('2: wrong usage and input that cannot be', async () => {
+    const { run } = await setUp();
+    for (const args of [[], ['paint'], ['get'], ['get', 'pods'], ['create', 'tenant'], ['get', 'tenants', '-o', 'xml']])
+      expect(await run(...args), args.join(' ')).toMatchObject({ code: 2, out: '' });
+    expect(await run('create', 'tenant', 'Blue')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^tenetctl: name: /),
+    });
+    expect(await run('create', 'tenant', 'blue', '--label', 'x')).toMatchObject({ code: 2 });
+    expect(await run('create', 'tenant', 'blue', '--subnet', '10.140.4.1/24')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^tenetctl: subnets\[0\]: /),
+    });
+  });
+
+  test('3: what is not there', async () => {
+    const { run } = await setUp();
+    for (const args of [
+      ['get', 'tenant', 'x'],
+      ['get', 'namespace', 'x'],
+      ['get', 'namespaces', '-t', 'x'],
+      ['get', 'endpoint', 'x'],
+      ['get', 'node', 'x'],
+      ['node', 'status', 'x'],
+      ['delete', 'tenant', 'x'],
+      ['delete', 'namespace', 'x'],
+      ['tenant', 'grow', 'x', '--prefix-length', '26'],
+      ['create', 'namespace', 'n', '-t', 'x'],
+    ])
+      expect(await run(...args), args.join(' ')).toMatchObject({
+        code: 3,
+        out: '',
+        err: expect.stringContaining('does not exist'),
+      });
+  });
+
+  test('4: a name taken, a subnet taken', async () => {
+    const { run, ok } = await setUp();
+    await ok('create', 'tenant', 'blue', '--subnet', '10.140.4.0/24');
+    expect(await run('create', 'tenant', 'blue')).toMatchObject({ code: 4 });
+    expect(await run('create', 'tenant', 'green', '--subnet', '10.140.4.0/25')).toMatchObject({ code: 4 });
+  });
+
+  test('5: no token, a wrong token', async () => {
+    const { controller, env } = await setUp();
+    expect(await tenetctl(['get', 'tenants'], { ...env, TENET_TOKEN: 'wrong' })).toMatchObject({ code: 5, out: '' });
+    expect(await tenetctl(['get', 'tenants'], { TENET_SERVER: controller.url })).toMatchObject({ code: 5, out: '' });
+  });
+
+  test('6: no server', async () => {
+    const { controller, run } = await setUp();
+    await controller.close();
+    expect(await run('get', 'tenants')).toMatchObject({ code: 6, out: '' });
+  });
+
+  test('0: help and version ask no server', async () => {
+    const help = await tenetctl(['--help'], { TENET_SERVER: 'nonsense' });
+    expect(help).toMatchObject({ code: 0, err: '' });
+    for (const code of [0, 1, 2, 3, 4, 5, 6]) expect(help.out).toMatch(new RegExp(`^ {2}${code} {2}\\S`, 'm'));
+    expect(await tenetctl(['version'], { TENET_SERVER: 'nonsense' })).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^tenetctl \d+\.\d+\.\d+\n$/),
+    });
+  });
+});
