@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { describeMachine } from './machine.ts';
+import { plotReport } from './plot.ts';
 import { formatReport } from './report.ts';
 import type { Part, Report } from './result.ts';
 import { ruleUpdate } from './rule-update.ts';
@@ -13,6 +14,7 @@ const PARTS: readonly Part[] = [ruleUpdate];
 
 interface Options {
   readonly json?: string;
+  readonly plot?: string;
   readonly only?: string;
   readonly quick: boolean;
 }
@@ -28,6 +30,7 @@ function runPart({ name, run }: Part, quick: boolean): Report {
 const options = new Command('bench')
   .description('Measures Tenet beside its peers. Needs root; works in network namespaces of its own.')
   .option('--json <file>', 'write the figures there as well')
+  .option('--plot <file>', 'draw the first part as an SVG')
   .addOption(new Option('--only <part>', 'this part alone').choices(PARTS.map(({ name }) => name)))
   .option('--quick', 'fewer runs, rougher figures', false)
   .parse()
@@ -38,4 +41,9 @@ const reports = PARTS.filter(({ name }) => options.only === undefined || options
   process.stdout.write(formatReport(part.title, report));
   return report;
 });
+const [first] = reports;
+if (options.plot !== undefined && first !== undefined) {
+  const title = PARTS.find(({ name }) => name === first.part)?.title ?? first.part;
+  writeFileSync(options.plot, plotReport(title, first, 'add'));
+}
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(reports, undefined, 2)}\n`);
