@@ -62,7 +62,7 @@ export function isJson(value: unknown): value is Json {
 }
 
 /** `http://host:port` or `unix:/path`. @throws CliFailure (invalid) */
-export function parseServer(text: string): Target {
+function parseServer(text: string): Target {
   if (text.startsWith('unix:/')) return { text, socketPath: text.slice('unix:'.length) };
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'http:' || url.pathname !== '/' || url.search !== '')

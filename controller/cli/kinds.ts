@@ -17,7 +17,7 @@ function field(path: string): Column['value'] {
 }
 
 /** @param path field names joined by dots */
-export function readField(object: Json, path: string): unknown {
+function readField(object: Json, path: string): unknown {
   return path.split('.').reduce<unknown>((at, name) => (isJson(at) ? at[name] : undefined), object);
 }
 

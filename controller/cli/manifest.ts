@@ -23,7 +23,7 @@ import type { Labels, Quota } from '../model/records.ts';
 import { isJson, type Json } from './connection.ts';
 import { invalidInput } from './failures.ts';
 
-export const API_VERSION = 'tenet.dev/v1';
+const API_VERSION = 'tenet.dev/v1';
 
 /** A tenant as a manifest wants it; what is absent is left as it is. */
 export interface WantedTenant {

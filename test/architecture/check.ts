@@ -162,7 +162,7 @@ function checkLibraryFree(sources: Sources): Violation[] {
 function checkFile(file: string, text: string): Violation[] {
   const found: Violation[] = [];
   const violation = (rule: Violation['rule'], message: string) => found.push({ rule, file, line: 0, message });
-  if (/(^|\/)(index|utils?|helpers?|common|misc)\.ts$/.test(file)) violation('file-name', 'is named for no subject');
+  if (/(^|\/)(index|utils?|helpers?|misc)\.ts$/.test(file)) violation('file-name', 'is named for no subject');
   if (!/^(#![^\n]*\n)?\/\*\*[\s\S]{40,}?\*\//.test(text))
     violation('opening-comment', 'does not open with a block comment that says what it owns');
   const lines = text.split('\n').length - 1;
