@@ -4,9 +4,9 @@
  */
 import { closeSync } from 'node:fs';
 import { dissectIp } from './dissect.ts';
+import { netnsPath } from './netns-path.ts';
 import { ICMP, icmpEcho } from './packet.ts';
 import { openIcmp, receiveNow, SocketError, sendToNow, setOption } from './socket.ts';
-import { netnsPath } from './netns-path.ts';
 
 /** @see include/uapi/linux/in.h */
 const IPPROTO_IP = 0;
@@ -66,7 +66,9 @@ export async function ping(netns: string, address: string, options: PingOptions 
   }
 }
 
-type Answer = { outcome: 'answered'; from: string } | { outcome: 'unreachable'; from: string; type: number; code: number };
+type Answer =
+  | { outcome: 'answered'; from: string }
+  | { outcome: 'unreachable'; from: string; type: number; code: number };
 
 function firstAnswer(fd: number, identifier: number, timeoutMs: number): Promise<Answer | undefined> {
   const deadline = performance.now() + timeoutMs;
@@ -75,18 +77,23 @@ function firstAnswer(fd: number, identifier: number, timeoutMs: number): Promise
       try {
         // The clock first: what has arrived by the deadline counts, however late we look.
         const isLast = performance.now() >= deadline;
-        for (let next = receiveNow(fd); next !== undefined; next = receiveNow(fd)) {
-          const answer = readAnswer(next.bytes, identifier);
-          if (answer) return resolve(answer);
-        }
-        if (isLast) return resolve(undefined);
-        setTimeout(look, POLL_MS);
+        const answer = readPending(fd, identifier);
+        if (answer || isLast) resolve(answer);
+        else setTimeout(look, POLL_MS);
       } catch (error) {
         reject(error);
       }
     };
     look();
   });
+}
+
+function readPending(fd: number, identifier: number): Answer | undefined {
+  for (let next = receiveNow(fd); next !== undefined; next = receiveNow(fd)) {
+    const answer = readAnswer(next.bytes, identifier);
+    if (answer) return answer;
+  }
+  return undefined;
 }
 
 /** Ours are told from others' by the identifier, in errors that of the packet quoted. */

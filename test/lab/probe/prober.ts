@@ -4,8 +4,8 @@
  * is silence. Runs in the test's own process; only the sockets are elsewhere.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
-import { createServer, type Server, Socket } from 'node:net';
 import { once } from 'node:events';
+import { createServer, type Server, Socket } from 'node:net';
 import { atDeadline } from './deadline.ts';
 import { netnsPath } from './netns-path.ts';
 import { type PingOptions, type PingResult, ping } from './ping.ts';

@@ -3,9 +3,9 @@
  * where it would have arrived. Frames between veth ends may carry unfinished checksums: the kernel leaves those to hardware.
  */
 import { closeSync } from 'node:fs';
-import { type Datagram, openPacket, receiveNow, SocketError, sendNow } from './socket.ts';
-import { netnsPath } from './netns-path.ts';
 import { dissect, type FrameFields } from './dissect.ts';
+import { netnsPath } from './netns-path.ts';
+import { type Datagram, openPacket, receiveNow, SocketError, sendNow } from './socket.ts';
 
 /** @see include/uapi/linux/if_packet.h, PACKET_OUTGOING */
 const PACKET_OUTGOING = 4;
