@@ -52,7 +52,7 @@ export function observeLinks(rtnetlink: Rtnetlink): Map<string, Item> {
     const link = ours(linkIndex);
     if (link !== undefined && scope !== RT_SCOPE_LINK) add({ kind: 'address', link, address });
   }
-  for (const route of [...rtnetlink.routes(4), ...rtnetlink.routes(6)]) {
+  for (const route of [...rtnetlink.routes(4, ROUTE_PROTOCOL), ...rtnetlink.routes(6, ROUTE_PROTOCOL)]) {
     if (route.protocol === ROUTE_PROTOCOL && route.table === RT_TABLE_MAIN) add(routeItem(route, nameOf));
   }
   for (const { linkIndex, address, mac, permanent } of rtnetlink.neighbours()) {

@@ -1,5 +1,6 @@
 /** Links: encoding of veth, VXLAN and settings, decoding of dumps and notifications. Pure. @see include/uapi/linux/if_link.h */
 import { bytesToIp, bytesToMac, familyOf, type IpAddress, ipToBytes, type MacAddress, macToBytes } from '../address.ts';
+import { CodecError } from '../errors.ts';
 import { type Attribute, type AttributeWriter, parseAttributes } from '../netlink/attribute.ts';
 import { ByteReader, type ByteWriter } from '../netlink/bytes.ts';
 import { NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, writeMessage } from '../netlink/message.ts';
@@ -172,6 +173,14 @@ export function encodeGetLinks(out: ByteWriter): void {
   writeMessage(out, u.RTM_GETLINK, NLM_F_DUMP, () => ifinfomsg(out, 0, 0, 0));
 }
 
+/** Asks for one link, which answers with one message. */
+export function encodeGetLink(out: ByteWriter, name: string): void {
+  writeMessage(out, u.RTM_GETLINK, 0, (message) => {
+    ifinfomsg(out, 0, 0, 0);
+    message.string(u.IFLA_IFNAME, name);
+  });
+}
+
 /** @param payload of RTM_NEWLINK or RTM_DELLINK @throws CodecError */
 export function decodeLink(payload: Uint8Array): Link {
   const reader = new ByteReader(payload);
@@ -196,12 +205,18 @@ export function decodeLink(payload: Uint8Array): Link {
   };
 }
 
+function vxlanAddress({ type, payload, offset }: Attribute): IpAddress {
+  const size = type === u.IFLA_VXLAN_LOCAL ? 4 : 16;
+  if (payload.length !== size) throw new CodecError(`an address of ${size} bytes`, offset);
+  return bytesToIp(payload);
+}
+
 function decodeVxlan(data: Attribute): VxlanSettings {
   const attributes = data.nested();
   const local = attributes.get(u.IFLA_VXLAN_LOCAL) ?? attributes.get(u.IFLA_VXLAN_LOCAL6);
   return {
     vni: attributes.get(u.IFLA_VXLAN_ID)?.u32() ?? 0,
-    local: local === undefined ? undefined : bytesToIp(local.payload),
+    local: local && vxlanAddress(local),
     port: attributes.get(u.IFLA_VXLAN_PORT)?.u16be() ?? 0,
     underlayIndex: attributes.get(u.IFLA_VXLAN_LINK)?.u32() ?? 0,
     learning: attributes.get(u.IFLA_VXLAN_LEARNING)?.u8() !== 0,

@@ -27,6 +27,8 @@ export interface Route {
   /** the gateway is on the link whatever the link's addresses say */
   readonly onlink?: boolean;
   readonly source?: IpAddress;
+  /** priority among routes to one destination: the lowest wins. IPv6 has 1024 where none is given */
+  readonly metric?: number;
 }
 
 /** struct rtmsg */
@@ -56,11 +58,22 @@ function encode(out: ByteWriter, type: number, flags: number, route: Route): voi
     if (route.gateway !== undefined) message.bytes(u.RTA_GATEWAY, ipToBytes(route.gateway));
     if (route.linkIndex !== undefined) message.u32(u.RTA_OIF, route.linkIndex);
     if (route.source !== undefined) message.bytes(u.RTA_PREFSRC, ipToBytes(route.source));
+    if (route.metric !== undefined) message.u32(u.RTA_PRIORITY, route.metric);
   });
 }
 
-export function encodeGetRoutes(out: ByteWriter, family: 4 | 6): void {
-  writeMessage(out, u.RTM_GETROUTE, NLM_F_DUMP, () => out.u8(family === 4 ? u.AF_INET : u.AF_INET6).zeros(RTMSG - 1));
+/**
+ * Dumps the routes of a family, of every table.
+ * @param protocol only routes that this one put there; kernels without strict checking (before 4.20) send all the same
+ */
+export function encodeGetRoutes(out: ByteWriter, family: 4 | 6, protocol = 0): void {
+  writeMessage(out, u.RTM_GETROUTE, NLM_F_DUMP, () => {
+    out
+      .u8(family === 4 ? u.AF_INET : u.AF_INET6)
+      .zeros(4)
+      .u8(protocol)
+      .zeros(RTMSG - 6);
+  });
 }
 
 /** @param payload of RTM_NEWROUTE or RTM_DELROUTE @returns undefined for kinds of route Tenet never makes @throws CodecError */
@@ -77,6 +90,7 @@ export function decodeRoute(payload: Uint8Array): Route | undefined {
   if (type === undefined || (family !== u.AF_INET && family !== u.AF_INET6)) return undefined;
   const attributes = parseAttributes(payload, RTMSG);
   const size = family === u.AF_INET ? 4 : 16;
+  if (length > size * 8) throw new CodecError(`a prefix of at most ${size * 8} bits, got ${length}`, 1);
   const address = (type: number): IpAddress | undefined => {
     const bytes = attributes.get(type)?.payload;
     if (bytes === undefined) return undefined;
@@ -87,6 +101,7 @@ export function decodeRoute(payload: Uint8Array): Route | undefined {
   const gateway = address(u.RTA_GATEWAY);
   const source = address(u.RTA_PREFSRC);
   const linkIndex = attributes.get(u.RTA_OIF)?.u32();
+  const metric = attributes.get(u.RTA_PRIORITY)?.u32();
   return {
     destination: `${base}/${length}` as IpPrefix,
     type,
@@ -96,5 +111,6 @@ export function decodeRoute(payload: Uint8Array): Route | undefined {
     ...(gateway === undefined ? {} : { gateway }),
     ...(flags & u.RTNH_F_ONLINK ? { onlink: true } : {}),
     ...(source === undefined ? {} : { source }),
+    ...(metric === undefined ? {} : { metric }),
   };
 }

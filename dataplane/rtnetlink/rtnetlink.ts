@@ -2,14 +2,15 @@
  * The routing family over a connection: dumps as lists, changes queued and sent together. rtnetlink has no transaction: of
  * several changes each succeeds or fails by itself, and the caller is told which.
  */
-import type { KernelError } from '../errors.ts';
+import { ERRNO, isErrno, type KernelError } from '../errors.ts';
 import { ByteWriter } from '../netlink/bytes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import type { NetlinkMessage } from '../netlink/message.ts';
 import { decodeAddress, encodeGetAddresses, type InterfaceAddress } from './ifaddr.ts';
-import { decodeLink, encodeGetLinks, type Link } from './link.ts';
+import { decodeLink, encodeGetLink, encodeGetLinks, type Link } from './link.ts';
 import { decodeNeighbour, encodeGetFdb, encodeGetNeighbours, type Neighbour } from './neighbour.ts';
 import { decodeRoute, encodeGetRoutes, type Route } from './route.ts';
+import { decodeRule, encodeGetRules, type Rule } from './rule.ts';
 
 /** Changes written one after the other, each with a name for errors. */
 export class RtBatch {
@@ -73,12 +74,27 @@ export class Rtnetlink {
     return this.#dump('RTM_GETLINK', encodeGetLinks).map(({ payload }) => decodeLink(payload));
   }
 
+  /** @returns undefined when there is no link of that name */
+  link(name: string): Link | undefined {
+    const out = new ByteWriter(64);
+    encodeGetLink(out, name);
+    try {
+      return decodeLink(
+        this.#connection.get(out.finish(), () => ({ op: 'RTM_GETLINK', object: `link ${name}` })).payload,
+      );
+    } catch (error) {
+      if (isErrno(error, ERRNO.ENODEV)) return undefined;
+      throw error;
+    }
+  }
+
   addresses(): InterfaceAddress[] {
     return this.#dump('RTM_GETADDR', encodeGetAddresses).map(({ payload }) => decodeAddress(payload));
   }
 
-  routes(family: 4 | 6): Route[] {
-    return this.#dump('RTM_GETROUTE', (out) => encodeGetRoutes(out, family)).flatMap(
+  /** @param protocol only those that it put there; older kernels send all */
+  routes(family: 4 | 6, protocol?: number): Route[] {
+    return this.#dump('RTM_GETROUTE', (out) => encodeGetRoutes(out, family, protocol)).flatMap(
       ({ payload }) => decodeRoute(payload) ?? [],
     );
   }
@@ -89,6 +105,13 @@ export class Rtnetlink {
 
   fdb(): Neighbour[] {
     return this.#dump('RTM_GETNEIGH', encodeGetFdb).map(({ payload }) => decodeNeighbour(payload));
+  }
+
+  /** Routing policy rules. */
+  rules(family: 4 | 6): Rule[] {
+    return this.#dump('RTM_GETRULE', (out) => encodeGetRules(out, family)).flatMap(
+      ({ payload }) => decodeRule(payload) ?? [],
+    );
   }
 
   close(): void {
