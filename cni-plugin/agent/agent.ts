@@ -9,7 +9,7 @@ import type { Logger } from 'pino';
 import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import { ERRNO, isErrno } from '../../dataplane/errors.ts';
-import { podLinkName } from '../../dataplane/ownership.ts';
+import { POD_LINK_PREFIX, podLinkName } from '../../dataplane/ownership.ts';
 import type { NodeState, RuleSetItem } from '../../dataplane/state.ts';
 import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../agent-protocol.ts';
 import { Blocks } from './blocks.ts';
@@ -21,7 +21,7 @@ import { cniError } from './errors.ts';
 import type { Journal } from './journal.ts';
 import { Publisher } from './publisher.ts';
 import { type Pass, Reconciler } from './reconcile/loop.ts';
-import { nameTakenBy, stayRegistered } from './registration.ts';
+import { stayRegistered } from './registration.ts';
 import { parseEndpointRequest } from './request.ts';
 import { add } from './verbs/add.ts';
 import { check } from './verbs/check.ts';
@@ -39,6 +39,8 @@ export interface AgentOptions {
   readonly journal: Journal;
   readonly stateDir: string;
   readonly log: Logger;
+  /** another machine is alive under our name; its underlay address. The agent keeps what it has and registers nothing. */
+  readonly onNameTaken?: (underlay: string) => void;
 }
 
 /** How often blocks are looked through for ones nobody needs, and how long a tenant must have had nothing here. */
@@ -81,7 +83,13 @@ export class Agent {
       snapshot,
       view,
       journal,
-      blocks: new Blocks({ node: options.facts.name, store, journal, snapshot }),
+      blocks: new Blocks({
+        node: options.facts.name,
+        store,
+        journal,
+        snapshot,
+        mayAdopt: () => dataplane.podLinks().every((link) => journal.endpoints.has(link.slice(POD_LINK_PREFIX.length))),
+      }),
       publisher: new Publisher({ store, journal, log }),
       reconciler,
       dataplane,
@@ -121,19 +129,11 @@ export class Agent {
         }),
         needsSystemAddress: reachesAllTenants(this.#facts.roles),
         onChange: () => reconciler.request(),
+        onNameTaken: (underlay) => this.#options.onNameTaken?.(underlay),
       },
       this.#abort.signal,
     );
     this.#upkeep = setInterval(() => void this.#giveBackBlocks(), UPKEEP_INTERVAL_MS);
-  }
-
-  /** @throws when another machine is alive under our name */
-  async assertNameFree(): Promise<void> {
-    const { name, underlay, roles } = this.#facts;
-    const node = { name, underlay: underlay.address, underlayMac: underlay.mac, roles, version: this.#options.version };
-    const other = await nameTakenBy(this.#options.store, node);
-    if (other !== undefined)
-      throw new Error(`--node: ${name} is alive at ${other}: every node needs a name of its own`);
   }
 
   async handle(request: AgentRequest, signal: AbortSignal): Promise<AgentResponse> {

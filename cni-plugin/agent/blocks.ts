@@ -26,6 +26,8 @@ export interface BlocksOptions {
   readonly store: Store;
   readonly journal: Journal;
   readonly snapshot: Snapshot;
+  /** no container can be using an address that this agent does not know of */
+  readonly mayAdopt: () => boolean;
   /** 0 <= n < 1; spreads nodes over a tenant's blocks */
   readonly random?: () => number;
 }
@@ -149,7 +151,19 @@ export class Blocks {
     }
   }
 
+  /** Takes up blocks the store says are ours that this agent does not remember: the node's former life left them. */
+  async #adopt(tenant: string): Promise<boolean> {
+    const { snapshot, journal, node, mayAdopt } = this.#options;
+    const lost = [...snapshot.blocksOf(tenant)].filter(
+      (block) => block.node === node && !journal.blocks.has(block.prefix),
+    );
+    if (lost.length === 0 || !mayAdopt()) return false;
+    for (const { prefix } of lost) await journal.record({ op: 'block', tenant, prefix });
+    return true;
+  }
+
   async #claimAny(tenant: string): Promise<void> {
+    if (await this.#adopt(tenant)) return;
     const taken = new Set<IpPrefix>();
     for (const block of this.#options.snapshot.blocksOf(tenant)) taken.add(block.prefix);
     for (let round = 0; round < 2; round++) {

@@ -32,6 +32,13 @@ try {
     journal: Journal.open(config.stateDir, config.node),
     stateDir: config.stateDir,
     log,
+    onNameTaken: (underlay) => {
+      log.fatal(
+        { op: 'register', underlay },
+        `--node: ${config.node} is alive at ${underlay}: every node needs a name of its own`,
+      );
+      process.exit(1);
+    },
   });
   const server = await serve(config.socket, (request, signal) => agent.handle(request, signal));
   const stop = async (signal: NodeJS.Signals) => {

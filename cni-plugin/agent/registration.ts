@@ -20,16 +20,20 @@ export interface RegistrationOptions {
   readonly node: () => Node;
   readonly needsSystemAddress: boolean;
   readonly ttlSeconds?: number;
+  /** another machine, at this underlay address, is alive under our name */
+  readonly onNameTaken: (underlay: string) => void;
   readonly onChange: () => void;
 }
 
-/** Runs until aborted; never rejects. */
+/** Runs until aborted, or until the name is found taken; never rejects. */
 export async function stayRegistered(options: RegistrationOptions, signal: AbortSignal): Promise<void> {
   const { store, log } = options;
   const backoff = new Backoff();
   while (!signal.aborted) {
     let lease: Lease | undefined;
     try {
+      const other = await nameTakenBy(store, options.node());
+      if (other !== undefined) return options.onNameTaken(other);
       await publishNode(options);
       if (options.needsSystemAddress) await claimSystemAddress(options);
       lease = await store.lease(options.ttlSeconds ?? 10);
@@ -47,7 +51,7 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
 }
 
 /** Writes the node's record when it is not there or says something else. */
-export async function publishNode({ store, node }: RegistrationOptions): Promise<void> {
+async function publishNode({ store, node }: RegistrationOptions): Promise<void> {
   const record = node();
   const key = keys.node(record.name);
   const value = formatRecord(record);
@@ -83,7 +87,7 @@ function freeSystemKey(snapshot: Snapshot, taken: ReadonlySet<string>): string {
 }
 
 /** Is another machine alive under this node's name? */
-export async function nameTakenBy(store: Store, node: Node): Promise<string | undefined> {
+async function nameTakenBy(store: Store, node: Node): Promise<string | undefined> {
   const [record, live] = await Promise.all([store.get(keys.node(node.name)), store.get(keys.liveNode(node.name))]);
   if (record.entry === undefined || live.entry === undefined) return undefined;
   const { underlay } = parseRecord<Node>(record.entry.key, record.entry.value);

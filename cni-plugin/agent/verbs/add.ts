@@ -12,6 +12,7 @@ import { netnsIdentity } from '../../../dataplane/system/netns.ts';
 import type { CniResult } from '../../agent-protocol.ts';
 import type { AgentContext } from '../context.ts';
 import { overlayMac, overlayMtu } from '../desired/node-facts.ts';
+import { NotInSync } from '../reconcile/loop.ts';
 import type { EndpointRequest } from '../request.ts';
 import { undo } from './del.ts';
 import { ownershipOf } from './tenancy.ts';
@@ -21,6 +22,7 @@ import { ownershipOf } from './tenancy.ts';
  * @throws a DomainError or KernelError; nothing is left behind then
  */
 export async function add(request: EndpointRequest, context: AgentContext, signal: AbortSignal): Promise<CniResult> {
+  if (!context.view.inSync) throw new NotInSync();
   if (netnsIdentity(request.netns) === netnsIdentity('/proc/self/ns/net')) {
     throw new InvalidInput('CNI_NETNS', `${request.netns} is the node's own network namespace`);
   }
@@ -31,16 +33,9 @@ export async function add(request: EndpointRequest, context: AgentContext, signa
     if (same !== undefined) return resultOf(same, request.netns, overlayMtu(context.facts()));
     // An id we know under another guise is a leftover: its container is gone.
     await undo(request.id, context);
-    await checkQuota(tenant, context);
-    const ips = await allocate(request, tenant, context);
-    const endpoint = endpointOf(request, tenant, namespace, ips, context);
-    try {
-      // A crash from here on finds the endpoint in the journal, still wiring.
-      await context.journal.record({ op: 'endpoint', local: { endpoint, netns: request.netns, phase: 'wiring' } });
-    } catch (error) {
-      for (const ip of ips) context.blocks.release(ip);
-      throw error;
-    }
+    const endpoint = await context.locks.run(`quota ${tenant.name}`, () =>
+      reserve(request, tenant, namespace, context),
+    );
     try {
       await wire(endpoint, request, context);
       if (signal.aborted) throw new Unavailable('runtime', 'the runtime gave up waiting');
@@ -70,15 +65,36 @@ function existing(
   return isThere ? endpoint : undefined;
 }
 
-async function checkQuota(tenant: Tenant, { store }: AgentContext): Promise<void> {
+/** Takes addresses and remembers them: a crash from here on finds the endpoint in the journal, still wiring. */
+async function reserve(
+  request: EndpointRequest,
+  tenant: Tenant,
+  namespace: string,
+  context: AgentContext,
+): Promise<Endpoint> {
+  await checkQuota(tenant, context);
+  const ips = await allocate(request, tenant, context);
+  const endpoint = endpointOf(request, tenant, namespace, ips, context);
+  try {
+    await context.journal.record({ op: 'endpoint', local: { endpoint, netns: request.netns, phase: 'wiring' } });
+    return endpoint;
+  } catch (error) {
+    for (const ip of ips) context.blocks.release(ip);
+    throw error;
+  }
+}
+
+/** Exact for this node; two nodes that add at the same moment may exceed the quota by one each. */
+async function checkQuota(tenant: Tenant, { store, journal, facts }: AgentContext): Promise<void> {
   const limit = tenant.quota.endpoints;
   if (limit === undefined) return;
   const { entries } = await store.list(keys.endpoints(tenant.name));
-  if (entries.length < limit) return;
-  throw new QuotaExceeded(
-    'quota.endpoints',
-    `tenant ${tenant.name} has ${entries.length} endpoints, its quota is ${limit}`,
-  );
+  const own = keys.nodeEndpoints(tenant.name, facts().name);
+  const elsewhere = entries.filter(({ key }) => !key.startsWith(own)).length;
+  const here = [...journal.endpoints.values()].filter(({ endpoint }) => endpoint.tenant === tenant.name).length;
+  if (elsewhere + here < limit) return;
+  const message = `tenant ${tenant.name} has ${elsewhere + here} endpoints, its quota is ${limit}`;
+  throw new QuotaExceeded('quota.endpoints', message);
 }
 
 async function allocate(request: EndpointRequest, tenant: Tenant, { blocks }: AgentContext): Promise<IpAddress[]> {

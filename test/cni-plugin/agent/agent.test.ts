@@ -16,7 +16,7 @@ import type { Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
-import { parsePrefix } from '../../../dataplane/address.ts';
+import { parseIp, parsePrefix } from '../../../dataplane/address.ts';
 import { ERRNO } from '../../../dataplane/errors.ts';
 import { FakeDataplane } from '../../../dataplane/fake-dataplane.ts';
 import { entries, facts, tenant } from './builders.ts';
@@ -212,6 +212,14 @@ describe('ADD', () => {
     });
   });
 
+  it('keeps to the quota when many come at once', async () => {
+    await setTenant({ ...red, quota: { endpoints: 3 } });
+    const { agent } = await start();
+    const pods = Array.from({ length: 8 }, (_, index) => `p${index}`);
+    const responses = await Promise.all(pods.map((pod) => agent.handle(request('ADD', pod), signal)));
+    expect(responses.filter(({ ok }) => ok)).toHaveLength(3);
+  });
+
   it('lets one of two nodes have the last block, and tells the other how to go on', async () => {
     await setTenant({ ...red, subnets: [parsePrefix('10.170.0.0/27')] });
     const one = await start('node1');
@@ -277,8 +285,7 @@ describe('the store away', () => {
   it('starts containers of known tenants, and publishes them afterwards', async () => {
     const { agent } = await start();
     addressOf(await agent.handle(request('ADD', 'a'), signal));
-    for (let call = 0; call < 2; call++)
-      for (const op of ['get', 'list', 'commit'] as const) store.failNext('unavailable', op);
+    for (let call = 0; call < 2; call++) for (const op of ['get', 'commit'] as const) store.failNext('unavailable', op);
     addressOf(await agent.handle(request('ADD', 'b'), signal));
     await until('both are published', async () => (await stored('endpoints/')).length === 2);
   });
@@ -290,6 +297,53 @@ describe('the store away', () => {
       ok: false,
       error: { code: CNI_ERROR.tryAgain },
     });
+  });
+});
+
+describe('another life of the node', () => {
+  it('takes up blocks that the store says are its own, where no unknown container can be using them', async () => {
+    const { agent } = await start();
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    await running.pop()?.close();
+    rmSync(join(dir, 'node1'), { recursive: true });
+    const again = await start('node1');
+    addressOf(await again.agent.handle(request('ADD', 'b'), signal));
+    expect(await stored('blocks/red/')).toHaveLength(1);
+  });
+
+  it('leaves them alone where one might', async () => {
+    const dataplane = new FakeDataplane();
+    const { agent } = await start('node1', dataplane);
+    const first = addressOf(await agent.handle(request('ADD', 'a'), signal));
+    await running.pop()?.close();
+    rmSync(join(dir, 'node1'), { recursive: true });
+    const again = await start('node1', dataplane);
+    expect(addressOf(await again.agent.handle(request('ADD', 'b'), signal))).not.toBe(first);
+    expect(await stored('blocks/red/')).toHaveLength(2);
+  });
+
+  it('is refused while another machine is alive under its name', async () => {
+    await start('node1');
+    await until('node1 is alive', async () => (await stored('live/')).length === 1);
+    const elsewhere = facts({ underlay: { ...facts().underlay, address: parseIp('192.168.9.77') } });
+    const taken: string[] = [];
+    const journal = Journal.open(join(dir, 'twin'), 'node1');
+    const dataplane = new FakeDataplane();
+    const options = {
+      facts: elsewhere,
+      readFacts: () => elsewhere,
+      version: 'test',
+      store,
+      dataplane,
+      journal,
+      stateDir: dir,
+      log,
+    };
+    const twin = new Agent({ ...options, onNameTaken: (other) => taken.push(other) });
+    running.push(twin);
+    await twin.start();
+    await until('the twin is told', () => taken.length > 0);
+    expect(taken[0]).toBe('192.168.9.1');
   });
 });
 
