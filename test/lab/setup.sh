@@ -144,7 +144,7 @@ install_npm() {
 # A folder is newer too when a file in it was added or removed.
 build_is_current() {
   # shellcheck disable=SC2086 # a list of words
-  [ -e "$build_stamp" ] && [ -z "$(find $sources -newer "$build_stamp" -print -quit)" ]
+  [ -e "$build_stamp" ] && [ -z "$(find $sources -newer "$build_stamp" -print -quit 2>/dev/null)" ]
 }
 
 build() {
