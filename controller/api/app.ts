@@ -34,4 +34,77 @@
  *   DELETE /v1/nodes/{node}                         204; 409 while its agent is alive
  *   GET    /healthz, /readyz, /metrics, /openapi.json, /docs
  */
-export {};
+import { randomUUID } from 'node:crypto';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import type { Registry } from '../operations/registry.ts';
+import { useAuthentication } from './authentication.ts';
+import { useDocs } from './docs.ts';
+import { sendError, useErrorHandler } from './error-handler.ts';
+import type { Metrics } from './metrics.ts';
+import { clusterRoutes } from './routes/cluster.ts';
+import { endpointRoutes } from './routes/endpoints.ts';
+import { healthRoutes } from './routes/health.ts';
+import { namespaceRoutes } from './routes/namespaces.ts';
+import { nodeRoutes } from './routes/nodes.ts';
+import { tenantRoutes } from './routes/tenants.ts';
+import { useValidation } from './validation.ts';
+
+export interface AppOptions {
+  readonly registry: Registry;
+  readonly metrics: Metrics;
+  /** what every request must bear */
+  readonly token: string;
+  readonly version: string;
+  readonly log: Logger;
+}
+
+const BODY_LIMIT = 256 * 1024;
+
+/** The application, ready for inject() or for a server to route requests to. */
+export async function buildApp({ registry, metrics, token, version, log }: AppOptions): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    bodyLimit: BODY_LIMIT,
+    genReqId: () => randomUUID(),
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 256 },
+    frameworkErrors: sendError,
+  });
+  acceptJsonOnly(app);
+  useValidation(app);
+  useErrorHandler(app);
+  useAccessLog(app);
+  metrics.observe(app);
+  useAuthentication(app, token);
+  await useDocs(app, version);
+  for (const routes of [clusterRoutes, tenantRoutes, namespaceRoutes, endpointRoutes, nodeRoutes])
+    await app.register(routes, { registry });
+  await app.register(healthRoutes, { registry, metrics });
+  await app.ready();
+  return app;
+}
+
+/** Merge patches are JSON too; plain text, which fastify takes by itself, is not. */
+function acceptJsonOnly(app: FastifyInstance): void {
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser('text/plain');
+  app.addContentTypeParser('application/merge-patch+json', { parseAs: 'string' }, parseJson);
+}
+
+/** Writes and failures at info, reads and probes at debug. Headers are never logged. */
+function useAccessLog(app: FastifyInstance): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, url } = request;
+    const isQuiet = (method === 'GET' || method === 'HEAD') && reply.statusCode < 400;
+    const ms = Math.round(reply.elapsedTime * 100) / 100;
+    request.log[isQuiet ? 'debug' : 'info'](
+      { method, path: url.split('?')[0], status: reply.statusCode, ms },
+      'request',
+    );
+  });
+}

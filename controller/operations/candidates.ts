@@ -20,85 +20,74 @@ export interface Pools {
 }
 
 export interface Candidates {
-  readonly vni: number;
+  /** absent where none was wanted */
+  readonly vni: number | undefined;
   /** in the order of the wishes */
   readonly subnets: readonly IpPrefix[];
-  /** Once the commit is over. */
+  /** To be called when the commit is over, whatever came of it. */
   release(): void;
 }
 
 /**
- * Picks a subnet for every wish, and a VNI.
+ * Picks a subnet for every wish, and a VNI if one is wanted.
  * @throws Exhausted, Unavailable
  */
-export async function pickCandidates(pools: Pools, wishes: readonly SubnetWish[]): Promise<Candidates> {
-  const vni = await reserve(pools, () => pools.claims.reserveVni(), 'vni', `every VNI up to ${LAST_VNI} is taken`);
-  try {
-    const subnets = await pickSubnets(pools, wishes);
-    const release = () => {
-      vni.release();
-      subnets.release();
-    };
-    return { vni: vni.value, subnets: subnets.value, release };
-  } catch (error) {
-    vni.release();
-    throw error;
+export async function pickCandidates(
+  pools: Pools,
+  wishes: readonly SubnetWish[],
+  { vni }: { readonly vni: boolean },
+): Promise<Candidates> {
+  for (let looked = false; ; looked = true) {
+    const picked = tryToPick(pools, wishes, vni);
+    if (!(picked instanceof Exhausted)) return picked;
+    if (looked) {
+      // What other requests hold may yet come free: theirs may be refused.
+      const released = pools.claims.nextRelease();
+      if (released === undefined) throw picked;
+      await released;
+    }
+    await pools.claims.refresh();
   }
 }
 
-/** @throws Exhausted, Unavailable */
-export async function pickSubnets(pools: Pools, wishes: readonly SubnetWish[]): Promise<Reservation<readonly IpPrefix[]>> {
-  const picked: IpPrefix[] = [];
-  const reserved: Reservation<IpPrefix>[] = [];
+/** All or nothing, in one turn of the event loop: two requests never wait for each other's second half. */
+function tryToPick(pools: Pools, wishes: readonly SubnetWish[], wantsVni: boolean): Candidates | Exhausted {
+  const reserved: Reservation<unknown>[] = [];
   const release = () => {
     for (const reservation of reserved) reservation.release();
   };
-  try {
-    for (const wish of wishes) {
-      if (wish.kind === 'any') reserved.push(await reserveSubnet(pools, wish));
-      picked.push(wish.kind === 'any' ? (reserved.at(-1)?.value ?? wishFailed()) : wish.prefix);
+  const subnets: IpPrefix[] = [];
+  for (const wish of wishes) {
+    if (wish.kind === 'exact') {
+      subnets.push(wish.prefix);
+      continue;
     }
-    return { value: picked, release };
-  } catch (error) {
+    const subnet = pools.claims.reserveSubnet(pools.cluster.pools, wish.family, wish.length);
+    if (subnet === undefined) {
+      release();
+      return noSubnet(pools.cluster, wish.family, wish.length);
+    }
+    reserved.push(subnet);
+    subnets.push(subnet.value);
+  }
+  const vni = wantsVni ? pools.claims.reserveVni() : undefined;
+  if (wantsVni && vni === undefined) {
     release();
-    throw error;
+    return new Exhausted('vni', `every VNI up to ${LAST_VNI} is taken`);
   }
+  if (vni !== undefined) reserved.push(vni);
+  return { vni: vni?.value, subnets, release };
 }
 
-function wishFailed(): never {
-  throw new TypeError('a reservation without a value');
-}
-
-function reserveSubnet(pools: Pools, wish: Extract<SubnetWish, { kind: 'any' }>): Promise<Reservation<IpPrefix>> {
-  const { family, length } = wish;
-  const pool = `subnet /${length}`;
-  const message = `no IPv${family} /${length} is left in the cluster's pool (${pools.cluster.pools.join(', ')})`;
-  return reserve(pools, () => pools.claims.reserveSubnet(pools.cluster.pools, family, length), pool, message);
-}
-
-/** Others' reservations may yet come to nothing, and the view may lag: only then is nothing left. */
-async function reserve<T>(
-  { claims }: Pools,
-  pick: () => Reservation<T> | undefined,
-  pool: string,
-  message: string,
-): Promise<Reservation<T>> {
-  let refreshed = false;
-  for (;;) {
-    const picked = pick();
-    if (picked !== undefined) return picked;
-    if (refreshed) {
-      const released = claims.nextRelease();
-      if (released === undefined) throw new Exhausted(pool, message);
-      await released;
-    }
-    await claims.refresh();
-    refreshed = true;
-  }
+function noSubnet({ pools }: ClusterConfig, family: number, length: number): Exhausted {
+  return new Exhausted(
+    `subnet /${length}`,
+    `no IPv${family} /${length} is left in the cluster's pool (${pools.join(', ')})`,
+  );
 }
 
 /** After a lost race: whoever has what we tried to take goes into the view, so that it is not tried again. */
-export async function learnHolders({ store, claims, cluster }: Pools, subnets: readonly IpPrefix[], vni?: number): Promise<void> {
+export async function learnHolders({ store, claims, cluster }: Pools, { vni, subnets }: Candidates): Promise<void> {
   const found = await Promise.all([
     ...(vni === undefined ? [] : [findClaim(store, keys.vniClaim(vni))]),
     ...subnets.map((subnet) => findOverlap(store, cluster, subnet)),
@@ -106,8 +95,8 @@ export async function learnHolders({ store, claims, cluster }: Pools, subnets: r
   for (const claim of found) if (claim !== undefined) claims.learn(claim.entry.key, claim.entry.modRevision);
 }
 
-/** After a commit of ours. */
-export function learnOwn(claims: ClaimsView, subnets: readonly IpPrefix[], revision: Revision, vni?: number): void {
+/** After a commit of ours: these are claimed now. */
+export function learnOwn(claims: ClaimsView, { vni, subnets }: Candidates, revision: Revision): void {
   if (vni !== undefined) claims.learn(keys.vniClaim(vni), revision);
   for (const subnet of subnets) claims.learn(keys.subnetClaim(subnet), revision);
 }

@@ -7,32 +7,36 @@ import { follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import type { Entry, Store, WatchBatch } from '../store/store.ts';
 
+/** tenant → node → endpoints, none of them zero */
+type Counts = Map<string, Map<string, number>>;
+
 export class Census {
   readonly #store: Store;
-  /** tenant → node → endpoints, none of them zero */
-  #counts = new Map<string, Map<string, number>>();
-  #inSync = false;
+  #counts: Counts | undefined;
+  /** Resolves when everything has been counted once. */
+  readonly synced: Promise<void>;
+  #resolveSynced: () => void = () => {};
 
   constructor(store: Store) {
     this.#store = store;
-  }
-
-  get inSync(): boolean {
-    return this.#inSync;
+    this.synced = new Promise((resolve) => {
+      this.#resolveSynced = resolve;
+    });
   }
 
   /** Runs until `signal` aborts. */
   async follow(signal: AbortSignal): Promise<void> {
     const sink = {
       snapshot: (entries: readonly Entry[]) => {
-        this.#counts = new Map();
-        for (const { key } of entries) this.#add(key, 1);
-        this.#inSync = true;
+        const counts: Counts = new Map();
+        for (const { key } of entries) add(counts, key, 1);
+        this.#counts = counts;
+        this.#resolveSynced();
       },
       events: ({ events }: WatchBatch) => {
         for (const event of events) {
-          if (event.kind === 'delete') this.#add(event.key, -1);
-          else if (event.entry.createRevision === event.entry.modRevision) this.#add(event.entry.key, 1);
+          if (event.kind === 'delete') add(this.#counted(), event.key, -1);
+          else if (event.entry.createRevision === event.entry.modRevision) add(this.#counted(), event.entry.key, 1);
         }
       },
     };
@@ -59,18 +63,18 @@ export class Census {
     return [...this.#counted()].filter(([, nodes]) => nodes.has(node)).map(([tenant]) => tenant);
   }
 
-  #counted(): ReadonlyMap<string, ReadonlyMap<string, number>> {
-    if (!this.#inSync) throw new Unavailable('store', 'endpoints have not been counted yet');
+  #counted(): Counts {
+    if (this.#counts === undefined) throw new Unavailable('store', 'endpoints have not been counted yet');
     return this.#counts;
   }
+}
 
-  #add(key: string, change: 1 | -1): void {
-    const [, tenant = '', node = ''] = key.split('/');
-    const nodes = this.#counts.get(tenant) ?? new Map<string, number>();
-    this.#counts.set(tenant, nodes);
-    const count = (nodes.get(node) ?? 0) + change;
-    if (count > 0) nodes.set(node, count);
-    else nodes.delete(node);
-    if (nodes.size === 0) this.#counts.delete(tenant);
-  }
+function add(counts: Counts, key: string, change: 1 | -1): void {
+  const [, tenant = '', node = ''] = key.split('/');
+  const nodes = counts.get(tenant) ?? new Map<string, number>();
+  counts.set(tenant, nodes);
+  const count = (nodes.get(node) ?? 0) + change;
+  if (count > 0) nodes.set(node, count);
+  else nodes.delete(node);
+  if (nodes.size === 0) counts.delete(tenant);
 }

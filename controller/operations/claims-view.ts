@@ -25,18 +25,18 @@ export class ClaimsView {
   /** claimed and reserved */
   readonly #subnets = new PrefixSet();
   readonly #reserved = new Set<string>();
+  /** Resolves when everything claimed has been seen once. */
+  readonly synced: Promise<void>;
+  #resolveSynced: () => void = () => {};
   #vnis = 0;
-  #inSync = false;
   #onRelease: (() => void)[] = [];
 
   constructor(store: Store, random: () => number) {
     this.#store = store;
     this.#random = random;
-  }
-
-  /** Has everything claimed been seen once? */
-  get inSync(): boolean {
-    return this.#inSync;
+    this.synced = new Promise((resolve) => {
+      this.#resolveSynced = resolve;
+    });
   }
 
   /** The system tenant counts. */
@@ -114,7 +114,7 @@ export class ClaimsView {
     const present = new Set(entries.map(({ key }) => key));
     for (const [key, known] of this.#claims) if (known <= revision && !present.has(key)) this.#forget(key);
     for (const { key, modRevision } of entries) this.learn(key, modRevision);
-    this.#inSync = true;
+    this.#resolveSynced();
   }
 
   #apply({ events }: WatchBatch): void {

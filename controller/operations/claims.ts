@@ -49,7 +49,11 @@ export async function findClaim(store: Store, key: string): Promise<FoundClaim |
 }
 
 /** Any claim that overlaps the subnet. */
-export async function findOverlap(store: Store, cluster: ClusterConfig, subnet: IpPrefix): Promise<FoundClaim | undefined> {
+export async function findOverlap(
+  store: Store,
+  cluster: ClusterConfig,
+  subnet: IpPrefix,
+): Promise<FoundClaim | undefined> {
   const { from, to } = subnetClaimRange(subnet);
   const [inside, ...around] = await Promise.all([
     store.list(keys.subnetClaims, { after: from, limit: 1 }),
@@ -62,7 +66,12 @@ export async function findOverlap(store: Store, cluster: ClusterConfig, subnet: 
 }
 
 /** @param field of the request @throws Conflict naming the holder, if there is one */
-export async function refuseTakenSubnet(store: Store, cluster: ClusterConfig, subnet: IpPrefix, field: string): Promise<void> {
+export async function refuseTakenSubnet(
+  store: Store,
+  cluster: ClusterConfig,
+  subnet: IpPrefix,
+  field: string,
+): Promise<void> {
   const found = await findOverlap(store, cluster, subnet);
   if (found === undefined) return;
   const message = `${subnet} overlaps ${parsePrefixKey(found.entry.key)}, which is tenant ${JSON.stringify(found.tenant)}'s`;

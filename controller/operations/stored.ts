@@ -4,7 +4,15 @@
  */
 import { PreconditionFailed, Unavailable } from '../errors.ts';
 import { parseRecord } from '../store/records.ts';
-import { type CommitResult, type Entry, type Guard, IndeterminateCommit, type Revision, type Store, type Write } from '../store/store.ts';
+import {
+  type CommitResult,
+  type Entry,
+  type Guard,
+  IndeterminateCommit,
+  type Revision,
+  type Store,
+  type Write,
+} from '../store/store.ts';
 
 /** A record as read or written, and the revision of its last change. */
 export interface Stored<T> {
@@ -61,7 +69,9 @@ export async function commitSurely(
     if (!(cause instanceof IndeterminateCommit)) throw cause;
     const { entry, revision } = await store.get(proof.key);
     if (entry?.value === proof.value) return { committed: true, revision: entry?.modRevision ?? revision };
-    throw new Unavailable('store', 'the store did not say whether the change was made: look before repeating it', { cause });
+    throw new Unavailable('store', 'the store did not say whether the change was made: look before repeating it', {
+      cause,
+    });
   }
 }
 

@@ -1,0 +1,84 @@
+/**
+ * The API's description, made from the routes' own schemas: /openapi.json for programs, /docs for people. The page is open to all;
+ * what it shows is not, so it asks for the token and sends it along.
+ */
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { NoQuery } from './pages.ts';
+import { PROBLEMS, problemResponses } from './problems.ts';
+
+/** Runs in the browser, before the page loads anything. Kept for the tab alone. */
+const ASK_FOR_TOKEN = `
+const fetchPlain = window.fetch.bind(window);
+window.fetch = async (input, init) => {
+  const request = new Request(input, init);
+  if (new URL(request.url).origin !== location.origin) return fetchPlain(request);
+  const saved = sessionStorage.getItem('tenet-token') ?? prompt('Bearer token (the controller logs where its file is)');
+  if (saved) request.headers.set('authorization', 'Bearer ' + saved.trim());
+  const response = await fetchPlain(request);
+  if (response.status === 401) sessionStorage.removeItem('tenet-token');
+  else if (saved) sessionStorage.setItem('tenet-token', saved.trim());
+  return response;
+};
+`;
+
+function describe(): string {
+  const rows = Object.entries(PROBLEMS).map(
+    ([code, { status, meaning }]) => `| \`${code}\` | ${status} | ${meaning} |`,
+  );
+  return [
+    'Tenants of a container platform and their networks. Every object has a `revision`, and an `ETag` that is the same in',
+    'quotes; `If-Match` and `If-None-Match` are honoured. Unknown fields and parameters are refused. Failures are RFC 9457',
+    'problem documents; match on their `code`:',
+    '',
+    '| code | status | meaning |',
+    '|---|---|---|',
+    ...rows,
+  ].join('\n');
+}
+
+export async function useDocs(app: FastifyInstance, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Tenet',
+        version,
+        description: describe(),
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      tags: [
+        { name: 'tenants', description: 'Units of isolation: a VNI, subnets, namespaces, quotas' },
+        { name: 'namespaces', description: 'Groups inside one tenant' },
+        { name: 'endpoints', description: 'Interfaces of containers' },
+        { name: 'nodes', description: 'Machines that run an agent' },
+        { name: 'cluster', description: 'What holds for all tenants' },
+        { name: 'health', description: 'For supervisors and monitoring' },
+      ],
+      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
+      security: [{ bearer: [] }],
+    },
+  });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { docExpansion: 'list', persistAuthorization: false },
+    theme: { title: 'Tenet: REST API', js: [{ filename: 'token.js', content: ASK_FOR_TOKEN }] },
+  });
+  app.get(
+    '/openapi.json',
+    {
+      schema: {
+        operationId: 'readOpenApi',
+        tags: ['health'],
+        summary: 'This description',
+        querystring: NoQuery,
+        response: {
+          200: { description: 'OpenAPI 3.1', type: 'object', additionalProperties: true },
+          ...problemResponses(),
+        },
+      },
+    },
+    async () => app.swagger(),
+  );
+}

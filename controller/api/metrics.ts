@@ -1,0 +1,78 @@
+/**
+ * What Prometheus is told: requests by route, tenants, calls to the store and their failures, the process itself. A registry per
+ * controller, so that tests can run several in one process.
+ */
+import type { FastifyInstance } from 'fastify';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as PromRegistry } from 'prom-client';
+import type { Store } from '../store/store.ts';
+
+export interface Metrics {
+  readonly contentType: string;
+  format(): Promise<string>;
+  /** Times and counts every request of an application. */
+  observe(app: FastifyInstance): void;
+  /** The same store, its calls timed and its failures counted. */
+  watchStore(store: Store): Store;
+  /** Says how many tenants there are whenever it is asked. */
+  countTenants(count: () => number): void;
+}
+
+export function createMetrics(): Metrics {
+  const register = new PromRegistry();
+  collectDefaultMetrics({ register });
+  const requests = new Histogram({
+    name: 'tenet_http_request_duration_seconds',
+    help: 'Time from a request to its answer, by route',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers: [register],
+  });
+  const calls = new Histogram({
+    name: 'tenet_store_call_duration_seconds',
+    help: 'Time a call to the store takes',
+    labelNames: ['operation'],
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1],
+    registers: [register],
+  });
+  const failures = new Counter({
+    name: 'tenet_store_errors_total',
+    help: 'Calls to the store that failed',
+    labelNames: ['operation', 'code'],
+    registers: [register],
+  });
+  const timed = async <T>(operation: string, call: Promise<T>): Promise<T> => {
+    const startedAt = performance.now();
+    try {
+      return await call;
+    } catch (error) {
+      failures.inc({ operation, code: String((error as { readonly code?: unknown }).code ?? 'internal') });
+      throw error;
+    } finally {
+      calls.observe({ operation }, (performance.now() - startedAt) / 1000);
+    }
+  };
+  return {
+    contentType: register.contentType,
+    format: () => register.metrics(),
+    observe: (app) =>
+      app.addHook('onResponse', async ({ method, routeOptions }, reply) => {
+        const labels = { method, route: routeOptions.url ?? 'none', status: reply.statusCode };
+        requests.observe(labels, reply.elapsedTime / 1000);
+      }),
+    watchStore: (store) => ({
+      get: (key) => timed('get', store.get(key)),
+      list: (prefix, options) => timed('list', store.list(prefix, options)),
+      commit: (guards, writes) => timed('commit', store.commit(guards, writes)),
+      lease: (ttlSeconds) => timed('lease', store.lease(ttlSeconds)),
+      watch: (prefix, after, signal) => store.watch(prefix, after, signal),
+      close: () => store.close(),
+    }),
+    countTenants: (count) => {
+      const help = "Tenants, the platform's own included";
+      const collect = function (this: Gauge): void {
+        this.set(count());
+      };
+      new Gauge({ name: 'tenet_tenants', help, registers: [register], collect });
+    },
+  };
+}

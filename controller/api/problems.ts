@@ -1,0 +1,124 @@
+/**
+ * Every way a request can fail: stable code, status, title and meaning. The README's table, the OpenAPI document and the error
+ * handler all come from here. Pure.
+ */
+import { type TSchema, Type } from '@fastify/type-provider-typebox';
+import type { ErrorCode, FieldError } from '../errors.ts';
+
+/** Codes of HTTP's own failures, beside those of the domain. */
+export type ProblemCode =
+  | ErrorCode
+  | 'unauthorized'
+  | 'method_not_allowed'
+  | 'payload_too_large'
+  | 'unsupported_media_type'
+  | 'internal';
+
+export interface ProblemKind {
+  readonly status: number;
+  readonly title: string;
+  readonly meaning: string;
+}
+
+/** All there are; a code never changes its meaning. */
+export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
+  invalid_input: {
+    status: 400,
+    title: 'Invalid input',
+    meaning: 'The request cannot be meant: `errors` names every field at fault.',
+  },
+  unauthorized: {
+    status: 401,
+    title: 'Not authorized',
+    meaning: "No bearer token, or not the right one. It is in the controller's token file.",
+  },
+  not_found: { status: 404, title: 'Not found', meaning: 'There is no such object, or no such path.' },
+  method_not_allowed: {
+    status: 405,
+    title: 'Method not allowed',
+    meaning: 'The path exists, but not with this method: `Allow` lists those it has.',
+  },
+  conflict: {
+    status: 409,
+    title: 'Conflict',
+    meaning:
+      'Something stands in the way: a name that is taken, an object in use. `holder` names it where it is known.',
+  },
+  exhausted: { status: 409, title: 'Exhausted', meaning: 'A pool of the cluster has nothing left to give.' },
+  quota_exceeded: { status: 409, title: 'Quota exceeded', meaning: "One of the tenant's own limits is reached." },
+  precondition_failed: {
+    status: 412,
+    title: 'Precondition failed',
+    meaning: 'The object is not what If-Match or If-None-Match says. Nothing was changed: read it again.',
+  },
+  payload_too_large: { status: 413, title: 'Payload too large', meaning: 'The body is larger than 256 KiB.' },
+  unsupported_media_type: {
+    status: 415,
+    title: 'Unsupported media type',
+    meaning: 'Bodies are application/json, or application/merge-patch+json with PATCH.',
+  },
+  internal: {
+    status: 500,
+    title: 'Internal error',
+    meaning: "A fault of the controller: its log has the request's id.",
+  },
+  unavailable: {
+    status: 503,
+    title: 'Unavailable',
+    meaning: 'The store does not answer. Try again after `Retry-After` seconds; a write may or may not have happened.',
+  },
+};
+
+/** What one failure says besides its kind. */
+export interface ProblemDetail {
+  readonly code: ProblemCode;
+  readonly detail: string;
+  readonly errors?: readonly FieldError[];
+  readonly holder?: string;
+}
+
+/** The body of a failed request. @see RFC 9457 section 3 */
+export function formatProblem({ code, ...rest }: ProblemDetail, requestId: string): Record<string, unknown> {
+  const { status, title } = PROBLEMS[code];
+  return { type: `urn:tenet:problem:${code}`, title, status, code, ...rest, requestId };
+}
+
+export const PROBLEM_TYPE = 'application/problem+json';
+
+const Problem = Type.Object(
+  {
+    type: Type.String({ description: '`urn:tenet:problem:` and the code' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    code: Type.String({ enum: Object.keys(PROBLEMS), description: 'stable: match on this' }),
+    detail: Type.String({ description: 'for people; may change' }),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object({
+          field: Type.String({ description: 'a path such as `subnets[0]`', examples: ['subnets[0]'] }),
+          message: Type.String(),
+        }),
+        { description: 'every field at fault' },
+      ),
+    ),
+    holder: Type.Optional(Type.String({ description: 'who has what was wanted, or is in the way' })),
+    requestId: Type.String({ description: "also in X-Request-Id and in the controller's log" }),
+  },
+  { title: 'Problem', description: 'RFC 9457 problem document' },
+);
+
+/** Response schemas for these failures, by status; those that any request can meet come of themselves. */
+export function problemResponses(...codes: readonly ProblemCode[]): Record<number, TSchema> {
+  const all: readonly ProblemCode[] = ['invalid_input', 'unauthorized', ...codes, 'internal', 'unavailable'];
+  const byStatus = new Map<number, ProblemCode[]>();
+  for (const code of all) {
+    const { status } = PROBLEMS[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, found]) => {
+      const description = found.map((code) => `\`${code}\`: ${PROBLEMS[code].meaning}`).join(' ');
+      return [status, { description, content: { [PROBLEM_TYPE]: { schema: Problem } } } as unknown as TSchema];
+    }),
+  );
+}

@@ -1,0 +1,57 @@
+/**
+ * /v1/cluster: the cluster's configuration; exceptions to its isolation are declared and shown here.
+ */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { changeCluster, getCluster } from '../../operations/clusters.ts';
+import type { Registry } from '../../operations/registry.ts';
+import { preconditionOf, sendObject } from '../conditions.ts';
+import { NoQuery } from '../pages.ts';
+import { problemResponses } from '../problems.ts';
+import { ClusterPatchBody, ClusterView, viewCluster } from '../schemas/cluster.ts';
+import { ReadHeaders, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
+
+const tags = ['cluster'];
+
+export const clusterRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
+  app.get(
+    '/v1/cluster',
+    {
+      schema: {
+        operationId: 'getCluster',
+        tags,
+        summary: 'Show the cluster’s configuration',
+        querystring: NoQuery,
+        headers: ReadHeaders,
+        response: { 200: ClusterView, ...UNCHANGED, ...problemResponses('not_found') },
+      },
+    },
+    async (request, reply) => {
+      const stored = await getCluster(registry.store);
+      return sendObject(request, reply, stored, viewCluster(stored));
+    },
+  );
+
+  app.patch(
+    '/v1/cluster',
+    {
+      schema: {
+        operationId: 'changeCluster',
+        tags,
+        summary: 'Change platform networks, exceptions or the default tenant',
+        description: 'Pools and lengths are as they were when the cluster was made.',
+        querystring: NoQuery,
+        headers: WriteHeaders,
+        consumes: ['application/merge-patch+json', 'application/json'],
+        body: ClusterPatchBody,
+        response: {
+          200: ClusterView,
+          ...problemResponses('not_found', 'precondition_failed', 'payload_too_large', 'unsupported_media_type'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const stored = await changeCluster(registry.store, request.body, preconditionOf(request));
+      return sendObject(request, reply, stored, viewCluster(stored));
+    },
+  );
+};

@@ -1,0 +1,70 @@
+/**
+ * /v1/nodes: which nodes there are, which are alive, and forgetting those that will not come back.
+ */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { deleteNode, getNode, listNodes } from '../../operations/nodes.ts';
+import type { Registry } from '../../operations/registry.ts';
+import { keys } from '../../store/keys.ts';
+import { preconditionOf, sendObject } from '../conditions.ts';
+import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
+import { problemResponses } from '../problems.ts';
+import { noContent, ReadHeaders, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
+import { NodeParams, NodeView, viewNode } from '../schemas/node.ts';
+
+const tags = ['nodes'];
+
+export const nodeRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
+  app.get(
+    '/v1/nodes',
+    {
+      schema: {
+        operationId: 'listNodes',
+        tags,
+        summary: 'List nodes',
+        querystring: PageQuery,
+        response: { 200: listOf(NodeView, 'One page.'), ...problemResponses() },
+      },
+    },
+    async (request) => formatPage(await listNodes(registry, pageOf(request.query, keys.nodes)), viewNode),
+  );
+
+  app.get(
+    '/v1/nodes/:node',
+    {
+      schema: {
+        operationId: 'getNode',
+        tags,
+        summary: 'Find a node',
+        params: NodeParams,
+        querystring: NoQuery,
+        headers: ReadHeaders,
+        response: { 200: NodeView, ...UNCHANGED, ...problemResponses('not_found') },
+      },
+    },
+    async (request, reply) => {
+      const state = await getNode(registry, request.params.node);
+      return sendObject(request, reply, state, viewNode(state));
+    },
+  );
+
+  app.delete(
+    '/v1/nodes/:node',
+    {
+      schema: {
+        operationId: 'deleteNode',
+        tags,
+        summary: 'Forget a dead node',
+        description:
+          'With its endpoints and the blocks it held, whose addresses are free from then on. Nothing else frees them: containers outlive a dead agent, so make sure that the machine is gone.',
+        params: NodeParams,
+        querystring: NoQuery,
+        headers: WriteHeaders,
+        response: { 204: noContent('Forgotten.'), ...problemResponses('not_found', 'conflict', 'precondition_failed') },
+      },
+    },
+    async (request, reply) => {
+      await deleteNode(registry, request.params.node, preconditionOf(request));
+      return reply.code(204).send();
+    },
+  );
+};

@@ -1,0 +1,178 @@
+/**
+ * /v1/tenants: making, finding, changing, growing and deleting tenants.
+ */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { Tenant } from '../../model/records.ts';
+import { parseSubnet, parseTenant } from '../../model/tenant.ts';
+import { createTenant } from '../../operations/create-tenant.ts';
+import { deleteTenant } from '../../operations/delete-tenant.ts';
+import { growTenant } from '../../operations/grow-tenant.ts';
+import { listPage } from '../../operations/paging.ts';
+import type { Registry } from '../../operations/registry.ts';
+import { type Stored, toStored } from '../../operations/stored.ts';
+import { changeTenant, getTenant } from '../../operations/tenants.ts';
+import { keys } from '../../store/keys.ts';
+import { preconditionOf, sendObject } from '../conditions.ts';
+import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
+import { problemResponses } from '../problems.ts';
+import { answer, noContent, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
+import { DeletingView, SubnetBody, TenantBody, TenantPatchBody, TenantView, viewTenant } from '../schemas/tenant.ts';
+
+const tags = ['tenants'];
+
+export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
+  const { store, census } = registry;
+  const view = (stored: Stored<Tenant>) => viewTenant(stored, census.ofTenant(stored.record.name));
+
+  app.post(
+    '/v1/tenants',
+    {
+      schema: {
+        operationId: 'createTenant',
+        tags,
+        summary: 'Make a tenant',
+        description: 'A network of its own: a VNI, subnets out of the pool, namespaces. All of it or nothing.',
+        querystring: NoQuery,
+        body: TenantBody,
+        response: {
+          201: answer('Made; `Location` says where it is.', TenantView),
+          ...problemResponses('conflict', 'exhausted', 'quota_exceeded', 'payload_too_large', 'unsupported_media_type'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const stored = await createTenant(registry, parseTenant(request.body, registry.cluster()));
+      reply.header('location', `/v1/tenants/${stored.record.name}`);
+      return sendObject(request, reply, stored, viewTenant(stored, 0), 201);
+    },
+  );
+
+  app.get(
+    '/v1/tenants',
+    {
+      schema: {
+        operationId: 'listTenants',
+        tags,
+        summary: 'List tenants',
+        description: 'In the order of their names; the platform’s own, `system`, is among them.',
+        querystring: PageQuery,
+        response: { 200: listOf(TenantView, 'One page.'), ...problemResponses() },
+      },
+    },
+    async (request) => {
+      const page = pageOf(request.query, keys.tenants);
+      return formatPage(await listPage(store, keys.tenants, page, (entry) => toStored<Tenant>(entry)), view);
+    },
+  );
+
+  app.get(
+    '/v1/tenants/:tenant',
+    {
+      schema: {
+        operationId: 'getTenant',
+        tags,
+        summary: 'Find a tenant',
+        params: TenantParams,
+        querystring: NoQuery,
+        headers: ReadHeaders,
+        response: { 200: TenantView, ...UNCHANGED, ...problemResponses('not_found') },
+      },
+    },
+    async (request, reply) => {
+      const stored = await getTenant(store, request.params.tenant);
+      return sendObject(request, reply, stored, view(stored));
+    },
+  );
+
+  app.patch(
+    '/v1/tenants/:tenant',
+    {
+      schema: {
+        operationId: 'changeTenant',
+        tags,
+        summary: 'Change labels, quota, egress or ingress',
+        description: 'Name and VNI never change; subnets and namespaces have paths of their own.',
+        params: TenantParams,
+        querystring: NoQuery,
+        headers: WriteHeaders,
+        consumes: ['application/merge-patch+json', 'application/json'],
+        body: TenantPatchBody,
+        response: {
+          200: TenantView,
+          ...problemResponses(
+            'not_found',
+            'conflict',
+            'precondition_failed',
+            'payload_too_large',
+            'unsupported_media_type',
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const stored = await changeTenant(registry, request.params.tenant, request.body, preconditionOf(request));
+      return sendObject(request, reply, stored, view(stored));
+    },
+  );
+
+  app.delete(
+    '/v1/tenants/:tenant',
+    {
+      schema: {
+        operationId: 'deleteTenant',
+        tags,
+        summary: 'Delete a tenant that has no endpoint',
+        description:
+          'Nodes give back its blocks first; waits up to 5 s for that. After a 202 the controller goes on by itself: ask again, until 404.',
+        params: TenantParams,
+        querystring: NoQuery,
+        headers: WriteHeaders,
+        response: {
+          202: answer('Being deleted; these nodes still hold blocks of it.', DeletingView),
+          204: noContent('Gone, with all its claims.'),
+          ...problemResponses('not_found', 'conflict', 'precondition_failed'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { tenant } = request.params;
+      const nodes = await deleteTenant(registry, tenant, preconditionOf(request));
+      if (nodes.length === 0) return reply.code(204).send();
+      return reply.code(202).send({ tenant, phase: 'deleting', nodes });
+    },
+  );
+
+  app.post(
+    '/v1/tenants/:tenant/subnets',
+    {
+      schema: {
+        operationId: 'growTenant',
+        tags,
+        summary: 'Give a tenant another subnet',
+        description: 'Nothing of the tenant stops meanwhile.',
+        params: TenantParams,
+        querystring: NoQuery,
+        headers: WriteHeaders,
+        body: SubnetBody,
+        response: {
+          201: answer('The tenant with its new subnet, the last of `subnets`.', TenantView),
+          ...problemResponses(
+            'not_found',
+            'conflict',
+            'exhausted',
+            'quota_exceeded',
+            'precondition_failed',
+            'payload_too_large',
+            'unsupported_media_type',
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const wish = parseSubnet(request.body, registry.cluster());
+      const stored = await growTenant(registry, request.params.tenant, wish, preconditionOf(request));
+      reply.header('location', `/v1/tenants/${stored.record.name}`);
+      return sendObject(request, reply, stored, view(stored), 201);
+    },
+  );
+};

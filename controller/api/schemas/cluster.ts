@@ -1,0 +1,69 @@
+/**
+ * The cluster's configuration on the wire. Shapes only. Pure.
+ */
+import { Type } from '@fastify/type-provider-typebox';
+import type { ClusterConfig } from '../../model/records.ts';
+import type { Stored } from '../../operations/stored.ts';
+import { Cidr, Revision } from './common.ts';
+
+const Exception = Type.Object(
+  {
+    name: Type.String({ examples: ['dns'] }),
+    address: Type.String({ examples: ['192.0.2.53'] }),
+    protocol: Type.Unsafe<'TCP' | 'UDP' | 'SCTP'>({ type: 'string', enum: ['TCP', 'UDP', 'SCTP'] }),
+    port: Type.Integer({ minimum: 1, maximum: 65535, examples: [53] }),
+  },
+  { additionalProperties: false, description: 'containers of every tenant may use it' },
+);
+
+const Networks = Type.Array(Cidr, {
+  maxItems: 256,
+  description: 'networks of the platform itself, closed to containers',
+});
+const Exceptions = Type.Array(Exception, { maxItems: 256 });
+const Lengths = Type.Object({ v4: Type.Integer(), v6: Type.Integer() });
+
+export const ClusterPatchBody = Type.Object(
+  {
+    platformNetworks: Type.Optional(Networks),
+    exceptions: Type.Optional(Exceptions),
+    defaultTenant: Type.Optional(
+      Type.Unsafe<string | null>({
+        type: ['string', 'null'],
+        description: 'owner of containers whose namespace nobody claims; null: they are refused',
+      }),
+    ),
+  },
+  {
+    additionalProperties: false,
+    description: 'what is absent stays; lists are replaced whole',
+    examples: [{ exceptions: [{ name: 'dns', address: '192.0.2.53', protocol: 'UDP', port: 53 }] }],
+  },
+);
+
+export const ClusterView = Type.Object(
+  {
+    pools: Type.Array(Cidr, { description: "tenants' subnets come from here" }),
+    systemSubnets: Type.Array(Cidr, { description: "the system tenant's part of the pools" }),
+    subnetPrefixLength: Lengths,
+    blockPrefixLength: Lengths,
+    platformNetworks: Networks,
+    exceptions: Exceptions,
+    defaultTenant: Type.Optional(Type.String()),
+    revision: Revision,
+  },
+  { title: 'Cluster' },
+);
+
+export function viewCluster({ record, revision }: Stored<ClusterConfig>): object {
+  const { pools, systemSubnets, subnetPrefixLength, blockPrefixLength, platformNetworks, exceptions, defaultTenant } =
+    record;
+  const fixed = { pools, systemSubnets, subnetPrefixLength, blockPrefixLength };
+  return {
+    ...fixed,
+    platformNetworks,
+    exceptions,
+    ...(defaultTenant === undefined ? {} : { defaultTenant }),
+    revision,
+  };
+}

@@ -1,0 +1,56 @@
+/**
+ * Pieces of schemas that several resources share. Shapes only: what content is valid, the model says. Pure.
+ */
+import { type TSchema, Type } from '@fastify/type-provider-typebox';
+
+/** What a DNS label looks like; in paths, where nothing else can name an object. */
+const NAME_PATTERN = '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$';
+
+export const pathName = (description: string, example: string) =>
+  Type.String({ pattern: NAME_PATTERN, description, examples: [example] });
+
+export const TenantParams = Type.Object({ tenant: pathName("the tenant's name", 'blue') });
+
+export const Revision = Type.Integer({
+  description: 'the revision of its last change; the ETag is the same number in quotes',
+  examples: [42],
+});
+
+export const Labels = Type.Record(Type.String(), Type.String(), {
+  description: "Kubernetes' rules for keys and values; at most 64",
+  examples: [{ 'app.kubernetes.io/part-of': 'shop' }],
+});
+
+export const Cidr = Type.String({ description: 'a network without host bits', examples: ['10.128.4.0/22'] });
+
+/** A successful answer: its schema under a description of its own. */
+export function answer(description: string, schema: TSchema): TSchema {
+  return { ...schema, description };
+}
+
+/** An answer without a body. */
+export function noContent(description: string): TSchema {
+  return Type.Null({ description });
+}
+
+/** What conditional requests send. */
+export const WriteHeaders = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({ description: 'the ETag that was read: 412 when the object has changed since', examples: ['"42"'] }),
+  ),
+});
+
+export const PutHeaders = Type.Object({
+  ...WriteHeaders.properties,
+  'if-none-match': Type.Optional(
+    Type.String({ description: '`*`: 412 when the object exists already', examples: ['*'] }),
+  ),
+});
+
+export const ReadHeaders = Type.Object({
+  'if-none-match': Type.Optional(
+    Type.String({ description: 'the ETag that is known: 304 when the object is still the same', examples: ['"42"'] }),
+  ),
+});
+
+export const UNCHANGED = { 304: noContent('Still what If-None-Match says.') };

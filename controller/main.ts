@@ -1,0 +1,163 @@
+/**
+ * tenet-controller's edge: flags, log, token, etcd, listeners and signals. It puts the parts together, starts them in an order in
+ * which REST answers from the beginning, and stops them in the reverse one.
+ */
+import { readFileSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
+import type { Logger } from 'pino';
+import { buildApp } from './api/app.ts';
+import { createMetrics } from './api/metrics.ts';
+import { type ControllerConfig, flagOf, parseConfig, UsageExit } from './config.ts';
+import { type EmbeddedEtcd, startEmbeddedEtcd } from './embedded-etcd.ts';
+import { InvalidInput } from './errors.ts';
+import { EtcdStartError } from './etcd-preconditions.ts';
+import { type Listener, listen } from './listen.ts';
+import { createLog } from './log.ts';
+import { makeDefaultTenant } from './operations/default-tenant.ts';
+import { Registry } from './operations/registry.ts';
+import { openEtcdStore } from './store/etcd-store.ts';
+import { readOrCreateToken } from './token.ts';
+import { finishDeletions } from './upkeep/deletions.ts';
+import { campaign } from './upkeep/election.ts';
+
+/** How long requests under way may take once we are told to stop. */
+const DRAIN_MS = 10_000;
+
+const version = readVersion();
+
+/** Sources and compiled output lie at different depths under the package's own folder. */
+function readVersion(): string {
+  for (const path of ['../package.json', '../../package.json']) {
+    try {
+      const { version } = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as {
+        readonly version?: string;
+      };
+      if (version !== undefined) return version;
+    } catch {
+      // the other one, then
+    }
+  }
+  return 'unknown';
+}
+
+/** Things to close, the last one opened first. */
+type Closers = (() => Promise<unknown>)[];
+
+async function run(config: ControllerConfig, log: Logger, closers: Closers): Promise<void> {
+  const token = readOrCreateToken(config.tokenFile);
+  const etcd = await openEtcd(config, log);
+  if (etcd.child !== undefined) closers.push(() => etcd.child?.close() ?? Promise.resolve());
+  const metrics = createMetrics();
+  const store = metrics.watchStore(openEtcdStore({ endpoints: etcd.endpoints, logger: log }));
+  closers.push(() => store.close());
+  const registry = new Registry({ store, cluster: config.cluster, log });
+  metrics.countTenants(() => registry.claims.tenantCount);
+  closers.push(() => registry.close());
+  const app = await buildApp({ registry, metrics, token, version, log });
+  const listeners = await listenOnAll(config, (request, response) => app.routing(request, response));
+  closers.push(() => Promise.all(listeners.map((listener) => listener.close(DRAIN_MS))));
+  announce(config, listeners, etcd.endpoints, log);
+  if (!(await registry.start())) return;
+  const { defaultTenant } = config.cluster;
+  if (defaultTenant !== undefined) await registry.persist(() => makeDefaultTenant(registry, defaultTenant));
+  log.info({ op: 'start' }, 'ready');
+  await keepUp(config, registry, log, closers);
+}
+
+async function openEtcd(
+  { etcd }: ControllerConfig,
+  log: Logger,
+): Promise<{ readonly endpoints: readonly string[]; readonly child?: EmbeddedEtcd }> {
+  if (etcd.kind === 'external') return { endpoints: etcd.endpoints };
+  const { dataDir, listenAddress, port } = etcd;
+  const child = await startEmbeddedEtcd({ dataDir, listenAddress, clientPort: port, logger: log });
+  return { endpoints: [child.etcdUrl], child };
+}
+
+async function listenOnAll({ listen: addresses }: ControllerConfig, handler: RequestListener): Promise<Listener[]> {
+  const listeners: Listener[] = [];
+  for (const address of addresses) listeners.push(await listen(address, handler));
+  return listeners;
+}
+
+function announce(
+  config: ControllerConfig,
+  listeners: readonly Listener[],
+  etcd: readonly string[],
+  log: Logger,
+): void {
+  const urls = listeners.map(({ url }) => url);
+  const page = urls.find((url) => url.startsWith('http://'));
+  log.info({ op: 'start', version, listen: urls }, `REST is served on ${urls.join(', ')}`);
+  if (page !== undefined) log.info({ op: 'start' }, `REST API docs are at ${page}/docs`);
+  log.info({ op: 'start', tokenFile: config.tokenFile }, `the bearer token is in ${config.tokenFile}`);
+  log.info({ op: 'start', etcd }, 'the store is etcd');
+}
+
+/** Runs until the views end: that is when the registry is closed, or when they can no longer be kept up. */
+async function keepUp(config: ControllerConfig, registry: Registry, log: Logger, closers: Closers): Promise<void> {
+  const { store } = registry;
+  const standing = new AbortController();
+  const upkeep = campaign(
+    store,
+    config.name,
+    async (signal, guard) => {
+      log.info({ op: 'upkeep' }, 'leading: upkeep begins');
+      await finishDeletions({ store, log }, signal, guard);
+      log.info({ op: 'upkeep' }, 'no longer leading');
+    },
+    standing.signal,
+  );
+  closers.push(async () => {
+    standing.abort();
+    await upkeep;
+  });
+  await Promise.race([registry.followed(), upkeep]);
+}
+
+/** Closes everything once; a second signal does not wait for that. */
+function stopper(log: Logger, closers: Closers): (exitCode: number) => Promise<void> {
+  let stopping: Promise<void> | undefined;
+  const stop = async (exitCode: number): Promise<void> => {
+    for (const close of closers.reverse())
+      await close().catch((error: unknown) => log.warn({ op: 'stop', err: error }, 'did not close cleanly'));
+    process.exit(exitCode);
+  };
+  return (exitCode) => {
+    stopping ??= stop(exitCode);
+    return stopping;
+  };
+}
+
+function main(): void {
+  const config = parseConfig(process.argv.slice(2), process.env, version, (text) => process.stdout.write(text));
+  const log = createLog(config.name, config.logLevel);
+  const closers: Closers = [];
+  const stop = stopper(log, closers);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.once(signal, () => {
+      log.info({ op: 'stop', signal }, 'stopping: finishing requests; a second signal stops at once');
+      for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => process.exit(1));
+      void stop(0);
+    });
+  run(config, log, closers).catch((error: unknown) => {
+    const expected = error instanceof InvalidInput || error instanceof EtcdStartError;
+    if (error instanceof InvalidInput)
+      for (const { field, message } of error.errors) process.stderr.write(`error: ${flagOf(field)}: ${message}\n`);
+    else
+      log.fatal(
+        { op: 'start', ...(expected ? { reason: error.message } : { err: error }) },
+        'the controller cannot go on',
+      );
+    void stop(error instanceof InvalidInput ? 2 : 1);
+  });
+}
+
+try {
+  main();
+} catch (error) {
+  if (!(error instanceof UsageExit)) throw error;
+  if (error.exitCode !== 0)
+    process.stderr.write(`${error.message.startsWith('error: ') ? '' : 'error: '}${error.message}\n`);
+  process.exitCode = error.exitCode;
+}

@@ -1,0 +1,178 @@
+/**
+ * Taking a tenant away: mark it, so that nothing new begins in it; wait until its nodes have given back their blocks; remove all of
+ * it in one commit. Whoever asked waits a while, the leader's upkeep goes on for as long as it takes.
+ */
+import { Conflict, NotFound } from '../errors.ts';
+import { type ClusterConfig, SYSTEM_TENANT, type Tenant } from '../model/records.ts';
+import { keys } from '../store/keys.ts';
+import { formatRecord, parseRecord } from '../store/records.ts';
+import { Compacted, type Guard, type Revision, rangeEnd, type Store, type Write } from '../store/store.ts';
+import type { Registry } from './registry.ts';
+import {
+  checkPrecondition,
+  commitSurely,
+  findRecord,
+  type Precondition,
+  retryLost,
+  type Stored,
+  toStored,
+} from './stored.ts';
+import { commitTenant } from './tenants.ts';
+
+/** How long a caller waits for nodes to give back their blocks. */
+export const GIVE_BACK_MS = 5000;
+
+/** Namespaces removed in one commit, two writes each. */
+const NAMESPACES_AT_ONCE = 25;
+
+/** Nodes that still hold a block or an endpoint of the tenant, in order; none: it is gone. */
+export type Remaining = readonly string[];
+
+/**
+ * @param waitMs at most this long for the nodes
+ * @throws NotFound, PreconditionFailed, Conflict while it has endpoints or is needed, Unavailable
+ */
+export async function deleteTenant(
+  registry: Registry,
+  name: string,
+  precondition: Precondition,
+  waitMs: number = GIVE_BACK_MS,
+): Promise<Remaining> {
+  await retryLost(() => tryToMark(registry, name, precondition));
+  const deadline = AbortSignal.timeout(waitMs);
+  for (;;) {
+    const { remaining, revision } = await finishDeletion(registry.store, name);
+    if (remaining.length === 0 || deadline.aborted) return remaining;
+    await untilChanged(registry.store, keys.blocks(name), revision, deadline);
+  }
+}
+
+/** @returns undefined when the tenant changed meanwhile */
+async function tryToMark(registry: Registry, name: string, precondition: Precondition): Promise<'marked' | undefined> {
+  const { store } = registry;
+  const { entry } = await store.get(keys.tenant(name));
+  if (entry === undefined) throw new NotFound('tenant', name);
+  checkPrecondition(entry, precondition);
+  if (name === SYSTEM_TENANT)
+    throw new Conflict(`tenant "${SYSTEM_TENANT}" is the platform's own and cannot be deleted`);
+  const found = toStored<Tenant>(entry);
+  if (found.record.phase === 'deleting') return 'marked';
+  const cluster = await findRecord<ClusterConfig>(store, keys.cluster);
+  if (cluster?.record.defaultTenant === name)
+    throw new Conflict(`tenant ${JSON.stringify(name)} is the cluster's default tenant: PATCH /v1/cluster first`);
+  const prefix = keys.endpoints(name);
+  const marked = await commitTenant(
+    registry,
+    found,
+    { ...found.record, phase: 'deleting' },
+    {
+      guards: [
+        { kind: 'emptyRange', from: prefix, to: rangeEnd(prefix) },
+        ...(cluster ? [{ kind: 'unchanged', key: keys.cluster, modRevision: cluster.revision } as const] : []),
+      ],
+    },
+  );
+  if (marked !== undefined) return 'marked';
+  await refuseEndpoints(store, name);
+  return undefined;
+}
+
+async function refuseEndpoints(store: Store, tenant: string): Promise<void> {
+  const { entries } = await store.list(keys.endpoints(tenant));
+  const [first] = entries;
+  if (first === undefined) return;
+  const { id, name, node } = parseRecord<{ id: string; name: string; node: string }>(first.key, first.value);
+  const count = entries.length === 1 ? '1 endpoint' : `${entries.length} endpoints`;
+  throw new Conflict(`tenant ${JSON.stringify(tenant)} has ${count}, such as ${id} (${name} on node ${node})`, {
+    holder: id,
+  });
+}
+
+/**
+ * Removes a tenant that is being deleted, if nothing of it is left on any node.
+ * @param extra guards besides, such as a leader's
+ * @returns what is left on nodes, none: the tenant is gone; as of `revision`
+ */
+export async function finishDeletion(
+  store: Store,
+  name: string,
+  extra: readonly Guard[] = [],
+): Promise<{ readonly remaining: Remaining; readonly revision: Revision }> {
+  return await retryLost(async () => {
+    const found = await findRecord<Tenant>(store, keys.tenant(name));
+    const { nodes, revision } = await holders(store, name);
+    if (found?.record.phase !== 'deleting') return { remaining: [], revision };
+    if (nodes.length > 0) return { remaining: nodes, revision };
+    const { namespaces } = found.record;
+    if (namespaces.length > NAMESPACES_AT_ONCE) {
+      await removeNamespaces(store, found, namespaces.slice(0, NAMESPACES_AT_ONCE), extra);
+      return undefined;
+    }
+    const gone = await removeTenant(store, found, extra);
+    return gone ? { remaining: [], revision } : undefined;
+  });
+}
+
+async function holders(store: Store, tenant: string): Promise<{ nodes: string[]; revision: Revision }> {
+  const [blocks, endpoints] = await Promise.all([store.list(keys.blocks(tenant)), store.list(keys.endpoints(tenant))]);
+  const nodes = [...blocks.entries, ...endpoints.entries].map(
+    ({ key, value }) => parseRecord<{ node: string }>(key, value).node,
+  );
+  return { nodes: [...new Set(nodes)].sort(), revision: Math.min(blocks.revision, endpoints.revision) };
+}
+
+async function removeTenant(
+  store: Store,
+  { record, revision }: Stored<Tenant>,
+  extra: readonly Guard[],
+): Promise<boolean> {
+  const { name, vni, subnets, namespaces } = record;
+  const key = keys.tenant(name);
+  const empty = [keys.endpoints(name), keys.blocks(name)].map(
+    (prefix): Guard => ({ kind: 'emptyRange', from: prefix, to: rangeEnd(prefix) }),
+  );
+  const own = [key, keys.vniClaim(vni), ...subnets.map(keys.subnetClaim), ...namespaces.map(keys.namespaceClaim)];
+  const everything = [keys.namespaces(name)].map(
+    (prefix): Write => ({ kind: 'deleteRange', from: prefix, to: rangeEnd(prefix) }),
+  );
+  const { committed } = await commitSurely(
+    store,
+    [{ kind: 'unchanged', key, modRevision: revision }, ...empty, ...extra],
+    [...own.map((each): Write => ({ kind: 'delete', key: each })), ...everything],
+    { key, value: undefined },
+  );
+  return committed;
+}
+
+/** A tenant with many namespaces loses them by degrees: they do not fit into one commit. */
+async function removeNamespaces(
+  store: Store,
+  { record, revision }: Stored<Tenant>,
+  some: readonly string[],
+  extra: readonly Guard[],
+): Promise<void> {
+  const key = keys.tenant(record.name);
+  const rest = { ...record, namespaces: record.namespaces.filter((namespace) => !some.includes(namespace)) };
+  const value = formatRecord(rest);
+  await commitSurely(
+    store,
+    [{ kind: 'unchanged', key, modRevision: revision }, ...extra],
+    [
+      { kind: 'put', key, value },
+      ...some.flatMap((namespace): Write[] => [
+        { kind: 'delete', key: keys.namespaceClaim(namespace) },
+        { kind: 'delete', key: keys.namespace(record.name, namespace) },
+      ]),
+    ],
+    { key, value },
+  );
+}
+
+/** Resolves at the first change under `prefix` after `revision`, or when `signal` aborts. */
+async function untilChanged(store: Store, prefix: string, revision: Revision, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const { events } of store.watch(prefix, revision, signal)) if (events.length > 0) return;
+  } catch (error) {
+    if (!(error instanceof Compacted)) throw error;
+  }
+}

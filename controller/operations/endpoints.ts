@@ -1,0 +1,67 @@
+/**
+ * Endpoints as REST sees them: agents write them, people read them and may change their labels.
+ */
+import { NotFound } from '../errors.ts';
+import { type EndpointFilter, matchesFilter } from '../model/endpoint.ts';
+import type { Endpoint, Labels } from '../model/records.ts';
+import { keys } from '../store/keys.ts';
+import { formatRecord } from '../store/records.ts';
+import type { Entry, Store } from '../store/store.ts';
+import { listPage, type Page, type PageRequest } from './paging.ts';
+import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
+import { getTenant } from './tenants.ts';
+
+/** @throws NotFound for the tenant, Unavailable */
+export async function listEndpoints(
+  store: Store,
+  tenant: string,
+  filter: EndpointFilter,
+  page: PageRequest,
+): Promise<Page<Stored<Endpoint>>> {
+  await getTenant(store, tenant);
+  const prefix = filter.node === undefined ? keys.endpoints(tenant) : keys.nodeEndpoints(tenant, filter.node);
+  const select = (entry: Entry) => {
+    const stored = toStored<Endpoint>(entry);
+    return matchesFilter(stored.record, filter) ? stored : undefined;
+  };
+  return await listPage(store, prefix, page, select, { filtered: filter.namespace !== undefined });
+}
+
+/** @throws NotFound, Unavailable */
+export async function getEndpoint(store: Store, tenant: string, id: string): Promise<Stored<Endpoint>> {
+  return toStored<Endpoint>(await readEndpoint(store, tenant, id));
+}
+
+/** Its key names the node, which a caller need not know. */
+async function readEndpoint(store: Store, tenant: string, id: string): Promise<Entry> {
+  const { entries } = await store.list(keys.endpoints(tenant));
+  const found = entries.find(({ key }) => key.endsWith(`/${id}`));
+  if (found !== undefined) return found;
+  await getTenant(store, tenant);
+  throw new NotFound('endpoint', id);
+}
+
+/** @throws NotFound, PreconditionFailed, Unavailable */
+export async function putEndpointLabels(
+  store: Store,
+  tenant: string,
+  id: string,
+  labels: Labels,
+  precondition: Precondition,
+): Promise<Stored<Endpoint>> {
+  return await retryLost(async () => {
+    const entry = await readEndpoint(store, tenant, id);
+    checkPrecondition(entry, precondition);
+    const { key, modRevision } = entry;
+    const record: Endpoint = { ...toStored<Endpoint>(entry).record, labels };
+    const value = formatRecord(record);
+    if (value === entry.value) return { record, revision: modRevision };
+    const { committed, revision } = await commitSurely(
+      store,
+      [{ kind: 'unchanged', key, modRevision }],
+      [{ kind: 'put', key, value }],
+      { key, value },
+    );
+    return committed ? { record, revision } : undefined;
+  });
+}

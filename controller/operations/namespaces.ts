@@ -1,0 +1,120 @@
+/**
+ * A tenant's namespaces: claimed by one tenant at most, in the same commit as the tenant's own list of them.
+ */
+import { Conflict, NotFound, QuotaExceeded } from '../errors.ts';
+import type { Endpoint, Namespace } from '../model/records.ts';
+import { keys } from '../store/keys.ts';
+import { formatRecord, parseRecord } from '../store/records.ts';
+import type { Store, Write } from '../store/store.ts';
+import { putClaim, refuseTakenNamespace } from './claims.ts';
+import type { Registry } from './registry.ts';
+import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
+import { commitTenant, getTenant, readChangeable } from './tenants.ts';
+
+/** Namespaces a tenant may have at most: its record lists them all. */
+export const MAX_NAMESPACES = 500;
+
+/** @throws NotFound for the tenant or the namespace, Unavailable */
+export async function getNamespace(store: Store, tenant: string, name: string): Promise<Stored<Namespace>> {
+  const { entry } = await store.get(keys.namespace(tenant, name));
+  if (entry !== undefined) return toStored<Namespace>(entry);
+  await getTenant(store, tenant);
+  throw new NotFound('namespace', name);
+}
+
+/**
+ * Makes the namespace, or gives the one that is there these labels.
+ * @throws NotFound for the tenant, Conflict when another tenant has claimed the name, QuotaExceeded, PreconditionFailed, Unavailable
+ */
+export async function putNamespace(
+  registry: Registry,
+  namespace: Namespace,
+  precondition: Precondition,
+): Promise<Stored<Namespace> & { readonly created: boolean }> {
+  return await retryLost(async () => {
+    const tenant = await readChangeable(registry, namespace.tenant);
+    const key = keys.namespace(namespace.tenant, namespace.name);
+    const { entry } = await registry.store.get(key);
+    checkPrecondition(entry, precondition);
+    const write: Write = { kind: 'put', key, value: formatRecord(namespace) };
+    if (entry === undefined) {
+      const revision = await addNamespace(registry, tenant, namespace, write);
+      return revision === undefined ? undefined : { record: namespace, revision, created: true };
+    }
+    if (entry.value === write.value) return { ...toStored<Namespace>(entry), created: false };
+    const guard = { kind: 'unchanged', key, modRevision: entry.modRevision } as const;
+    const { committed, revision } = await commitSurely(registry.store, [guard], [write], write);
+    return committed ? { record: namespace, revision, created: false } : undefined;
+  });
+}
+
+async function addNamespace(
+  registry: Registry,
+  tenant: Stored<Parameters<typeof commitTenant>[2]>,
+  { name }: Namespace,
+  write: Write,
+): Promise<number | undefined> {
+  const { record } = tenant;
+  if (record.namespaces.length >= MAX_NAMESPACES)
+    throw new QuotaExceeded(
+      'namespaces',
+      `tenant ${JSON.stringify(record.name)} has ${MAX_NAMESPACES} namespaces, no more fit`,
+    );
+  const claim = keys.namespaceClaim(name);
+  const namespaces = [...record.namespaces, name];
+  const changed = await commitTenant(
+    registry,
+    tenant,
+    { ...record, namespaces },
+    {
+      guards: [{ kind: 'absent', key: claim }],
+      writes: [putClaim(claim, record.name), write],
+    },
+  );
+  if (changed === undefined) await refuseTakenNamespace(registry.store, name, 'namespace');
+  return changed?.revision;
+}
+
+/**
+ * The one of the tenant's own name stays as long as the tenant: containers without a namespace live there.
+ * @throws NotFound, Conflict while endpoints live in it, PreconditionFailed, Unavailable
+ */
+export async function deleteNamespace(
+  registry: Registry,
+  tenantName: string,
+  name: string,
+  precondition: Precondition,
+): Promise<void> {
+  await retryLost(async () => {
+    const tenant = await readChangeable(registry, tenantName);
+    const { record } = await getNamespace(registry.store, tenantName, name);
+    const key = keys.namespace(tenantName, name);
+    checkPrecondition((await registry.store.get(key)).entry, precondition);
+    if (name === tenantName)
+      throw new Conflict(
+        `namespace ${JSON.stringify(name)} is tenant ${JSON.stringify(name)}'s own: it goes when the tenant goes`,
+      );
+    await refuseInhabited(registry.store, record);
+    const namespaces = tenant.record.namespaces.filter((each) => each !== name);
+    return await commitTenant(
+      registry,
+      tenant,
+      { ...tenant.record, namespaces },
+      {
+        writes: [keys.namespaceClaim(name), key].map((each): Write => ({ kind: 'delete', key: each })),
+      },
+    );
+  });
+}
+
+async function refuseInhabited(store: Store, { tenant, name }: Namespace): Promise<void> {
+  const { entries } = await store.list(keys.endpoints(tenant));
+  const inside = entries
+    .map(({ key, value }) => parseRecord<Endpoint>(key, value))
+    .filter(({ namespace }) => namespace === name);
+  const [first] = inside;
+  if (first === undefined) return;
+  const count = inside.length === 1 ? '1 endpoint lives' : `${inside.length} endpoints live`;
+  const message = `${count} in namespace ${JSON.stringify(name)}, such as ${first.id} (${first.name} on node ${first.node})`;
+  throw new Conflict(message, { holder: first.id });
+}

@@ -1,0 +1,85 @@
+/**
+ * Nodes as REST sees them: agents write them, people read them and forget the dead. Nothing here frees an address of a node on its
+ * own: a dead agent's containers may well live on, so only an operator may say that a node is gone.
+ */
+import { Conflict, NotFound } from '../errors.ts';
+import type { Node } from '../model/records.ts';
+import { keys } from '../store/keys.ts';
+import { parseRecord } from '../store/records.ts';
+import type { Entry, Guard, Store, Write } from '../store/store.ts';
+import { listPage, type Page, type PageRequest } from './paging.ts';
+import type { Registry } from './registry.ts';
+import { checkPrecondition, commitSurely, type Precondition, type Stored, toStored } from './stored.ts';
+
+/** A node with what only others know of it. */
+export interface NodeState extends Stored<Node> {
+  /** its agent holds its lease */
+  readonly live: boolean;
+  readonly endpoints: number;
+}
+
+/** Records removed by one commit: a guard and a write each. */
+const AT_ONCE = 45;
+
+/** @throws Unavailable */
+export async function listNodes({ store, census }: Registry, page: PageRequest): Promise<Page<NodeState>> {
+  const counts = census.ofNodes();
+  const { entries } = await store.list(keys.liveNodes);
+  const live = new Set(entries.map(({ key }) => key));
+  return await listPage(store, keys.nodes, page, (entry) => {
+    const stored = toStored<Node>(entry);
+    const { name } = stored.record;
+    return { ...stored, live: live.has(keys.liveNode(name)), endpoints: counts.get(name) ?? 0 };
+  });
+}
+
+/** @throws NotFound, Unavailable */
+export async function getNode({ store, census }: Registry, name: string): Promise<NodeState> {
+  const [node, live] = await Promise.all([store.get(keys.node(name)), store.get(keys.liveNode(name))]);
+  if (node.entry === undefined) throw new NotFound('node', name);
+  const endpoints = census.ofNodes().get(name) ?? 0;
+  return { ...toStored<Node>(node.entry), live: live.entry !== undefined, endpoints };
+}
+
+/**
+ * Forgets a node: its endpoints and blocks by degrees, then the node. Repeating what was cut short finishes it.
+ * @throws NotFound, PreconditionFailed, Conflict while its agent is alive, Unavailable
+ */
+export async function deleteNode(registry: Registry, name: string, precondition: Precondition): Promise<void> {
+  const { store } = registry;
+  const { entry } = await store.get(keys.node(name));
+  if (entry === undefined) throw new NotFound('node', name);
+  checkPrecondition(entry, precondition);
+  const blocks = await blocksOf(store, name);
+  const tenants = new Set([...blocks.map(tenantOf), ...registry.census.tenantsOn(name)]);
+  for (const tenant of tenants) {
+    const { entries } = await store.list(keys.nodeEndpoints(tenant, name));
+    await removeAll(store, name, entries);
+  }
+  await removeAll(store, name, [...blocks, entry]);
+}
+
+async function blocksOf(store: Store, node: string): Promise<Entry[]> {
+  const { entries } = await store.list(keys.allBlocks);
+  return entries.filter(({ key, value }) => parseRecord<{ node: string }>(key, value).node === node);
+}
+
+function tenantOf({ key }: Entry): string {
+  return key.split('/')[1] ?? '';
+}
+
+/** @throws Conflict when the node comes alive, or any of it changes, which only a live node does */
+async function removeAll(store: Store, node: string, entries: readonly Entry[]): Promise<void> {
+  const dead: Guard = { kind: 'absent', key: keys.liveNode(node) };
+  for (let start = 0; start < entries.length; start += AT_ONCE) {
+    const batch = entries.slice(start, start + AT_ONCE);
+    const same = batch.map(({ key, modRevision }): Guard => ({ kind: 'unchanged', key, modRevision }));
+    const writes = batch.map(({ key }): Write => ({ kind: 'delete', key }));
+    const proof = { key: batch[0]?.key ?? '', value: undefined };
+    const { committed } = await commitSurely(store, [dead, ...same], writes, proof);
+    if (!committed)
+      throw new Conflict(`node ${JSON.stringify(node)} is alive, or was a moment ago: stop its agent first`, {
+        holder: node,
+      });
+  }
+}

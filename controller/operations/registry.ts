@@ -1,0 +1,111 @@
+/**
+ * What one controller process holds to carry out requests: the store, the cluster it serves, the local views, a clock and dice. It
+ * starts and stops them, and survives a store that is away at any time; the operations themselves are functions over it.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { Unavailable } from '../errors.ts';
+import type { ClusterOptions } from '../model/cluster.ts';
+import type { ClusterConfig } from '../model/records.ts';
+import { Backoff } from '../store/backoff.ts';
+import { keys } from '../store/keys.ts';
+import type { Store } from '../store/store.ts';
+import { ensureCluster } from './bootstrap.ts';
+import { Census } from './census.ts';
+import { ClaimsView } from './claims-view.ts';
+
+export interface RegistryOptions {
+  readonly store: Store;
+  readonly cluster: ClusterOptions;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  readonly random?: () => number;
+  readonly now?: () => Date;
+  readonly newId?: () => string;
+}
+
+export class Registry {
+  readonly store: Store;
+  readonly claims: ClaimsView;
+  readonly census: Census;
+  /** unique; tells this very attempt at a write from all others */
+  readonly newId: () => string;
+  readonly now: () => Date;
+  readonly #options: RegistryOptions;
+  readonly #closing = new AbortController();
+  #following: Promise<unknown> = Promise.resolve();
+  #cluster: ClusterConfig | undefined;
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+    this.store = options.store;
+    this.newId = options.newId ?? randomUUID;
+    this.now = options.now ?? (() => new Date());
+    this.claims = new ClaimsView(options.store, options.random ?? Math.random);
+    this.census = new Census(options.store);
+  }
+
+  /**
+   * Finds or makes the cluster, waiting for the store as long as it takes, and follows it from then on.
+   * @returns when everything has been seen once; false when closed before that
+   * @throws InvalidInput when the options contradict the cluster; RecordError
+   */
+  async start(): Promise<boolean> {
+    const { signal } = this.#closing;
+    const { store, cluster: options, log } = this.#options;
+    const found = await this.persist(() => ensureCluster(store, options, this.now()));
+    if (found === undefined) return false;
+    const { cluster, born, overruled } = found;
+    if (born) log.info({ op: 'bootstrap', ...cluster }, 'a new cluster is born');
+    if (overruled.length > 0)
+      log.warn({ op: 'bootstrap', overruled }, 'differs from the flags; change it with PATCH /v1/cluster');
+    const onUnavailable = ({ message }: Unavailable) => this.#warn(message);
+    this.#following = Promise.all([this.claims.follow(signal, onUnavailable), this.census.follow(signal)]);
+    await Promise.race([Promise.all([this.claims.synced, this.census.synced]), this.#following]);
+    if (!signal.aborted) this.#cluster = cluster;
+    return !signal.aborted;
+  }
+
+  /** Does something again and again while the store is away; undefined when closed before it could be done. */
+  async persist<T>(work: () => Promise<T>): Promise<T | undefined> {
+    const { signal } = this.#closing;
+    const backoff = new Backoff();
+    while (!signal.aborted) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof Unavailable)) throw error;
+        this.#warn(error.message);
+        await backoff.wait(signal);
+      }
+    }
+    return undefined;
+  }
+
+  /** Rejects if the views can no longer be kept up: a bug, or a damaged store. Resolves once closed. */
+  async followed(): Promise<void> {
+    await this.#following;
+  }
+
+  /** What of the configuration can never change. @throws Unavailable before it is known and the claims have been seen */
+  cluster(): ClusterConfig {
+    if (this.#cluster === undefined)
+      throw new Unavailable('store', 'the controller has not yet seen the cluster: its store does not answer');
+    return this.#cluster;
+  }
+
+  /** Resolves if requests can be served now. @throws Unavailable */
+  async checkReady(): Promise<void> {
+    this.cluster();
+    await this.store.get(keys.cluster);
+  }
+
+  /** Ends the following; the store stays open, it is its opener's. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#following.catch(() => undefined);
+  }
+
+  #warn(reason: string): void {
+    this.#options.log.warn({ op: 'store', reason }, 'the store does not answer; trying again');
+  }
+}

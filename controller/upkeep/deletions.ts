@@ -1,0 +1,81 @@
+/**
+ * The leader's part in deleting tenants: goes on where whoever asked has stopped waiting, for as long as nodes take to give back
+ * their blocks. It frees no address that a node still holds: blocks and endpoints of dead nodes stay until an operator deletes the
+ * node, for containers outlive their agent.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { Unavailable } from '../errors.ts';
+import type { Tenant } from '../model/records.ts';
+import { finishDeletion } from '../operations/delete-tenant.ts';
+import { follow } from '../store/follow.ts';
+import { keys } from '../store/keys.ts';
+import { parseRecord } from '../store/records.ts';
+import type { Entry, Store, WatchBatch } from '../store/store.ts';
+import type { LeaderGuard } from './election.ts';
+
+export interface DeletionsOptions {
+  readonly store: Store;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+  /** how often what remains is looked at, 1000 unless given */
+  readonly intervalMs?: number;
+}
+
+/** Finishes deletions until `signal` aborts. Every write is fenced by `guard`. */
+export async function finishDeletions(
+  { store, log, intervalMs = 1000 }: DeletionsOptions,
+  signal: AbortSignal,
+  guard: LeaderGuard,
+): Promise<void> {
+  const deleting = new Set<string>();
+  const over = new AbortController();
+  const both = AbortSignal.any([signal, over.signal]);
+  const following = follow(store, keys.tenants, deletingTenants(deleting), both);
+  const working = (async () => {
+    while (!both.aborted) {
+      for (const tenant of [...deleting]) await tryToFinish(store, log, tenant, guard);
+      await sleep(intervalMs, undefined, { signal: both }).catch(() => undefined);
+    }
+  })();
+  try {
+    await Promise.race([following, working]);
+  } finally {
+    over.abort();
+    await Promise.allSettled([following, working]);
+  }
+}
+
+function deletingTenants(deleting: Set<string>) {
+  const learn = ({ key, value }: Entry) => {
+    const { name, phase } = parseRecord<Tenant>(key, value);
+    if (phase === 'deleting') deleting.add(name);
+    else deleting.delete(name);
+  };
+  return {
+    snapshot: (entries: readonly Entry[]) => {
+      deleting.clear();
+      for (const entry of entries) learn(entry);
+    },
+    events: ({ events }: WatchBatch) => {
+      for (const event of events) {
+        if (event.kind === 'put') learn(event.entry);
+        else deleting.delete(event.key.slice(keys.tenants.length));
+      }
+    },
+  };
+}
+
+async function tryToFinish(
+  store: Store,
+  log: DeletionsOptions['log'],
+  tenant: string,
+  guard: LeaderGuard,
+): Promise<void> {
+  try {
+    const { remaining } = await finishDeletion(store, tenant, [guard]);
+    if (remaining.length === 0) log.info({ op: 'delete', tenant }, 'tenant is gone');
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    log.warn({ op: 'delete', tenant, reason: error.message }, 'cannot finish the deletion yet');
+  }
+}
