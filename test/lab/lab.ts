@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { ClusterProcesses } from './cluster-processes.ts';
 import {
   type Attachment,
   type AttachOptions,
@@ -16,23 +17,10 @@ import {
   newContainerId,
 } from './container.ts';
 import { buildFabric, ip, joinHost, makeContainerNetns, removeNamespaces } from './fabric.ts';
-import { waitFor } from './probe/deadline.ts';
 import { Prober } from './probe/prober.ts';
-import { endProcesses, isRunning, ownProcess, type ProcessRef, signalProcess, startProcess } from './process.ts';
-import {
-  agentCommand,
-  CNI_BIN,
-  checkBuilt,
-  controllerCommand,
-  etcdCommand,
-  forwarderCommand,
-  isAgentReady,
-  isControllerReady,
-  isEtcdReady,
-  logTail,
-  readPorts,
-} from './services.ts';
-import { claimLab, type LabState, readLab, writeLab } from './state.ts';
+import { ownProcess } from './process.ts';
+import { CNI_BIN, checkBuilt } from './services.ts';
+import { claimLab, type LabState, readLab } from './state.ts';
 import { takeDown } from './take-down.ts';
 import {
   agentHosts,
@@ -45,8 +33,6 @@ import {
   type Topology,
   tokenFile,
 } from './topology.ts';
-
-const READY_TIMEOUT_MS = 20_000;
 
 /** A compute or gateway node. */
 export interface LabHost extends CniHost {
@@ -113,13 +99,13 @@ export class Lab {
   readonly topology: Topology;
   readonly outside: Topology['outside'];
   readonly fabricNetns: string;
-  #state: LabState;
+  readonly #processes: ClusterProcesses;
   readonly #probers = new Map<string, Prober>();
   #strangers = 0;
   #containers = 0;
 
   constructor(state: LabState) {
-    this.#state = state;
+    this.#processes = new ClusterProcesses(state);
     this.topology = state.topology;
     this.id = state.topology.id;
     this.dir = state.topology.dir;
@@ -150,19 +136,19 @@ export class Lab {
     await this.startEtcd(signal);
     step('etcd answers');
     await Promise.all([
-      this.#startForwarder(signal),
+      this.#processes.startForwarder(signal),
       ...topology.manage.map((host) => this.startController(host.name, signal)),
       ...agentHosts(topology).map((host) => this.startAgent(host.name, signal)),
     ]);
     step('controllers and agents are ready');
-    this.#save({ phase: 'up' });
+    this.#processes.markUp();
   }
 
   get controllers(): readonly LabController[] {
     return this.topology.manage.map(({ name, netns }) => ({
       name,
       netns,
-      url: `http://127.0.0.1:${this.#state.ports[name] ?? 0}`,
+      url: `http://127.0.0.1:${this.#processes.port(name) ?? 0}`,
     }));
   }
 
@@ -252,46 +238,39 @@ export class Lab {
     return { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as Body };
   }
 
-  async startEtcd(signal?: AbortSignal): Promise<void> {
-    const [host] = this.topology.manage;
-    if (host === undefined) return;
-    await this.#start('etcd', etcdCommand(this.topology), host.netns, () => isEtcdReady(host), signal);
+  startEtcd(signal?: AbortSignal): Promise<void> {
+    return this.#processes.startEtcd(signal);
   }
 
-  async startController(name: string, signal?: AbortSignal): Promise<void> {
-    const host = this.#named(this.topology.manage, name);
-    const isReady = () => isControllerReady(this.topology, host);
-    await this.#start(name, controllerCommand(this.topology, host), host.netns, isReady, signal);
+  startController(name: string, signal?: AbortSignal): Promise<void> {
+    return this.#processes.startController(name, signal);
   }
 
-  async startAgent(name: string, signal?: AbortSignal): Promise<void> {
-    const host = this.#named(agentHosts(this.topology), name);
-    const isReady = () => isAgentReady(hostFiles(this.topology, name).agentSocket);
-    await this.#start(name, agentCommand(this.topology, host), host.netns, isReady, signal);
+  startAgent(name: string, signal?: AbortSignal): Promise<void> {
+    return this.#processes.startAgent(name, signal);
   }
 
-  /** Resolves once it has ended. SIGSTOP only stops it; SIGCONT lets it go on. */
+  /** Resolves once it has ended. SIGSTOP only stops it; SIGCONT lets it go on. SIGKILL unless given. */
   killEtcd(signal?: NodeJS.Signals): Promise<void> {
-    return this.#kill('etcd', signal);
+    return this.#processes.kill('etcd', signal);
   }
 
   killController(name: string, signal?: NodeJS.Signals): Promise<void> {
-    return this.#kill(name, signal);
+    return this.#processes.kill(name, signal);
   }
 
   killAgent(name: string, signal?: NodeJS.Signals): Promise<void> {
-    return this.#kill(name, signal);
+    return this.#processes.kill(name, signal);
   }
 
   /** The process id of `etcd`, `forwarder`, a controller or an agent. @returns undefined if it is not running */
   pid(name: string): number | undefined {
-    const found = this.#state.processes.find((each) => each.name === name);
-    return found && isRunning(found) ? found.pid : undefined;
+    return this.#processes.pid(name);
   }
 
   /** All that `etcd`, `forwarder`, a controller or an agent has logged. */
   logs(name: string): string {
-    return readFileSync(hostFiles(this.topology, name).log, 'utf8');
+    return this.#processes.logs(name);
   }
 
   /** Joins one more host to the fabric, with an address and MAC of its own or one it forges. */
@@ -341,50 +320,5 @@ export class Lab {
       mkdirSync(stateDir, { mode: 0o700 });
       writeFileSync(cniConf, formatConflist(agentSocket));
     }
-  }
-
-  async #startForwarder(signal?: AbortSignal): Promise<void> {
-    const isReady = () => readPorts(this.topology) !== undefined;
-    await this.#start('forwarder', forwarderCommand(this.topology), undefined, isReady, signal);
-    this.#save({ ports: readPorts(this.topology) ?? {} });
-  }
-
-  async #start(
-    name: string,
-    command: readonly [string, ...string[]],
-    netns: string | undefined,
-    isReady: () => boolean | Promise<boolean>,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    if (this.pid(name) !== undefined) throw new Error(`${name} is running already`);
-    const { log } = hostFiles(this.topology, name);
-    const ref = await startProcess({ lab: this.id, name, command, log, ...(netns === undefined ? {} : { netns }) });
-    this.#save({ processes: [...this.#state.processes.filter((each) => each.name !== name), ref] });
-    const look = async () => !isRunning(ref) || (await isReady());
-    await waitFor(look, { timeoutMs: READY_TIMEOUT_MS, what: `${name} is ready`, everyMs: 15, signal }).catch(
-      (error: Error) => {
-        signal?.throwIfAborted();
-        throw new Error(`${error.message}; the end of its log:\n${logTail(this.topology, name)}`, { cause: error });
-      },
-    );
-    if (!isRunning(ref))
-      throw new Error(`${name} ended while starting; its log's end:\n${logTail(this.topology, name)}`);
-  }
-
-  async #kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
-    const ref = this.#named<ProcessRef>(this.#state.processes, name);
-    if (signal === 'SIGSTOP' || signal === 'SIGCONT') signalProcess(ref, signal);
-    else await endProcesses([ref], signal, 10_000);
-  }
-
-  #named<T extends { readonly name: string }>(among: readonly T[], name: string): T {
-    const found = among.find((each) => each.name === name);
-    if (found === undefined) throw new Error(`lab ${this.id} has no ${name}`);
-    return found;
-  }
-
-  #save(change: Partial<LabState>): void {
-    this.#state = { ...this.#state, ...change };
-    writeLab(this.#state);
   }
 }

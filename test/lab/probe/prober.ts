@@ -38,6 +38,7 @@ export interface Listener {
   readonly id: string;
   /** connections accepted, or datagrams received */
   readonly count: number;
+  readonly bytes: number;
   /** payloads of the datagrams received, oldest first; of TCP nothing */
   readonly payloads: readonly string[];
   close(): void;
@@ -59,7 +60,7 @@ export class Prober {
   async tcpListen(port: number, id: string, address = '0.0.0.0'): Promise<Listener> {
     const server: Server = createServer();
     const sockets = new Set<Socket>();
-    const listener = { port, id, count: 0, payloads: [], close: () => this.#forget(entry) };
+    const listener = { port, id, count: 0, bytes: 0, payloads: [], close: () => this.#forget(entry) };
     const entry = {
       close: () => {
         server.close();
@@ -72,7 +73,7 @@ export class Prober {
       socket.on('close', () => sockets.delete(socket)).on('error', () => socket.destroy());
       socket.setNoDelay(true);
       socket.write(`${id}\n`);
-      socket.pipe(socket);
+      socket.on('data', (chunk: Buffer) => (listener.bytes += chunk.length)).pipe(socket);
     });
     const listening = once(server, 'listening');
     server.listen({ fd: openBound(this.#path, 'tcp', { address, port }) });
@@ -92,6 +93,9 @@ export class Prober {
       payloads,
       get count() {
         return payloads.length;
+      },
+      get bytes() {
+        return payloads.reduce((sum, payload) => sum + payload.length, 0);
       },
       close: () => this.#forget(entry),
     };
