@@ -32,8 +32,8 @@ export type FieldValue = string | number;
 
 /** enum byteorder of nftables */
 export const BYTEORDER_INVALID = 0;
-export const BYTEORDER_HOST_ENDIAN = 1;
-export const BYTEORDER_BIG_ENDIAN = 2;
+const BYTEORDER_HOST_ENDIAN = 1;
+const BYTEORDER_BIG_ENDIAN = 2;
 
 interface DataType {
   /** enum datatypes */

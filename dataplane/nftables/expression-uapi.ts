@@ -106,7 +106,6 @@ export const NFTA_LOG_FLAGS = 6;
 export const NFTA_REJECT_TYPE = 1;
 export const NFTA_REJECT_ICMP_CODE = 2;
 export const NFT_REJECT_ICMPX_UNREACH = 2;
-export const NFT_REJECT_ICMPX_PORT_UNREACH = 1;
 export const NFT_REJECT_ICMPX_ADMIN_PROHIBITED = 3;
 
 export const NFTA_MASQ_FLAGS = 1;
@@ -120,7 +119,5 @@ export const NFT_FIB_RESULT_OIF = 1;
 export const NFT_FIB_RESULT_ADDRTYPE = 3;
 export const NFTA_FIB_F_SADDR = 0x01;
 export const NFTA_FIB_F_DADDR = 0x02;
-export const NFTA_FIB_F_MARK = 0x04;
 export const NFTA_FIB_F_IIF = 0x08;
-export const NFTA_FIB_F_OIF = 0x10;
 export const NFTA_FIB_F_PRESENT = 0x20;

@@ -11,8 +11,7 @@ import type { Field } from './field.ts';
 import { type RuleContext, type RulePart, register } from './rule-builder.ts';
 import type { NftSet } from './set.ts';
 
-/** How many 32-bit registers a field fills. */
-export function registerWords(field: Field): number {
+function registerWords(field: Field): number {
   return Math.ceil(DATA_TYPES[field.type].length / 4);
 }
 

@@ -39,7 +39,6 @@ export const NFT_MSG_DELSET = 11;
 export const NFT_MSG_NEWSETELEM = 12;
 export const NFT_MSG_GETSETELEM = 13;
 export const NFT_MSG_DELSETELEM = 14;
-export const NFT_MSG_NEWGEN = 15;
 export const NFT_MSG_GETGEN = 16;
 /** Linux 6.3 */
 export const NFT_MSG_DESTROYTABLE = 26;
@@ -84,8 +83,6 @@ export const NFTA_RULE_HANDLE = 3;
 export const NFTA_RULE_EXPRESSIONS = 4;
 export const NFTA_RULE_POSITION = 6;
 export const NFTA_RULE_USERDATA = 7;
-/** bytes of NFTA_RULE_USERDATA at most */
-export const NFT_USERDATA_MAXLEN = 256;
 
 // enum nft_set_flags, nft_set_desc_attributes, nft_set_attributes
 export const NFT_SET_ANONYMOUS = 0x1;

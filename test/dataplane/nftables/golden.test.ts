@@ -102,6 +102,14 @@ const RULES: Readonly<Record<string, readonly RulePart[]>> = {
     m.match(field.ctProtoSrc('reply'), 80),
     s.drop,
   ],
+  'meta l4proto tcp ct original proto-dst 80 drop': [
+    m.match(field.l4proto, 6),
+    m.match(field.ctProtoDst('original'), 80),
+    s.drop,
+  ],
+  'ct original ip daddr 10.0.0.1 drop': [m.match(field.ctIpDaddr('original'), '10.0.0.1'), s.drop],
+  'ether daddr 0a:58:0a:81:00:01 drop': [m.match(field.etherDaddr, '0a:58:0a:81:00:01'), s.drop],
+  'meta l4proto udp th sport 53 drop': [m.match(field.l4proto, 17), m.match(field.thSport, 53), s.drop],
   'meta priority . iifname @egress_any accept': [m.inSet([field.priority, field.iifname], EGRESS_ANY), s.accept],
   'ip daddr . meta l4proto . th dport @exceptions4 accept': [
     m.inSet([field.ipDaddr, field.l4proto, field.thDport], EXCEPTIONS4),

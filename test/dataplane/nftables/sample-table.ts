@@ -69,7 +69,7 @@ export const TABLE = { family: 'inet', table: 'tenet' } as const;
 const SIZE = 65536;
 
 export const IDENTITY4: NftSet = { ...TABLE, name: 'identity4', key: ['ipv4_addr'], data: 'classid', size: SIZE };
-export const BLOCK4: NftSet = { ...TABLE, name: 'block4', key: ['ipv4_addr'], data: 'classid', size: SIZE };
+const BLOCK4: NftSet = { ...TABLE, name: 'block4', key: ['ipv4_addr'], data: 'classid', size: SIZE };
 export const GUARD4: NftSet = { ...TABLE, name: 'guard4', key: ['ifname', 'ether_addr', 'ipv4_addr'], size: SIZE };
 const OVERLAY_GUARD: NftSet = { ...TABLE, name: 'overlay_guard', key: ['ifname', 'classid'] };
 const EGRESS_ANY: NftSet = { ...TABLE, name: 'egress_any', key: ['classid', 'ifname'] };
@@ -83,7 +83,7 @@ const GUARD6: NftSet = { ...TABLE, name: 'guard6', key: ['ifname', 'ether_addr',
 const LINKS6: NftSet = { ...TABLE, name: 'links6', key: ['ifname', 'ipv6_addr'] };
 
 /** In the order of the text. */
-export const SETS: readonly NftSet[] = [
+const SETS: readonly NftSet[] = [
   IDENTITY4,
   BLOCK4,
   GUARD4,
@@ -114,7 +114,7 @@ const POSTROUTING: Chain = {
   chain: 'postrouting',
   base: { type: 'nat', hook: 'postrouting', priority: 100, policy: 'accept' },
 };
-export const CHAINS: readonly Chain[] = [PREROUTING, FORWARD, POSTROUTING];
+const CHAINS: readonly Chain[] = [PREROUTING, FORWARD, POSTROUTING];
 
 const POD_GROUP = 0x7e4f;
 /** the way of numbers on the wire: the code point is above the two ECN bits */
