@@ -137,7 +137,7 @@ npm_is_current() {
 install_npm() {
   if npm_is_current; then return; fi
   step 'installing npm packages from package-lock.json' \
-    npm install --no-save --include=dev --no-audit --no-fund
+    npm install --no-save --include=dev --no-audit --no-fund --loglevel=error
   cp package-lock.json "$npm_stamp"
 }
 
