@@ -28,12 +28,14 @@ const MESSAGES_PER_SEND = 4096;
 
 export class NetlinkConnection {
   readonly #transport: Transport;
-  #sequence = 1;
+  #sequence: number;
   /** this kernel has been seen to acknowledge the end of a batch */
   #acknowledgesEnd = false;
 
-  constructor(transport: Transport) {
+  /** @param sequence u32, of the first message; they go round */
+  constructor(transport: Transport, sequence = 1) {
     this.#transport = transport;
+    this.#sequence = sequence;
   }
 
   /**
