@@ -38,6 +38,7 @@ export class ClusterView {
   readonly #entries = new Map<string, Entry>();
   #cacheTimer: NodeJS.Timeout | undefined;
   #inSync = false;
+  #onceBorn: (() => void) | undefined;
 
   constructor(options: ClusterViewOptions) {
     this.#options = options;
@@ -65,6 +66,13 @@ export class ClusterView {
     const first = await Promise.race([loaded.then(() => 'store' as const), after(patienceMs, timer.signal)]);
     timer.abort();
     if (first !== 'store' && !this.#readCache()) await loaded;
+    // A cluster is born when its first controller starts, which may be after this node.
+    if (this.#options.snapshot.cluster === undefined) {
+      this.#options.log.info({ op: 'start' }, 'waiting for the cluster’s first controller');
+      await new Promise<void>((resolve) => {
+        this.#onceBorn = resolve;
+      });
+    }
     this.#inSync = true;
     this.#options.onChange();
   }
@@ -148,6 +156,7 @@ export class ClusterView {
 
   #changed(): void {
     for (const [key, why] of this.#options.snapshot.unreadable) this.#options.log.error({ op: 'snapshot', key }, why);
+    if (this.#options.snapshot.cluster !== undefined) this.#onceBorn?.();
     if (this.#inSync) this.#options.onChange();
     this.#cacheTimer ??= setTimeout(() => {
       this.#cacheTimer = undefined;

@@ -347,6 +347,35 @@ describe('another life of the node', () => {
   });
 });
 
+describe('a node before its cluster', () => {
+  it('waits for the first controller and says that it is not ready', async () => {
+    const entry = (await store.get(keys.cluster)).entry;
+    await store.commit([], [{ kind: 'delete', key: keys.cluster }]);
+    const dataplane = new FakeDataplane();
+    const own = facts();
+    const journal = Journal.open(join(dir, 'early'), 'node1');
+    const agent = new Agent({
+      facts: own,
+      readFacts: () => own,
+      version: 'test',
+      store,
+      dataplane,
+      journal,
+      stateDir: dir,
+      log,
+    });
+    running.push(agent);
+    const started = agent.start();
+    expect(await agent.handle(request('STATUS', ''), signal)).toMatchObject({
+      error: { code: CNI_ERROR.pluginNotAvailable },
+    });
+    expect(await agent.handle(request('ADD', 'a'), signal)).toMatchObject({ error: { code: CNI_ERROR.tryAgain } });
+    await store.commit([], [{ kind: 'put', key: keys.cluster, value: entry?.value ?? '' }]);
+    await started;
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+  });
+});
+
 describe('a restart', () => {
   it('keeps what was ready and changes nothing of it', async () => {
     const dataplane = new FakeDataplane();
