@@ -120,8 +120,10 @@ export class Prober {
       return { ...failure(error), elapsedMs: performance.now() - started };
     }
     const said = await new Promise<Omit<TcpResult, 'elapsedMs'>>((resolve) => {
-      // A dead connection is told from a silent one by writing into it: nothing is on its way until the handshake is over.
-      const cancel = atDeadline(timeoutMs, () => resolve({ outcome: 'timeout' }));
+      // Only a socket whose handshake is over knows its peer: a listener that says nothing is not silence.
+      const cancel = atDeadline(timeoutMs, () =>
+        resolve({ outcome: socket.remoteAddress === undefined ? 'timeout' : 'open' }),
+      );
       let heard = '';
       const finish = (result: Omit<TcpResult, 'elapsedMs'>): void => {
         cancel();

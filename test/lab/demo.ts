@@ -1,0 +1,100 @@
+/**
+ * `npm run demo`: builds a lab, puts three tenants on it, tries every way between them with real packets and shows what came of it beside
+ * what should. Exit status: 0 all as expected, 1 not, 130 interrupted. Takes the lab down again unless told to --keep it.
+ */
+import { Command } from 'commander';
+import { attachAll, containerCells, createTenants, listenEverywhere, platformCells } from './demo-scene.ts';
+import { formatGrid, formatRows, paint } from './demo-table.ts';
+import { type Lab, startLab } from './lab.ts';
+import { waitFor } from './probe/deadline.ts';
+import { type Cell, runMatrix } from './probe/matrix.ts';
+
+const options = new Command('demo')
+  .description('Three tenants on one cluster, and who reaches whom.')
+  .option('--keep', 'leave the lab running')
+  .parse()
+  .opts<{ keep?: boolean }>();
+
+const style = { colours: process.stdout.isTTY === true && !process.env.NO_COLOR };
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort());
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** Runs one step and says how long it took. An interruption waits for the step's end, so that nothing is being made while we clean up. */
+async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
+  interrupted.signal.throwIfAborted();
+  const started = performance.now();
+  const result = await work();
+  print(`${what.padEnd(64)} ${paint(`${((performance.now() - started) / 1000).toFixed(2)} s`, 'dim', style)}`);
+  return result;
+}
+
+/** Resolves once every way that should be open has been: news of a container takes its moment to reach the other node. */
+async function untilOpen(cells: readonly Cell[]): Promise<void> {
+  const allowed = cells.filter(({ expected }) => expected === 'allowed');
+  const isOpen = async () => (await runMatrix(allowed)).every(({ asExpected }) => asExpected);
+  // If one stays shut, the tables will show which.
+  await waitFor(isOpen, { timeoutMs: 5000, what: 'allowed ways are open', signal: interrupted.signal }).catch(
+    () => undefined,
+  );
+}
+
+async function play(lab: Lab): Promise<boolean> {
+  const tenants = await step('three tenants made by REST', () => createTenants(lab));
+  const actors = await step('seven containers attached through CNI', () => attachAll(lab));
+  await listenEverywhere(lab);
+  const among = containerCells(actors);
+  const platform = await platformCells(lab, actors);
+  await step('every way that should be open is', () => untilOpen([...among, ...platform]));
+  const rows = await step(`${among.length + platform.length} ways tried with real packets`, () =>
+    runMatrix([...among, ...platform]),
+  );
+  const wrong = rows.filter(({ asExpected }) => !asExpected);
+  print('');
+  for (const { name, vni, subnets } of tenants) print(`  ${name.padEnd(6)} VNI ${vni}, ${subnets.join(', ')}`);
+  print('\nContainers (red-1, green-1, blue-1 on node1, the others as their number says): ✓ reached, ✗ silence');
+  print(formatGrid(rows.slice(0, among.length), style));
+  print('\nThe platform and the world');
+  print(formatRows(rows.slice(among.length), style));
+  if (wrong.length === 0) print(paint(`\nAll ${rows.length} as expected.`, 'green', style));
+  else
+    print(
+      `\n${paint(`${wrong.length} of ${rows.length} NOT as expected:`, 'red', style)}\n${formatRows(wrong, style)}`,
+    );
+  return wrong.length === 0;
+}
+
+function invite(lab: Lab): void {
+  const [controller] = lab.controllers;
+  print(`\nREST API  ${controller?.url}/v1/tenants   (curl -H "Authorization: Bearer $(cat ${lab.tokenFile})" …)`);
+  print(`its docs  ${controller?.url}/docs`);
+  print(`logs      ${lab.dir}/logs`);
+  print(`\nTry next: nsenter --net=/run/netns/${lab.hosts[0]?.netns} nft list ruleset`);
+  print(`Take it down: npm run lab -- down --id ${lab.id}`);
+}
+
+async function main(): Promise<number> {
+  let lab: Lab | undefined;
+  let keep = false;
+  try {
+    const detached = options.keep ?? false;
+    const { signal } = interrupted;
+    lab = await step('a cluster: 1 manage node, 2 compute nodes, 1 gateway', () =>
+      startLab({ nodes: 2, gateways: 1, detached, signal }),
+    );
+    const isFine = await play(lab);
+    invite(lab);
+    keep = detached;
+    return isFine ? 0 : 1;
+  } catch (error) {
+    if (interrupted.signal.aborted) return 130;
+    process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  } finally {
+    if (keep) lab?.release();
+    else await lab?.close();
+  }
+}
+
+process.exit(await main());
