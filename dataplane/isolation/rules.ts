@@ -137,7 +137,6 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ['calls', goto('to_pod')],
     ]),
     chain('from_elsewhere', [
-      ...pools.map((pool): Line => ['pods never come from elsewhere', matchPrefix(ipSaddr, pool), drop]),
       ...pools.map(
         (pool): Line => ['answers of pods never come from elsewhere', matchPrefix(ctIpSaddr('reply'), pool), drop],
       ),
@@ -191,6 +190,14 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['from an overlay', fromOverlay, goto('overlay_source')],
         ['a link we do not know yet', match(iifname, `${POD_LINK_PREFIX}*`), drop],
         ['a link we do not know yet', match(iifname, `${OVERLAY_LINK_PREFIX}*`), drop],
+        ...pools.map(
+          (pool): Line => [
+            'pods and gateways never come from elsewhere',
+            matchNot(iifname, 'lo'),
+            matchPrefix(ipSaddr, pool),
+            drop,
+          ],
+        ),
       ],
       base('filter', 'prerouting', BEFORE_CONNTRACK),
     ),
