@@ -14,7 +14,7 @@ import { encodeAddVeth, encodeDelLink, encodeSetLink } from './rtnetlink/link.ts
 import { encodeReplaceNeighbour } from './rtnetlink/neighbour.ts';
 import { encodeReplaceRoute } from './rtnetlink/route.ts';
 import { RtBatch, Rtnetlink } from './rtnetlink/rtnetlink.ts';
-import { RT_TABLE_MAIN } from './rtnetlink/uapi.ts';
+import { RT_SCOPE_LINK, RT_TABLE_MAIN } from './rtnetlink/uapi.ts';
 import { linkIndex } from './system/libc.ts';
 import { NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
 import { withNetns } from './system/netns.ts';
@@ -84,7 +84,7 @@ export function viewPod(netns: string, ifname: string): PodView | undefined {
         up: link.up,
         addresses: container
           .addresses()
-          .filter(onLink)
+          .filter((entry) => onLink(entry) && entry.scope !== RT_SCOPE_LINK)
           .map(({ address }) => address),
         hasDefaultRoute: container.routes(4).some((route) => onLink(route) && route.destination === '0.0.0.0/0'),
       };
@@ -136,8 +136,10 @@ function inside<T>(netns: string, work: (container: Rtnetlink) => T): T {
   }
 }
 
+/** Entered once: of any other file the kernel would only say that the link has an invalid argument. */
 function openNetns(path: string): number {
   try {
+    withNetns(path, () => undefined);
     return openSync(path, 'r');
   } catch (error) {
     throw asInvalidNetns(path, error);
