@@ -12,7 +12,6 @@ const c = {
   getsockname: libc.func('int getsockname(int, void *, void *)'),
   setsockopt: libc.func('int setsockopt(int, int, int, const void *, uint32_t)'),
   send: libc.func('intptr_t send(int, const void *, size_t, int)'),
-  sendto: libc.func('intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)'),
   recv: libc.func('intptr_t recv(int, void *, size_t, int)'),
   setns: libc.func('int setns(int, int)'),
   unshare: libc.func('int unshare(int)'),
@@ -84,10 +83,6 @@ export function sendAsync(fd: number, bytes: Uint8Array, flags: number, object: 
       else resolve(result);
     });
   });
-}
-
-export function sendto(fd: number, bytes: Uint8Array, flags: number, address: Uint8Array, object: string): number {
-  return checked(c.sendto(fd, bytes, bytes.length, flags, address, address.length), 'sendto', object);
 }
 
 /**
