@@ -2,9 +2,9 @@
  * tenet-controller's edge: flags, log, token, etcd, listeners and signals. It puts the parts together, starts them in an order in
  * which REST answers from the beginning, and stops them in the reverse one.
  */
-import { readFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import type { Logger } from 'pino';
+import packageJson from '../package.json' with { type: 'json' };
 import { buildApp } from './api/app.ts';
 import { createMetrics } from './api/metrics.ts';
 import { type ControllerConfig, flagOf, parseConfig, UsageExit } from './config.ts';
@@ -23,22 +23,7 @@ import { campaign } from './upkeep/election.ts';
 /** How long requests under way may take once we are told to stop. */
 const DRAIN_MS = 10_000;
 
-const version = readVersion();
-
-/** Sources and compiled output lie at different depths under the package's own folder. */
-function readVersion(): string {
-  for (const path of ['../package.json', '../../package.json']) {
-    try {
-      const { version } = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as {
-        readonly version?: string;
-      };
-      if (version !== undefined) return version;
-    } catch {
-      // the other one, then
-    }
-  }
-  return 'unknown';
-}
+const { version } = packageJson;
 
 /** Things to close, the last one opened first. */
 type Closers = (() => Promise<unknown>)[];

@@ -35,7 +35,7 @@
  *   GET    /healthz, /readyz, /metrics, /openapi.json, /docs
  */
 import { randomUUID } from 'node:crypto';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import type { Registry } from '../operations/registry.ts';
 import { useAuthentication } from './authentication.ts';
@@ -65,7 +65,7 @@ const BODY_LIMIT = 256 * 1024;
 export async function buildApp({ registry, metrics, token, version, log }: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     genReqId: () => randomUUID(),
     return503OnClosing: false,

@@ -6,7 +6,15 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { NoQuery } from './pages.ts';
-import { PROBLEMS, problemResponses } from './problems.ts';
+import { PROBLEMS, Problem, problemResponses } from './problems.ts';
+import { ClusterView } from './schemas/cluster.ts';
+import { EndpointView } from './schemas/endpoint.ts';
+import { NamespaceView } from './schemas/namespace.ts';
+import { NodeView } from './schemas/node.ts';
+import { DeletingView, TenantView } from './schemas/tenant.ts';
+
+/** Those that routes refer to by name. */
+const NAMED_SCHEMAS = [Problem, TenantView, DeletingView, NamespaceView, EndpointView, NodeView, ClusterView];
 
 /** Runs in the browser, before the page loads anything. Kept for the tab alone. */
 const ASK_FOR_TOKEN = `
@@ -39,7 +47,9 @@ function describe(): string {
 }
 
 export async function useDocs(app: FastifyInstance, version: string): Promise<void> {
+  for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
   await app.register(swagger, {
+    refResolver: { buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `schema-${index}`) },
     openapi: {
       openapi: '3.1.0',
       info: {

@@ -5,6 +5,7 @@
 import { type Static, type TSchema, Type } from '@fastify/type-provider-typebox';
 import { InvalidInput } from '../errors.ts';
 import type { Page, PageRequest } from '../operations/paging.ts';
+import { reference } from './schemas/common.ts';
 
 const PAGE_FIELDS = {
   limit: Type.Optional(
@@ -39,7 +40,7 @@ export const NoQuery = Type.Object({}, { additionalProperties: false });
 export function listOf(item: TSchema, description: string): TSchema {
   return Type.Object(
     {
-      items: Type.Array(item),
+      items: Type.Array(reference(item)),
       continue: Type.Optional(Type.String({ description: 'asks for the next page; absent on the last one' })),
       revision: Type.Integer({ description: "the store's revision that this page shows" }),
     },

@@ -85,7 +85,8 @@ export function formatProblem({ code, ...rest }: ProblemDetail, requestId: strin
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
-const Problem = Type.Object(
+/** The schema of every failure's body. */
+export const Problem = Type.Object(
   {
     type: Type.String({ description: '`urn:tenet:problem:` and the code' }),
     title: Type.String(),
@@ -104,7 +105,7 @@ const Problem = Type.Object(
     holder: Type.Optional(Type.String({ description: 'who has what was wanted, or is in the way' })),
     requestId: Type.String({ description: "also in X-Request-Id and in the controller's log" }),
   },
-  { title: 'Problem', description: 'RFC 9457 problem document' },
+  { $id: 'Problem', description: 'RFC 9457 problem document' },
 );
 
 /** Response schemas for these failures, by status; those that any request can meet come of themselves. */
@@ -118,7 +119,10 @@ export function problemResponses(...codes: readonly ProblemCode[]): Record<numbe
   return Object.fromEntries(
     [...byStatus].map(([status, found]) => {
       const description = found.map((code) => `\`${code}\`: ${PROBLEMS[code].meaning}`).join(' ');
-      return [status, { description, content: { [PROBLEM_TYPE]: { schema: Problem } } } as unknown as TSchema];
+      return [
+        status,
+        { description, content: { [PROBLEM_TYPE]: { schema: { $ref: 'Problem#' } } } } as unknown as TSchema,
+      ];
     }),
   );
 }

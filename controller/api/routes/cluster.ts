@@ -8,7 +8,7 @@ import { preconditionOf, sendObject } from '../conditions.ts';
 import { NoQuery } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
 import { ClusterPatchBody, ClusterView, viewCluster } from '../schemas/cluster.ts';
-import { ReadHeaders, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
+import { answer, ReadHeaders, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
 
 const tags = ['cluster'];
 
@@ -22,7 +22,7 @@ export const clusterRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
         summary: 'Show the cluster’s configuration',
         querystring: NoQuery,
         headers: ReadHeaders,
-        response: { 200: ClusterView, ...UNCHANGED, ...problemResponses('not_found') },
+        response: { 200: answer('As it is now.', ClusterView), ...UNCHANGED, ...problemResponses('not_found') },
       },
     },
     async (request, reply) => {
@@ -44,7 +44,7 @@ export const clusterRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
         consumes: ['application/merge-patch+json', 'application/json'],
         body: ClusterPatchBody,
         response: {
-          200: ClusterView,
+          200: answer('As it is now.', ClusterView),
           ...problemResponses('not_found', 'precondition_failed', 'payload_too_large', 'unsupported_media_type'),
         },
       },

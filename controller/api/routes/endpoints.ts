@@ -9,7 +9,7 @@ import { keys } from '../../store/keys.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
 import { EndpointQuery, formatPage, listOf, NoQuery, pageOf } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
-import { ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
+import { answer, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
 import { EndpointParams, EndpointView, LabelsBody, viewEndpoint } from '../schemas/endpoint.ts';
 
 const tags = ['endpoints'];
@@ -48,7 +48,7 @@ export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> =
         params: EndpointParams,
         querystring: NoQuery,
         headers: ReadHeaders,
-        response: { 200: EndpointView, ...UNCHANGED, ...problemResponses('not_found') },
+        response: { 200: answer('As it is now.', EndpointView), ...UNCHANGED, ...problemResponses('not_found') },
       },
     },
     async (request, reply) => {
@@ -70,7 +70,7 @@ export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> =
         headers: WriteHeaders,
         body: LabelsBody,
         response: {
-          200: EndpointView,
+          200: answer('As it is now.', EndpointView),
           ...problemResponses(
             'not_found',
             'conflict',

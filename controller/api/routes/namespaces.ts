@@ -61,7 +61,7 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
         params: NamespaceParams,
         querystring: NoQuery,
         headers: ReadHeaders,
-        response: { 200: NamespaceView, ...UNCHANGED, ...problemResponses('not_found') },
+        response: { 200: answer('As it is now.', NamespaceView), ...UNCHANGED, ...problemResponses('not_found') },
       },
     },
     async (request, reply) => {

@@ -8,10 +8,14 @@ import { keys } from '../../store/keys.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
 import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
-import { noContent, ReadHeaders, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
+import { answer, noContent, ReadHeaders, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
 import { NodeParams, NodeView, viewNode } from '../schemas/node.ts';
 
 const tags = ['nodes'];
+const FORGETTING = [
+  'With its endpoints and the blocks it held, whose addresses are free from then on. Nothing else frees them: containers',
+  'outlive a dead agent, so make sure that the machine is gone.',
+].join(' ');
 
 export const nodeRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
   app.get(
@@ -38,7 +42,7 @@ export const nodeRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = asy
         params: NodeParams,
         querystring: NoQuery,
         headers: ReadHeaders,
-        response: { 200: NodeView, ...UNCHANGED, ...problemResponses('not_found') },
+        response: { 200: answer('As it is now.', NodeView), ...UNCHANGED, ...problemResponses('not_found') },
       },
     },
     async (request, reply) => {
@@ -54,8 +58,7 @@ export const nodeRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = asy
         operationId: 'deleteNode',
         tags,
         summary: 'Forget a dead node',
-        description:
-          'With its endpoints and the blocks it held, whose addresses are free from then on. Nothing else frees them: containers outlive a dead agent, so make sure that the machine is gone.',
+        description: FORGETTING,
         params: NodeParams,
         querystring: NoQuery,
         headers: WriteHeaders,

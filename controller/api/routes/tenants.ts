@@ -75,7 +75,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
         params: TenantParams,
         querystring: NoQuery,
         headers: ReadHeaders,
-        response: { 200: TenantView, ...UNCHANGED, ...problemResponses('not_found') },
+        response: { 200: answer('As it is now.', TenantView), ...UNCHANGED, ...problemResponses('not_found') },
       },
     },
     async (request, reply) => {
@@ -98,7 +98,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
         consumes: ['application/merge-patch+json', 'application/json'],
         body: TenantPatchBody,
         response: {
-          200: TenantView,
+          200: answer('As it is now.', TenantView),
           ...problemResponses(
             'not_found',
             'conflict',

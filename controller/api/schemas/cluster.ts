@@ -52,7 +52,7 @@ export const ClusterView = Type.Object(
     defaultTenant: Type.Optional(Type.String()),
     revision: Revision,
   },
-  { title: 'Cluster' },
+  { $id: 'Cluster' },
 );
 
 export function viewCluster({ record, revision }: Stored<ClusterConfig>): object {

@@ -23,9 +23,15 @@ export const Labels = Type.Record(Type.String(), Type.String(), {
 
 export const Cidr = Type.String({ description: 'a network without host bits', examples: ['10.128.4.0/22'] });
 
-/** A successful answer: its schema under a description of its own. */
+/** A schema that stands in the document once, under its name: `$id`. */
+export function reference(schema: TSchema): TSchema {
+  return Type.Unsafe<unknown>({ $ref: `${String((schema as { readonly $id?: unknown }).$id)}#` });
+}
+
+/** A successful answer with one of the named schemas. */
 export function answer(description: string, schema: TSchema): TSchema {
-  return { ...schema, description };
+  const content = { 'application/json': { schema: reference(schema) } };
+  return { description, content } as unknown as TSchema;
 }
 
 /** An answer without a body. */

@@ -38,7 +38,7 @@ export const EndpointView = Type.Object(
     createdAt: Type.String({ format: 'date-time' }),
     revision: Revision,
   },
-  { title: 'Endpoint', description: "one container's interface" },
+  { $id: 'Endpoint', description: "one container's interface" },
 );
 
 export function viewEndpoint({ record, revision }: Stored<Endpoint>): object {

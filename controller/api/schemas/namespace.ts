@@ -18,7 +18,7 @@ export const NamespaceBody = Type.Object(
 
 export const NamespaceView = Type.Object(
   { tenant: Type.String(), name: Type.String(), labels: Labels, revision: Revision },
-  { title: 'Namespace', description: '`kubernetes.io/metadata.name` is always among the labels' },
+  { $id: 'Namespace', description: '`kubernetes.io/metadata.name` is always among the labels' },
 );
 
 export function viewNamespace({ record: { tenant, name, labels }, revision }: Stored<Namespace>): object {

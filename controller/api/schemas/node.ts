@@ -27,7 +27,7 @@ export const NodeView = Type.Object(
     endpoints: Type.Integer({ description: 'containers it has; like `live` not covered by the ETag' }),
     revision: Revision,
   },
-  { title: 'Node' },
+  { $id: 'Node' },
 );
 
 export function viewNode({ record, revision, live, endpoints }: NodeState): object {

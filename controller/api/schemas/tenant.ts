@@ -122,14 +122,17 @@ export const TenantView = Type.Object(
     endpoints: Type.Integer({ description: 'containers it has; not covered by the ETag' }),
     revision: Revision,
   },
-  { title: 'Tenant' },
+  { $id: 'Tenant' },
 );
 
-export const DeletingView = Type.Object({
-  tenant: Type.String(),
-  phase: Type.String({ enum: ['deleting'] }),
-  nodes: Type.Array(Type.String(), { description: 'nodes that have not yet given back their blocks' }),
-});
+export const DeletingView = Type.Object(
+  {
+    tenant: Type.String(),
+    phase: Type.String({ enum: ['deleting'] }),
+    nodes: Type.Array(Type.String(), { description: 'nodes that have not yet given back their blocks' }),
+  },
+  { $id: 'Deleting' },
+);
 
 /** @param endpoints how many it has */
 export function viewTenant({ record, revision }: Stored<Tenant>, endpoints: number): object {
