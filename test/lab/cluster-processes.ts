@@ -93,7 +93,7 @@ export class ClusterProcesses {
     const ref = await startProcess({ lab, name, command, log, ...(netns === undefined ? {} : { netns }) });
     this.#save({ processes: [...this.#state.processes.filter((each) => each.name !== name), ref] });
     const look = async () => !isRunning(ref) || (await isReady());
-    const wait = { timeoutMs: READY_TIMEOUT_MS, what: `${name} is ready`, everyMs: 15, signal };
+    const wait = { timeoutMs: READY_TIMEOUT_MS, what: `${name} is ready`, everyMs: 30, signal };
     const trouble = await waitFor(look, wait).then(
       () => (isRunning(ref) ? undefined : new Error(`${name} ended while starting`)),
       (error: Error) => error,

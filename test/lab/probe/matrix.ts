@@ -45,13 +45,15 @@ export interface TcpCellOptions {
 
 export function tcpCell(options: TcpCellOptions): Cell {
   const { from, address, port, witness, id, timeoutMs = 1000, bindAddress } = options;
+  const connectOnly = id === undefined;
+  const own = bindAddress === undefined ? {} : { bindAddress };
   return {
     from: options.fromName,
     to: options.toName,
     expected: options.expected,
     ...(id === undefined ? {} : { id }),
-    probe: () => from.tcpConnect(address, port, { timeoutMs, ...(bindAddress === undefined ? {} : { bindAddress }) }),
-    witness: () => witness.from.tcpConnect(witness.address ?? address, port, { timeoutMs: 3000 }),
+    probe: () => from.tcpConnect(address, port, { timeoutMs, connectOnly, ...own }),
+    witness: () => witness.from.tcpConnect(witness.address ?? address, port, { timeoutMs: 3000, connectOnly }),
   };
 }
 

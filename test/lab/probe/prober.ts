@@ -12,12 +12,15 @@ import { type PingOptions, type PingResult, ping } from './ping.ts';
 import { type Endpoint, openBound, openConnected, SocketError, sendNow } from './socket.ts';
 
 const DEFAULT_TIMEOUT_MS = 1000;
+const CONNECT_POLL_MS = 5;
 
 export interface ProbeOptions {
   /** 1000 unless given; TCP repeats a lost SYN after 1 s */
   readonly timeoutMs?: number;
   readonly bindAddress?: string;
   readonly bindPort?: number;
+  /** TCP: the listener is not one of ours and says nothing, so a connection alone is `open` */
+  readonly connectOnly?: boolean;
 }
 
 export interface ProbeResult<Outcome extends string> {
@@ -109,7 +112,7 @@ export class Prober {
     return listener;
   }
 
-  /** Connects and waits for the listener's id. A connection that stays silent is `open` without an id. */
+  /** Connects and waits for the listener's id. A connection that stays silent until time is up is `open` without an id. */
   async tcpConnect(address: string, port: number, options: ProbeOptions = {}): Promise<TcpResult> {
     const started = performance.now();
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
@@ -121,12 +124,15 @@ export class Prober {
     }
     const said = await new Promise<Omit<TcpResult, 'elapsedMs'>>((resolve) => {
       // Only a socket whose handshake is over knows its peer: a listener that says nothing is not silence.
-      const cancel = atDeadline(timeoutMs, () =>
-        resolve({ outcome: socket.remoteAddress === undefined ? 'timeout' : 'open' }),
-      );
+      const isConnected = () => socket.remoteAddress !== undefined;
+      const cancel = atDeadline(timeoutMs, () => finish({ outcome: isConnected() ? 'open' : 'timeout' }));
+      const look = options.connectOnly
+        ? setInterval(() => isConnected() && finish({ outcome: 'open' }), CONNECT_POLL_MS)
+        : undefined;
       let heard = '';
       const finish = (result: Omit<TcpResult, 'elapsedMs'>): void => {
         cancel();
+        clearInterval(look);
         resolve(result);
       };
       socket.on('data', (chunk: Buffer) => {
