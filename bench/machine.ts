@@ -1,12 +1,14 @@
 /** What a figure was measured on: without it, figures cannot be compared. Reads, never changes. */
 import { execFileSync } from 'node:child_process';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 
 /** Goes into every result file. */
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryGiB: number;
+  /** processes that wanted a processor over the last minute, ours among them: near or above `cores` the figures are rough */
+  readonly load: number;
   readonly kernel: string;
   readonly node: string;
   /** of the checkout; `-dirty` when something differs from it */
@@ -18,11 +20,16 @@ export function describeMachine(): Machine {
   return {
     cpu: processors[0]?.model.trim() ?? 'unknown',
     cores: processors.length,
-    memoryGiB: Math.round((totalmem() / 1024 ** 3) * 10) / 10,
+    memoryGiB: round(totalmem() / 1024 ** 3),
+    load: round(loadavg()[0] ?? 0),
     kernel: release(),
     node: process.version,
     commit: commit(),
   };
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
 }
 
 function commit(): string {

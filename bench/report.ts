@@ -8,7 +8,8 @@ export function formatReport(title: string, report: Report): string {
   const versions = Object.entries(tools).map(([name, version]) => `${name} ${version}`);
   return [
     title,
-    `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node.slice(1)}, commit ${machine.commit}`,
+    `${machine.cpu}, ${machine.cores} cores (load ${machine.load}), Linux ${machine.kernel}, Node ${machine.node.slice(1)}`,
+    `commit ${machine.commit}`,
     ...(versions.length > 0 ? [versions.join(', ')] : []),
     figureTable(report.figures),
     'times: its median over that of Tenet in the same run. cold: median of the first after the others had the caches.',

@@ -42,7 +42,7 @@ function runRuleUpdate({ quick, progress }: RunOptions): PartResult {
       ...('iptables-nft-restore' in tools ? [iptablesPeer(NFT_BACKED, 'iptables-nft-restore', lockFile)] : []),
       ...('iptables-legacy-restore' in tools ? [iptablesPeer(LEGACY, 'iptables-legacy-restore', lockFile)] : []),
     ];
-    const rounds = quick ? { rounds: 8, budgetMs: 3_000, fewest: 3 } : { rounds: 40, budgetMs: 12_000, fewest: 5 };
+    const rounds = quick ? { rounds: 8, budgetMs: 2_000, fewest: 2 } : { rounds: 40, budgetMs: 8_000, fewest: 3 };
     const skipped: string[] = [];
     const figures = SIZES.flatMap((existing) => {
       progress(`${existing} there already`);
