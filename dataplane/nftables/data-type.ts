@@ -5,7 +5,6 @@
  */
 import { bytesToIp, bytesToMac, type IpAddress, ipToBytes, parseIp } from '../address.ts';
 import { CodecError } from '../errors.ts';
-import { ByteReader } from '../netlink/bytes.ts';
 
 /** A type under nft's name. Values: addresses and names are strings, all others numbers. */
 export type FieldType =
@@ -43,8 +42,8 @@ interface DataType {
   readonly byteOrder: number;
   /** Writes `length` bytes. @throws CodecError on a value that is not of the type */
   readonly write: (bytes: Uint8Array, at: number, value: FieldValue) => void;
-  /** @param bytes `length` of them */
-  readonly read: (bytes: Uint8Array) => FieldValue;
+  /** Reads `length` bytes, which have to be there. */
+  readonly read: (bytes: Uint8Array, at: number) => FieldValue;
 }
 
 /** IFNAMSIZ */
@@ -56,7 +55,7 @@ function number8(id: number, byteOrder: number): DataType {
   const write = (bytes: Uint8Array, at: number, value: FieldValue) => {
     bytes[at] = unsigned(value, 0xff);
   };
-  return { id, length: 1, byteOrder, write, read: (bytes) => bytes[0] ?? 0 };
+  return { id, length: 1, byteOrder, write, read: readNumber8 };
 }
 
 /** Host order: what the kernel loads from a field of the packet's metadata. */
@@ -68,21 +67,21 @@ function number32(id: number): DataType {
     bytes[at + 2] = number >>> 16;
     bytes[at + 3] = number >>> 24;
   };
-  return { id, length: 4, byteOrder: BYTEORDER_HOST_ENDIAN, write, read: (bytes) => new ByteReader(bytes).u32() };
+  return { id, length: 4, byteOrder: BYTEORDER_HOST_ENDIAN, write, read: readNumber32 };
 }
 
 export const DATA_TYPES: Readonly<Record<FieldType, DataType>> = {
   nf_proto: number8(2, BYTEORDER_INVALID),
-  ipv4_addr: { id: 7, length: 4, byteOrder: BYTEORDER_BIG_ENDIAN, write: writeIpv4, read: bytesToIp },
-  ipv6_addr: { id: 8, length: 16, byteOrder: BYTEORDER_BIG_ENDIAN, write: writeIpv6, read: bytesToIp },
-  ether_addr: { id: 9, length: 6, byteOrder: BYTEORDER_BIG_ENDIAN, write: writeMac, read: bytesToMac },
+  ipv4_addr: { id: 7, length: 4, byteOrder: BYTEORDER_BIG_ENDIAN, write: writeIpv4, read: readIpv4 },
+  ipv6_addr: { id: 8, length: 16, byteOrder: BYTEORDER_BIG_ENDIAN, write: writeIpv6, read: readIpv6 },
+  ether_addr: { id: 9, length: 6, byteOrder: BYTEORDER_BIG_ENDIAN, write: writeMac, read: readMac },
   inet_proto: number8(12, BYTEORDER_INVALID),
   inet_service: {
     id: 13,
     length: 2,
     byteOrder: BYTEORDER_BIG_ENDIAN,
     write: writePort,
-    read: (bytes) => new ByteReader(bytes).u16be(),
+    read: readPort,
   },
   icmp_type: number8(14, BYTEORDER_BIG_ENDIAN),
   mark: number32(19),
@@ -197,7 +196,32 @@ function writeName(bytes: Uint8Array, at: number, name: string): number {
   return name.length;
 }
 
-function readIfname(bytes: Uint8Array): string {
-  const zero = bytes.indexOf(0);
-  return decoder.decode(zero < 0 ? bytes : bytes.subarray(0, zero));
+function readNumber8(bytes: Uint8Array, at: number): number {
+  return bytes[at] ?? 0;
+}
+
+function readNumber32(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+}
+
+function readPort(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint16(at, false);
+}
+
+function readIpv4(bytes: Uint8Array, at: number): string {
+  return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
+}
+
+function readIpv6(bytes: Uint8Array, at: number): string {
+  return bytesToIp(bytes.subarray(at, at + 16));
+}
+
+function readMac(bytes: Uint8Array, at: number): string {
+  return bytesToMac(bytes.subarray(at, at + 6));
+}
+
+function readIfname(bytes: Uint8Array, at: number): string {
+  let end = at;
+  while (end < at + IFNAME_LENGTH && bytes[end] !== 0) end++;
+  return decoder.decode(bytes.subarray(at, end));
 }

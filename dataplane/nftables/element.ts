@@ -12,10 +12,11 @@ import {
   NLA_HDRLEN,
   parseAttributes,
 } from '../netlink/attribute.ts';
-import { align4, ByteWriter } from '../netlink/bytes.ts';
+import { ByteWriter } from '../netlink/bytes.ts';
 import { NLM_F_REQUEST, NLMSG_HDRLEN } from '../netlink/message.ts';
 import { readValue, readVerdict, type Verdict, writeValue, writeVerdict } from './data.ts';
 import type { FieldValue } from './data-type.ts';
+import { ElementTemplate } from './element-template.ts';
 import { KeyCodec } from './key.ts';
 import { familyNumber, messageType, parseNftPayload, required } from './nfnetlink.ts';
 import type { NftSet } from './set.ts';
@@ -39,23 +40,18 @@ export class ElementCodec {
   readonly #data: KeyCodec | undefined;
   /** nfgenmsg, table and set: the same in every message */
   readonly #head: Uint8Array;
-  /** A whole NFTA_LIST_ELEM with the key alone, and one with data too: only the values differ from element to element. */
-  readonly #keyOnly: Uint8Array;
-  readonly #keyAndData: Uint8Array;
+  /** elements of a set, and those of a map where only the key counts */
+  readonly #keyOnly: ElementTemplate;
+  /** elements with all that the set's types ask for */
+  readonly #whole: ElementTemplate;
 
   constructor(set: NftSet) {
     this.set = set;
     this.#key = new KeyCodec(set.key);
     this.#data = set.data === undefined || set.data === 'verdict' ? undefined : new KeyCodec([set.data]);
     this.#head = headOf(set);
-    this.#keyOnly = template([[nft.NFTA_SET_ELEM_KEY, this.#key.length]]);
-    this.#keyAndData =
-      this.#data === undefined
-        ? this.#keyOnly
-        : template([
-            [nft.NFTA_SET_ELEM_KEY, this.#key.length],
-            [nft.NFTA_SET_ELEM_DATA, this.#data.length],
-          ]);
+    this.#keyOnly = new ElementTemplate(this.#key);
+    this.#whole = this.#data === undefined ? this.#keyOnly : new ElementTemplate(this.#key, this.#data);
   }
 
   /**
@@ -76,7 +72,7 @@ export class ElementCodec {
       const element = elements[next] as SetElement;
       const at = out.length;
       if (type === nft.NFT_MSG_NEWSETELEM) this.#writeWhole(out, element);
-      else this.#writeKey(out, element.key);
+      else this.#keyOnly.write(out, element.key);
       if (out.length - list > MAX_ATTRIBUTE) {
         out.truncate(at);
         if (next === start) throw new CodecError(`an element of at most ${MAX_ATTRIBUTE} bytes`);
@@ -88,25 +84,14 @@ export class ElementCodec {
     return next;
   }
 
-  #writeKey(out: ByteWriter, key: readonly FieldValue[]): void {
-    this.#key.write(this.#keyOnly, FIRST_VALUE, key);
-    out.bytes(this.#keyOnly);
-  }
-
   #writeWhole(out: ByteWriter, { key, data, timeoutMs }: SetElement): void {
     const { set } = this;
     if (timeoutMs !== undefined || typeof data === 'object') {
       this.#writeRare(out, key, data, timeoutMs);
-    } else if (this.#data !== undefined && data !== undefined) {
-      const bytes = this.#keyAndData;
-      this.#key.write(bytes, FIRST_VALUE, key);
-      this.#data.write(bytes, bytes.length - align4(this.#data.length), [data]);
-      out.bytes(bytes);
-    } else {
-      if (data !== undefined || set.data !== undefined)
-        throw new CodecError(`${set.data ?? 'no data'} in ${describeSet(set)}`);
-      this.#writeKey(out, key);
+      return;
     }
+    if (set.data === 'verdict' || (data === undefined) !== (set.data === undefined)) throw wrongData(set);
+    this.#whole.write(out, key, data);
   }
 
   /** An element with a timeout or a verdict. */
@@ -125,22 +110,25 @@ export class ElementCodec {
       if (typeof data === 'object' && set.data === 'verdict') writeVerdict(element, nft.NFTA_SET_ELEM_DATA, data);
       else if (typeof data !== 'object' && data !== undefined && this.#data !== undefined) {
         writeValue(element, nft.NFTA_SET_ELEM_DATA, encoded(this.#data, [data]));
-      } else if (data !== undefined || set.data !== undefined) {
-        throw new CodecError(`${set.data ?? 'no data'} in ${describeSet(set)}`);
-      }
+      } else if (data !== undefined || set.data !== undefined) throw wrongData(set);
     });
   }
 
   /** Reads one message of a dump. @throws CodecError on an element that is not of the set's types */
   parseMessage(payload: Uint8Array): SetElement[] {
     const list = parseNftPayload(payload).attributes.get(nft.NFTA_SET_ELEM_LIST_ELEMENTS);
-    return list === undefined ? [] : list.list().map((element) => this.#parseElement(element.nested()));
+    return list === undefined ? [] : list.list().map((element) => this.#parseElement(element));
   }
 
-  #parseElement(attributes: ReadonlyMap<number, Attribute>): SetElement {
-    const key = this.#key.read(readValue(required(attributes, nft.NFTA_SET_ELEM_KEY, 'the key of an element')));
+  #parseElement(element: Attribute): SetElement {
+    return this.#whole.read(element.payload) ?? this.#parseRare(element.nested());
+  }
+
+  /** An element with a timeout or a verdict, or a key alone where there should be data. */
+  #parseRare(attributes: ReadonlyMap<number, Attribute>): SetElement {
+    const key = decoded(this.#key, required(attributes, nft.NFTA_SET_ELEM_KEY, 'the key of an element'));
     const timeoutMs = attributes.get(nft.NFTA_SET_ELEM_TIMEOUT)?.u64be();
-    const data = this.#parseMapped(attributes);
+    const data = this.#parseMapped(attributes.get(nft.NFTA_SET_ELEM_DATA));
     return {
       key,
       ...(data === undefined ? {} : { data }),
@@ -148,10 +136,9 @@ export class ElementCodec {
     };
   }
 
-  #parseMapped(attributes: ReadonlyMap<number, Attribute>): FieldValue | Verdict | undefined {
-    const attribute = attributes.get(nft.NFTA_SET_ELEM_DATA);
+  #parseMapped(attribute: Attribute | undefined): FieldValue | Verdict | undefined {
     if (attribute === undefined) return undefined;
-    return this.#data === undefined ? readVerdict(attribute) : this.#data.read(readValue(attribute))[0];
+    return this.#data === undefined ? readVerdict(attribute) : decoded(this.#data, attribute)[0];
   }
 
   /**
@@ -167,7 +154,7 @@ export class ElementCodec {
       offset !== undefined && offset >= payload - NLA_HDRLEN && offset < payload + length;
     const element = elements.find(isBad) ?? (elements.length === 1 ? elements[0] : undefined);
     if (element === undefined) return `${elements.length} elements in ${describeSet(this.set)}`;
-    const { key } = this.#parseElement(element.nested());
+    const { key } = this.#parseElement(element);
     return `element ${key.join(' . ')} in ${describeSet(this.set)}`;
   }
 }
@@ -187,20 +174,20 @@ function headOf({ family, table, name, id }: NftSet): Uint8Array {
   return out.finish();
 }
 
-/** Where the first value begins in a template: after the headers of the element, of the key, of NFTA_DATA_VALUE. */
-const FIRST_VALUE = 3 * NLA_HDRLEN;
-
-/** An NFTA_LIST_ELEM with values of these types and lengths, all zero. */
-function template(values: readonly (readonly [type: number, length: number])[]): Uint8Array {
-  const out = new ByteWriter(64);
-  new AttributeWriter(out).nested(nft.NFTA_LIST_ELEM, (element) => {
-    for (const [type, length] of values) writeValue(element, type, new Uint8Array(length));
-  });
-  return out.finish().slice();
+function wrongData(set: NftSet): CodecError {
+  return new CodecError(`${set.data ?? 'no data'} in ${describeSet(set)}`);
 }
 
 function encoded(codec: KeyCodec, values: readonly FieldValue[]): Uint8Array {
   const bytes = new Uint8Array(codec.length);
   codec.write(bytes, 0, values);
   return bytes;
+}
+
+function decoded(codec: KeyCodec, attribute: Attribute): FieldValue[] {
+  const bytes = readValue(attribute);
+  if (bytes.length !== codec.length) {
+    throw new CodecError(`a value of ${codec.length} bytes, got ${bytes.length}`, attribute.offset);
+  }
+  return codec.read(bytes, 0);
 }

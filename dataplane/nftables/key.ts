@@ -46,14 +46,13 @@ export class KeyCodec {
     }
   }
 
-  /** @returns addresses in canonical spelling @throws CodecError unless `length` bytes */
-  read(bytes: Uint8Array): FieldValue[] {
-    if (bytes.length !== this.length) throw new CodecError(`a key of ${this.length} bytes, got ${bytes.length}`);
-    let at = 0;
-    return this.fields.map((field) => {
-      const { length, read } = DATA_TYPES[field];
-      const value = read(bytes.subarray(at, at + length));
-      at += align4(length);
+  /** @param at of the first of `length` bytes, which have to be there @returns addresses in canonical spelling */
+  read(bytes: Uint8Array, at: number): FieldValue[] {
+    let field = at;
+    return this.fields.map((name) => {
+      const type = DATA_TYPES[name];
+      const value = type.read(bytes, field);
+      field += align4(type.length);
       return value;
     });
   }

@@ -155,7 +155,7 @@ describe('what is written is read back', () => {
           const codec = new KeyCodec(types);
           const written = new Uint8Array(codec.length);
           codec.write(written, 0, fields);
-          expect(codec.read(written)).toEqual(fields);
+          expect(codec.read(written, 0)).toEqual(fields);
           expect(findKeyFields(codec.typeId, codec.length)).toEqual(types);
         },
       ),
