@@ -9,7 +9,7 @@ import { isOverlayLink, isPodLink, OVERLAY_GROUP, POD_GROUP, ROUTE_PROTOCOL } fr
 import { encodeAddAddress, encodeDelAddress } from './rtnetlink/ifaddr.ts';
 import { encodeAddVxlan, encodeDelLink, encodeSetLink, type Link, type LinkChanges } from './rtnetlink/link.ts';
 import { encodeDelFdb, encodeDelNeighbour, encodeReplaceFdb, encodeReplaceNeighbour } from './rtnetlink/neighbour.ts';
-import { encodeDelRoute, encodeReplaceRoute, type Route } from './rtnetlink/route.ts';
+import { encodeAddRoute, encodeDelRoute, encodeReplaceRoute, type Route } from './rtnetlink/route.ts';
 import { RtBatch, type Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { RT_SCOPE_LINK, RT_TABLE_MAIN } from './rtnetlink/uapi.ts';
 import { type Item, itemKey, type OverlayLinkItem, type RouteItem } from './state.ts';
@@ -86,7 +86,7 @@ function linkItem(link: Link, nameOf: ReadonlyMap<number, string>): Item | undef
 
 function routeItem(route: Route, nameOf: ReadonlyMap<number, string>): RouteItem {
   const { destination, gateway, source } = route;
-  if (route.type !== 'unicast') return { kind: 'route', type: 'blackhole', destination };
+  if (route.type !== 'unicast') return { kind: 'route', type: route.type, destination };
   const link = route.linkIndex === undefined ? undefined : nameOf.get(route.linkIndex);
   return {
     kind: 'route',
@@ -228,7 +228,9 @@ function queue(batch: RtBatch, change: Change): void {
         ...(item.gateway === undefined ? {} : { gateway: item.gateway, onlink: true }),
         ...(item.source === undefined ? {} : { source: item.source }),
       };
-      add('ROUTE', (out) => (remove ? encodeDelRoute(out, route) : encodeReplaceRoute(out, route)));
+      // Only what was seen to be ours is replaced.
+      const encode = { add: encodeAddRoute, replace: encodeReplaceRoute, remove: encodeDelRoute }[op];
+      add('ROUTE', (out) => encode(out, route));
       return;
     }
     default:

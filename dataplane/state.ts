@@ -33,11 +33,11 @@ export interface AddressItem {
   readonly address: IpAddress;
 }
 
-/** A route of the main table. `blackhole` has neither link nor gateway. */
+/** A route of the main table. One that is not `unicast` drops, and has neither link nor gateway; Tenet itself makes `blackhole`. */
 export interface RouteItem {
   readonly kind: 'route';
   readonly destination: IpPrefix;
-  readonly type: 'unicast' | 'blackhole';
+  readonly type: 'unicast' | 'blackhole' | 'unreachable' | 'prohibit';
   readonly link?: string;
   /** on-link next hop */
   readonly gateway?: IpAddress;

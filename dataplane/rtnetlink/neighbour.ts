@@ -1,4 +1,7 @@
-/** Neighbours (who has an address on a link) and FDB entries (where a MAC is behind a VXLAN link). Pure. @see include/uapi/linux/neighbour.h */
+/**
+ * Neighbours (who has an address on a link) and FDB entries (where a MAC is behind a VXLAN link). Pure.
+ * @see include/uapi/linux/neighbour.h
+ */
 import { bytesToIp, bytesToMac, familyOf, type IpAddress, ipToBytes, type MacAddress, macToBytes } from '../address.ts';
 import { parseAttributes } from '../netlink/attribute.ts';
 import { ByteReader, type ByteWriter } from '../netlink/bytes.ts';
@@ -59,7 +62,10 @@ export function encodeGetNeighbours(out: ByteWriter): void {
   writeMessage(out, u.RTM_GETNEIGH, NLM_F_DUMP, () => out.zeros(NDMSG));
 }
 
-/** Dumps every FDB entry of the namespace. The kernel takes this family's dump with an ifinfomsg or an ndmsg; strict checking wants ndmsg. */
+/**
+ * Dumps every FDB entry of the namespace. The kernel takes this family's dump with an ifinfomsg or an ndmsg; strict checking wants
+ * ndmsg.
+ */
 export function encodeGetFdb(out: ByteWriter): void {
   writeMessage(out, u.RTM_GETNEIGH, NLM_F_DUMP, () => out.u8(u.AF_BRIDGE).zeros(NDMSG - 1));
 }

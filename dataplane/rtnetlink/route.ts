@@ -3,7 +3,7 @@ import { bytesToIp, familyOf, type IpAddress, type IpPrefix, ipToBytes, prefixBa
 import { CodecError } from '../errors.ts';
 import { parseAttributes } from '../netlink/attribute.ts';
 import { ByteReader, type ByteWriter } from '../netlink/bytes.ts';
-import { NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, writeMessage } from '../netlink/message.ts';
+import { NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, writeMessage } from '../netlink/message.ts';
 import * as u from './uapi.ts';
 
 export type RouteType = 'unicast' | 'blackhole' | 'unreachable' | 'prohibit';
@@ -34,7 +34,12 @@ export interface Route {
 /** struct rtmsg */
 const RTMSG = 12;
 
-/** Adds a route or replaces the one to the same destination. */
+/** Adds a route. The kernel says EEXIST when there is one to the same destination with the same metric, whosever it is. */
+export function encodeAddRoute(out: ByteWriter, route: Route): void {
+  encode(out, u.RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, route);
+}
+
+/** Adds a route or replaces the one to the same destination with the same metric, whosever it is. */
 export function encodeReplaceRoute(out: ByteWriter, route: Route): void {
   encode(out, u.RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, route);
 }
