@@ -18,6 +18,7 @@ export function plotReport(title: string, report: Report, operation: string): st
   const names = [...new Set(figures.map(({ subject }) => subject))];
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${SIZE.width} ${SIZE.height}" font-family="sans-serif" font-size="12">`,
+    `<title>${escapeXml(title)} (${operation})</title>`,
     '<rect width="100%" height="100%" fill="#ffffff"/>',
     text(SIZE.left, 22, `${title} (${operation})`),
     ...x.ticks.map((tick) => text(x.at(tick), SIZE.height - SIZE.bottom + 20, tick.toLocaleString('en'), 'middle')),
@@ -56,6 +57,9 @@ function logScale(values: readonly number[], [from, to]: readonly [number, numbe
 }
 
 function text(x: number, y: number, content: string, anchor = 'start', fill = '#222222'): string {
-  const escaped = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-  return `<text x="${x}" y="${y}" text-anchor="${anchor}" fill="${fill}">${escaped}</text>`;
+  return `<text x="${x}" y="${y}" text-anchor="${anchor}" fill="${fill}">${escapeXml(content)}</text>`;
+}
+
+function escapeXml(content: string): string {
+  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
