@@ -147,14 +147,39 @@ function writeIpv4(bytes: Uint8Array, at: number, value: FieldValue): void {
 }
 
 function writeIpv6(bytes: Uint8Array, at: number, value: FieldValue): void {
+  const text = String(value);
+  if (writeHexGroups(bytes, at, text)) return;
   let address: IpAddress | undefined;
   try {
-    address = parseIp(String(value));
+    address = parseIp(text);
   } catch {
     address = undefined;
   }
   if (!address?.includes(':')) throw new CodecError(`an IPv6 address, got ${JSON.stringify(value)}`);
   bytes.set(ipToBytes(address), at);
+}
+
+/** Hex groups and at most one `::`. @returns false for any other text: an address may end as an IPv4 one does */
+function writeHexGroups(bytes: Uint8Array, at: number, text: string): boolean {
+  const [left, right, ...more] = text.split('::');
+  const before = left ? left.split(':') : [];
+  const after = right ? right.split(':') : [];
+  const count = before.length + after.length;
+  if (more.length > 0 || (right === undefined ? count !== 8 : count > 7)) return false;
+  bytes.fill(0, at, at + 16);
+  const tail = at + 16 - 2 * after.length;
+  return (
+    before.every((group, i) => writeHexGroup(bytes, at + 2 * i, group)) &&
+    after.every((group, i) => writeHexGroup(bytes, tail + 2 * i, group))
+  );
+}
+
+function writeHexGroup(bytes: Uint8Array, at: number, group: string): boolean {
+  if (!/^[0-9a-fA-F]{1,4}$/.test(group)) return false;
+  const number = Number.parseInt(group, 16);
+  bytes[at] = number >>> 8;
+  bytes[at + 1] = number;
+  return true;
 }
 
 function writeMac(bytes: Uint8Array, at: number, value: FieldValue): void {

@@ -12,6 +12,7 @@ import { NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFT_MSG_NEWSETELEM } from '..
 const TABLE = { family: 'inet', table: 'tenet' } as const;
 const GUARD: NftSet = { ...TABLE, name: 'guard4', key: ['ifname', 'ether_addr', 'ipv4_addr'] };
 const IDENTITY: NftSet = { ...TABLE, name: 'identity4', key: ['ipv4_addr'], data: 'classid' };
+const IDENTITY6: NftSet = { ...TABLE, name: 'identity6', key: ['ipv6_addr'], data: 'classid' };
 const VERDICTS: NftSet = { ...TABLE, name: 'verdicts', key: ['ipv4_addr'], data: 'verdict' };
 
 function pod(number: number): SetElement {
@@ -77,6 +78,20 @@ describe('a batch', () => {
   });
 });
 
+describe('an IPv6 address', () => {
+  it.each([
+    ['::', '::'],
+    ['fd00::', 'fd00::'],
+    ['FD00:0:0:0:0:0:0:1', 'fd00::1'],
+    ['1:2:3:4:5:6:7:8', '1:2:3:4:5:6:7:8'],
+    ['::ffff:10.0.0.1', '::ffff:a00:1'],
+  ])('%s is read back as %s', (written, read) => {
+    const [, message] = messagesOf((batch) => batch.addElements(IDENTITY6, [{ key: [written], data: 1 }]));
+    const elements = message === undefined ? [] : elementCodec(IDENTITY6).parseMessage(message.payload);
+    expect(elements).toEqual([{ key: [read], data: 1 }]);
+  });
+});
+
 describe('an element that does not fit its set is refused', () => {
   it.each<[string, NftSet, SetElement]>([
     ['too few fields', GUARD, { key: ['eth0'] }],
@@ -90,6 +105,11 @@ describe('an element that does not fit its set is refused', () => {
     ['an IPv4 address with a part over 255', IDENTITY, { key: ['10.0.256.1'], data: 1 }],
     ['an IPv4 address with a leading zero', IDENTITY, { key: ['10.0.01.1'], data: 1 }],
     ['an IPv4 address without an end', IDENTITY, { key: ['10.0.1.'], data: 1 }],
+    ['an IPv6 address with two gaps', IDENTITY6, { key: ['fd00::1::2'], data: 1 }],
+    ['an IPv6 address of nine groups', IDENTITY6, { key: ['1:2:3:4:5:6:7:8:9'], data: 1 }],
+    ['an IPv6 address of seven groups', IDENTITY6, { key: ['1:2:3:4:5:6:7'], data: 1 }],
+    ['an IPv6 address with a group of five digits', IDENTITY6, { key: ['fd00::12345'], data: 1 }],
+    ['an IPv4 address for an IPv6 one', IDENTITY6, { key: ['10.0.0.1'], data: 1 }],
     ['a number in place of an address', IDENTITY, { key: [1], data: 1 }],
     ['a fraction', IDENTITY, { key: ['10.0.0.1'], data: 1.5 }],
     ['a number over 32 bits', IDENTITY, { key: ['10.0.0.1'], data: 2 ** 32 }],
