@@ -1,0 +1,117 @@
+/**
+ * What end-to-end tests ask of a cluster again and again: tenants by REST, the endpoints it lists, etcd's contents, a node's kernel state as
+ * stock tools show it. Reads; the lab does the breaking.
+ */
+import { expect } from 'vitest';
+import { run } from '../../lab/fabric.ts';
+import type { Lab } from '../../lab/lab.ts';
+import { waitFor } from '../../lab/probe/deadline.ts';
+
+export interface TenantView {
+  readonly name: string;
+  readonly vni: number;
+  readonly subnets: readonly string[];
+  readonly namespaces: readonly string[];
+  readonly phase: 'active' | 'deleting';
+}
+
+export interface EndpointView {
+  readonly id: string;
+  readonly name: string;
+  readonly node: string;
+  readonly ips: readonly string[];
+  readonly containerId: string;
+}
+
+/** Makes a tenant; expects that it is made. */
+export async function makeTenant(lab: Lab, name: string, spec: object = {}): Promise<TenantView> {
+  const { status, body } = await lab.rest<TenantView>('POST', '/v1/tenants', { name, ...spec });
+  expect(status, JSON.stringify(body)).toBe(201);
+  return body;
+}
+
+/** Every endpoint of a tenant, as REST lists them. */
+export async function endpointsOf(lab: Lab, tenant: string): Promise<readonly EndpointView[]> {
+  const { status, body } = await lab.rest<{ items: EndpointView[] }>(
+    'GET',
+    `/v1/tenants/${tenant}/endpoints?limit=1000`,
+  );
+  expect(status, JSON.stringify(body)).toBe(200);
+  return body.items;
+}
+
+/** Resolves once REST lists exactly these containers of a tenant. */
+export async function untilListed(
+  lab: Lab,
+  tenant: string,
+  containers: readonly { readonly id: string }[],
+): Promise<void> {
+  const wanted = containers.map(({ id }) => id).sort();
+  const look = async () => {
+    const listed = (await endpointsOf(lab, tenant)).map(({ containerId }) => containerId).sort();
+    if (listed.join() !== wanted.join()) throw new Error(`${listed.length} listed, ${wanted.length} run`);
+    return true;
+  };
+  await waitFor(look, { what: `REST lists the ${wanted.length} containers of ${tenant}`, timeoutMs: 15_000 });
+}
+
+/** Everything of Tenet's in etcd, keys without their prefix. */
+export async function etcdDump(lab: Lab): Promise<ReadonlyMap<string, unknown>> {
+  const { etcdUrl, manage } = lab.topology;
+  const netns = manage[0]?.netns ?? '';
+  const prefix = '/tenet/v1/';
+  const text = await run([
+    'ip',
+    'netns',
+    'exec',
+    netns,
+    'env',
+    'ETCDCTL_API=3',
+    'etcdctl',
+    ...['--endpoints', etcdUrl, 'get', '--prefix', prefix, '-w', 'json'],
+  ]);
+  const { kvs = [] } = JSON.parse(text) as { kvs?: { key: string; value: string }[] };
+  const plain = (base64: string) => Buffer.from(base64, 'base64').toString('utf8');
+  return new Map(kvs.map(({ key, value }) => [plain(key).slice(prefix.length), JSON.parse(plain(value))]));
+}
+
+/** What in a dump contradicts itself: claims without their tenant, tenants without their claims, blocks and endpoints of nobody. */
+export function contradictions(dump: ReadonlyMap<string, unknown>): readonly string[] {
+  const faults: string[] = [];
+  const wantedClaims = new Map<string, string>();
+  const tenants = new Set<string>();
+  for (const [key, value] of dump) {
+    const name = /^tenants\/(.*)$/.exec(key)?.[1];
+    if (name === undefined) continue;
+    tenants.add(name);
+    for (const claim of claimsOf(value as TenantView)) {
+      if (wantedClaims.has(claim)) faults.push(`${claim} is of ${name} and of ${wantedClaims.get(claim)}`);
+      wantedClaims.set(claim, name);
+    }
+  }
+  for (const [claim, tenant] of wantedClaims) {
+    const found = (dump.get(claim) as { tenant?: string } | undefined)?.tenant;
+    if (found !== tenant) faults.push(`${claim} is ${found ?? 'nobody'}'s, should be ${tenant}'s`);
+  }
+  for (const key of dump.keys()) {
+    const [kind, owner = ''] = key.split('/');
+    if (kind === 'claims' && !wantedClaims.has(key)) faults.push(`${key} belongs to no tenant`);
+    const needsTenant = kind === 'blocks' || kind === 'endpoints' || kind === 'namespaces';
+    if (needsTenant && !tenants.has(owner)) faults.push(`${key} has no tenant`);
+  }
+  return faults;
+}
+
+/** @see the claims in the design's table of etcd keys: numbers are zero-padded there */
+function claimsOf({ vni, subnets, namespaces }: TenantView): string[] {
+  const sortable = (cidr: string) => {
+    const [address = '', length] = cidr.split('/');
+    const octets = address.split('.').map((octet) => octet.padStart(3, '0'));
+    return `${octets.join('.')}-${length}`;
+  };
+  return [
+    `claims/vni/${String(vni).padStart(8, '0')}`,
+    ...subnets.map((subnet) => `claims/subnet/${sortable(subnet)}`),
+    ...namespaces.map((namespace) => `claims/namespace/${namespace}`),
+  ];
+}

@@ -1,0 +1,200 @@
+/**
+ * The process behind flood.ts: sends numbered messages between namespaces, echoes them at the far end and counts at both. Apart from the test
+ * so that nothing the test does delays it; its sockets hold seconds of traffic, so what is missing was lost on the way.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Flow } from '../../lab/probe/flow.ts';
+import { netnsPath } from '../../lab/probe/netns-path.ts';
+import { Prober } from '../../lab/probe/prober.ts';
+import {
+  type Endpoint,
+  openBound,
+  openConnected,
+  receiveNow,
+  SocketError,
+  sendNow,
+  sendToNow,
+  setOption,
+} from '../../lab/probe/socket.ts';
+import type { FloodFlow, FloodOrder, FlowCount } from './flood.ts';
+
+/** @see include/uapi/asm-generic/socket.h */
+const SOL_SOCKET = 1;
+const SO_RCVBUFFORCE = 33;
+/** Some seven seconds of one message a millisecond: the kernel charges a datagram with at least 768 bytes. */
+const RECEIVE_BUFFER = 8 << 20;
+const DRAIN_MS = 2_000;
+
+interface Stream {
+  tick(now: number): void;
+  count(): FlowCount;
+}
+
+/** One UDP listener per namespace and port, whoever sends to it: a forbidden flow meets the same socket as an allowed one. */
+class Listener {
+  readonly delivered = new Map<number, number>();
+  readonly #fd: number;
+
+  constructor(netns: string, port: number) {
+    this.#fd = openBound(netnsPath(netns), 'udp', { address: '0.0.0.0', port });
+    setOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
+  }
+
+  tick(): void {
+    for (let next = received(this.#fd); next !== undefined; next = received(this.#fd)) {
+      if (next === 'error') continue;
+      const flow = next.bytes.readUInt32LE(0);
+      this.delivered.set(flow, (this.delivered.get(flow) ?? 0) + 1);
+      quietly(() => sendToNow(this.#fd, next.bytes, sender(next.from)));
+    }
+  }
+}
+
+class UdpStream implements Stream {
+  readonly #fd: number;
+  readonly #id: number;
+  readonly #flow: FloodFlow;
+  readonly #listener: Listener;
+  readonly #missing = new Set<number>();
+  readonly #errors: Record<string, number> = {};
+  #sent = 0;
+  #nextAt = 0;
+  #lastEchoAt = performance.now();
+  #longestSilenceMs = 0;
+
+  constructor(id: number, flow: FloodFlow, listener: Listener) {
+    this.#id = id;
+    this.#flow = flow;
+    this.#listener = listener;
+    this.#fd = openConnected(netnsPath(flow.from), 'udp', { address: flow.address, port: flow.port });
+    setOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
+  }
+
+  tick(now: number): void {
+    this.#hear();
+    if (!sending || now < this.#nextAt) return;
+    this.#nextAt = now + this.#flow.intervalMs;
+    const message = Buffer.alloc(64);
+    message.writeUInt32LE(this.#id, 0);
+    message.writeUInt32LE(++this.#sent, 4);
+    this.#missing.add(this.#sent);
+    const error = quietly(() => sendNow(this.#fd, message));
+    if (error !== undefined) this.#errors[error] = (this.#errors[error] ?? 0) + 1;
+  }
+
+  count(): FlowCount {
+    return {
+      name: this.#flow.name,
+      sent: this.#sent,
+      delivered: this.#listener.delivered.get(this.#id) ?? 0,
+      echoed: this.#sent - this.#missing.size,
+      firstMissing: [...this.#missing].slice(0, 10),
+      longestSilenceMs: this.#longestSilenceMs,
+      errors: this.#errors,
+    };
+  }
+
+  #hear(): void {
+    for (let next = received(this.#fd); next !== undefined; next = received(this.#fd)) {
+      if (next === 'error') continue;
+      this.#missing.delete(next.bytes.readUInt32LE(4));
+      const now = performance.now();
+      this.#longestSilenceMs = Math.max(this.#longestSilenceMs, now - this.#lastEchoAt);
+      this.#lastEchoAt = now;
+    }
+  }
+}
+
+/** A connection's own timer does the sending. */
+async function tcpStream(flow: FloodFlow): Promise<Stream> {
+  const { name, from, to, address, port, intervalMs } = flow;
+  const running = await Flow.start('tcp', { from: prober(from), to: prober(to), address, port, intervalMs });
+  let final: number | undefined;
+  return {
+    tick: () => {
+      if (!sending) final ??= running.sent;
+    },
+    count: () => ({
+      name,
+      sent: final ?? running.sent,
+      delivered: running.echoed,
+      // Those sent while draining are not waited for.
+      echoed: final === undefined ? running.echoed : Math.min(final, running.echoed),
+      firstMissing: [],
+      longestSilenceMs: running.longestSilenceMs,
+      errors: {},
+    }),
+  };
+}
+
+const probers = new Map<string, Prober>();
+function prober(netns: string): Prober {
+  const known = probers.get(netns) ?? new Prober(netns);
+  probers.set(netns, known);
+  return known;
+}
+
+/** A pending ICMP error is read like a datagram. */
+function received(fd: number): ReturnType<typeof receiveNow> | 'error' {
+  try {
+    return receiveNow(fd);
+  } catch (error) {
+    if (error instanceof SocketError) return 'error';
+    throw error;
+  }
+}
+
+/** @returns errno's name if our own kernel refuses */
+function quietly(send: () => void): string | undefined {
+  try {
+    send();
+    return undefined;
+  } catch (error) {
+    if (error instanceof SocketError) return error.code;
+    throw error;
+  }
+}
+
+/** @see struct sockaddr_in */
+function sender(from: Buffer): Endpoint {
+  return { port: from.readUInt16BE(2), address: from.subarray(4, 8).join('.') };
+}
+
+let sending = true;
+const streams: Stream[] = [];
+const listeners = new Map<string, Listener>();
+
+async function start(flows: readonly FloodFlow[]): Promise<void> {
+  for (const [id, flow] of flows.entries()) {
+    if (flow.protocol === 'tcp') {
+      streams.push(await tcpStream(flow));
+      continue;
+    }
+    const key = `${flow.to} ${flow.port}`;
+    const listener = listeners.get(key) ?? new Listener(flow.to, flow.port);
+    listeners.set(key, listener);
+    streams.push(new UdpStream(id, flow, listener));
+  }
+  setInterval(() => {
+    const now = performance.now();
+    for (const listener of listeners.values()) listener.tick();
+    for (const stream of streams) stream.tick(now);
+  }, 1);
+}
+
+const counts = (): FlowCount[] => streams.map((stream) => stream.count());
+
+/** Sends no more, and waits for what is under way. */
+async function drain(): Promise<void> {
+  sending = false;
+  const deadline = performance.now() + DRAIN_MS;
+  do await sleep(20);
+  while (performance.now() < deadline && counts().some(({ sent, echoed }) => echoed < sent));
+}
+
+process.on('disconnect', () => process.exit(0));
+process.on('message', async (order: FloodOrder) => {
+  if (order.op === 'start') await start(order.flows);
+  if (order.op === 'stop') await drain();
+  process.send?.(counts());
+});

@@ -1,0 +1,98 @@
+/**
+ * A node's kernel as stock tools show it: what is Tenet's, whole or by part, and commands to damage it. What ought to be there is the
+ * tests' business.
+ */
+import { run } from '../../lab/fabric.ts';
+
+interface Node {
+  readonly netns: string;
+}
+
+/** Runs a command inside a node. @returns stdout @throws Error with its words */
+export function inside({ netns }: Node, command: string): Promise<string> {
+  return run(['ip', 'netns', 'exec', netns, 'sh', '-ec', command]);
+}
+
+/** Handles of all rules of Tenet's table, and the table's own: they change when something is made anew. */
+export async function ruleHandles(node: Node): Promise<readonly string[]> {
+  const text = await inside(node, 'nft -a list table inet tenet');
+  return [...text.matchAll(/# handle (\d+)$/gm)].map(([, handle]) => handle ?? '');
+}
+
+/**
+ * All of Tenet's in a node's kernel, one line each, sorted: rules and elements, links, addresses, routes, neighbours, FDB entries. Two
+ * equal lists are the same network.
+ */
+export async function tenetState(node: Node): Promise<readonly string[]> {
+  const [table, links, addresses, routes, neighbours, fdb] = await Promise.all([
+    inside(node, 'nft -j list table inet tenet || true'),
+    inside(node, 'ip -j -d link show'),
+    inside(node, 'ip -j address show'),
+    inside(node, 'ip -j -4 -d route show'),
+    inside(node, 'ip -j neighbour show nud permanent'),
+    inside(node, 'bridge -j fdb show'),
+  ]);
+  return [
+    ...linesOfTable(table),
+    ...parse<LinkJson>(links).filter(isOurs).map(lineOfLink),
+    ...parse<LinkJson & AddressJson>(addresses).filter(isOurs).map(lineOfAddresses),
+    ...parse<RouteJson>(routes)
+      .filter(({ dev }) => dev !== undefined && isOurName(dev))
+      .map((each) => `route ${JSON.stringify(each)}`),
+    ...parse<{ dev: string }>(neighbours)
+      .filter(({ dev }) => isOurName(dev))
+      .map((each) => `neighbour ${JSON.stringify(each)}`),
+    ...parse<{ ifname: string }>(fdb)
+      .filter(({ ifname }) => isOurName(ifname))
+      .map((each) => `fdb ${JSON.stringify(each)}`),
+  ].sort();
+}
+
+interface LinkJson {
+  readonly ifname: string;
+  readonly mtu: number;
+  readonly group: string;
+  readonly address: string;
+  readonly flags: readonly string[];
+  readonly linkinfo?: { readonly info_kind?: string; readonly info_data?: Readonly<Record<string, unknown>> };
+}
+
+interface AddressJson {
+  readonly addr_info: readonly { readonly local: string; readonly prefixlen: number; readonly scope: string }[];
+}
+
+interface RouteJson {
+  readonly dev?: string;
+}
+
+const isOurName = (name: string): boolean => /^(tnp[0-9a-f]{12}|tnt\d+)$/.test(name);
+const isOurs = ({ ifname }: LinkJson): boolean => isOurName(ifname);
+const parse = <T>(json: string): readonly T[] => (json.trim() === '' ? [] : (JSON.parse(json) as T[]));
+
+function lineOfLink({ ifname, mtu, group, address, flags, linkinfo }: LinkJson): string {
+  const { id, local, port, learning } = linkinfo?.info_data ?? {};
+  const up = flags.includes('UP');
+  const noArp = flags.includes('NOARP');
+  return `link ${JSON.stringify({ ifname, kind: linkinfo?.info_kind, mtu, group, address, up, noArp, id, local, port, learning })}`;
+}
+
+function lineOfAddresses({ ifname, addr_info }: LinkJson & AddressJson): string {
+  const addresses = addr_info
+    .filter(({ scope }) => scope !== 'link')
+    .map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+  return `addresses ${ifname} ${addresses.sort().join(' ')}`;
+}
+
+/** One line for each chain, rule and element; without handles, for those change with every repair. */
+function linesOfTable(json: string): string[] {
+  if (json.trim() === '') return [];
+  const { nftables } = JSON.parse(json) as { nftables: readonly Record<string, Record<string, unknown>>[] };
+  return nftables.flatMap((object) => {
+    const [kind = '', { handle: _, elem, ...rest } = {}] = Object.entries(object)[0] ?? [];
+    if (kind === 'metainfo') return [];
+    const elements = ((elem as unknown[] | undefined) ?? []).map(
+      (each) => `element ${String(rest.name)} ${JSON.stringify(each)}`,
+    );
+    return [`${kind} ${JSON.stringify(rest)}`, ...elements];
+  });
+}
