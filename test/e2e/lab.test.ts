@@ -1,16 +1,18 @@
 /**
- * The lab itself: that it builds what it says, that its probes tell the truth, that it breaks and mends what it is told to, and that nothing
- * of it stays behind. What Tenet enforces is tested elsewhere.
+ * The lab itself: that it builds what it says, that its probes tell the truth, that it breaks and mends what it is told to, and that
+ * nothing of it stays behind. What Tenet enforces is tested elsewhere.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CniFailure } from '../lab/container.ts';
+import { attachAll, containerCells, createTenants, listenEverywhere, platformCells } from '../lab/demo-scene.ts';
 import { listNamespaces, run } from '../lab/fabric.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { Flow } from '../lab/probe/flow.ts';
+import { runMatrix } from '../lab/probe/matrix.ts';
 import { BROADCAST, ETHERTYPE, ethernet, ipv4, PROTOCOL, udp } from '../lab/probe/packet.ts';
 import { RawLink } from '../lab/probe/raw.ts';
 import { findMarked } from '../lab/process.ts';
@@ -197,6 +199,28 @@ describe('what can be broken', () => {
     await waitFor(async () => (await lab.rest('GET', '/v1/tenants/red')).status === 200, {
       what: 'REST answers again',
     });
+  });
+});
+
+describe('the demo’s matrix', () => {
+  test('is as expected, and finds every denied way open once the rules are gone', async () => {
+    const stage = await startLab({ nodes: 2, gateways: 1 });
+    try {
+      await createTenants(stage);
+      const actors = await attachAll(stage);
+      await listenEverywhere(stage);
+      const cells = [...containerCells(actors), ...(await platformCells(stage, actors))];
+      const wrong = async () => (await runMatrix(cells)).filter(({ asExpected }) => !asExpected);
+      await waitFor(async () => (await wrong()).length === 0, { timeoutMs: 15_000, what: 'all is as expected' });
+      // An agent would put its rules back.
+      for (const { name } of stage.hosts) await stage.killAgent(name);
+      for (const { netns } of stage.hosts)
+        await run(['nsenter', `--net=/run/netns/${netns}`, 'nft', 'flush', 'ruleset']);
+      const opened = (await wrong()).filter(({ verdict }) => verdict.kind === 'allowed').map(({ cell }) => cell);
+      expect(opened).toEqual(cells.filter(({ expected }) => expected === 'denied'));
+    } finally {
+      await stage.close();
+    }
   });
 });
 

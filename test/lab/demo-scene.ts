@@ -5,6 +5,7 @@
 import type { Container } from './container.ts';
 import { run } from './fabric.ts';
 import type { Lab } from './lab.ts';
+import { waitFor } from './probe/deadline.ts';
 import { type Cell, tcpCell } from './probe/matrix.ts';
 import { ETHERTYPE, ethernet, ipv4, PROTOCOL, udp } from './probe/packet.ts';
 import type { Listener, Prober, UdpResult } from './probe/prober.ts';
@@ -182,13 +183,15 @@ export async function platformCells(lab: Lab, actors: readonly Actor[]): Promise
   ];
 }
 
-/** A gateway's address in the system overlay. @throws Error if it has none */
-async function systemAddress(netns: string): Promise<string> {
-  const found = /inet (\d+\.\d+\.\d+\.\d+)/.exec(
-    await run(['ip', '-n', netns, '-4', 'address', 'show', 'dev', 'tnt1']),
-  );
-  if (found?.[1] === undefined) throw new Error(`${netns} has no address in the system overlay`);
-  return found[1];
+/** A gateway's address in the system overlay, once it has claimed it; the next hop's 169.254.1.1 is on the link as well. */
+function systemAddress(netns: string): Promise<string> {
+  const look = async () => {
+    const shown = await run(['ip', '-n', netns, '-4', 'address', 'show', 'dev', 'tnt1']);
+    return [...shown.matchAll(/inet ([0-9.]+)/g)]
+      .map(([, address]) => address)
+      .find((each) => !each?.startsWith('169.254.'));
+  };
+  return waitFor(look, { timeoutMs: 5000, what: `${netns} has an address in the system overlay` });
 }
 
 /** Sends as another tenant's container to its friend, who may talk to it: nothing but the guard against spoofing stands between. */
@@ -216,9 +219,8 @@ async function sendForged(liar: Actor, target: Actor, impersonated: Actor): Prom
   try {
     const packet = ipv4({ ...between, protocol: PROTOCOL.udp }, datagram);
     link.send(ethernet({ source: liar.container.mac, destination: nextHop, type: ETHERTYPE.ipv4 }, packet));
-    const deadline = started + 1000;
-    while (performance.now() < deadline && !target.udp.payloads.includes(token))
-      await new Promise((go) => setTimeout(go, 20));
+    const arrived = () => target.udp.payloads.includes(token);
+    await waitFor(arrived, { timeoutMs: 1000, what: 'the forged datagram arrives' }).catch(() => undefined);
   } finally {
     link.close();
   }

@@ -18,6 +18,8 @@ const options = new Command('demo')
 const style = { colours: process.stdout.isTTY === true && !process.env.NO_COLOR };
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort());
+// Nobody reads on: no reason to leave a lab behind.
+process.stdout.on('error', () => interrupted.abort());
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -26,6 +28,7 @@ async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
   interrupted.signal.throwIfAborted();
   const started = performance.now();
   const result = await work();
+  interrupted.signal.throwIfAborted();
   print(`${what.padEnd(64)} ${paint(`${((performance.now() - started) / 1000).toFixed(2)} s`, 'dim', style)}`);
   return result;
 }
@@ -84,8 +87,12 @@ async function main(): Promise<number> {
       startLab({ nodes: 2, gateways: 1, detached, signal }),
     );
     const isFine = await play(lab);
-    invite(lab);
     keep = detached;
+    if (keep) invite(lab);
+    else
+      print(
+        '\nThe lab is taken down. With `npm run demo -- --keep` it stays: REST API, its docs at /docs, rules and logs to look at.',
+      );
     return isFine ? 0 : 1;
   } catch (error) {
     if (interrupted.signal.aborted) return 130;

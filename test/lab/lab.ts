@@ -19,8 +19,9 @@ import {
 import { buildFabric, ip, joinHost, makeContainerNetns, removeNamespaces } from './fabric.ts';
 import { Prober } from './probe/prober.ts';
 import { ownProcess } from './process.ts';
+import { callRest, type RestResponse } from './rest.ts';
 import { CNI_BIN, checkBuilt } from './services.ts';
-import { claimLab, type LabState, readLab } from './state.ts';
+import { claimLab, type LabState } from './state.ts';
 import { takeDown } from './take-down.ts';
 import {
   agentHosts,
@@ -49,13 +50,6 @@ export interface LabController {
   readonly url: string;
 }
 
-export interface RestResponse<Body> {
-  readonly status: number;
-  readonly headers: Headers;
-  /** parsed if it is JSON, else the text */
-  readonly body: Body;
-}
-
 /** A host on the fabric that is no node. */
 export interface Stranger {
   readonly name: string;
@@ -81,14 +75,7 @@ export async function startLab(options: LabOptions & { readonly detached?: boole
   }
 }
 
-/** A lab that stands, built by this process or another. @throws Error if there is none of this id */
-export function openLab(id: string): Lab {
-  const state = readLab(id);
-  if (state?.phase !== 'up') throw new Error(`there is no lab ${id} that is up`);
-  return new Lab(state);
-}
-
-/** Letters and digits; 30 bits. */
+/** Five letters and digits that are not mistaken for each other: 25 bits. */
 function randomId(): string {
   return Array.from(randomBytes(5), (byte) => 'abcdefghijkmnpqrstuvwxyz23456789'[byte % 32]).join('');
 }
@@ -214,7 +201,7 @@ export class Lab {
   }
 
   /** One REST call, with the lab's token. @param controller the first unless given */
-  async rest<Body = Record<string, unknown>>(
+  rest<Body = Record<string, unknown>>(
     method: string,
     path: string,
     body?: unknown,
@@ -223,19 +210,7 @@ export class Lab {
   ): Promise<RestResponse<Body>> {
     const target = controller ? this.controllers.find(({ name }) => name === controller) : this.controllers[0];
     if (target === undefined) throw new Error(`lab ${this.id} has no controller ${controller}`);
-    const response = await fetch(`${target.url}${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${this.token}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(30_000),
-    });
-    const text = await response.text();
-    const isJson = response.headers.get('content-type')?.includes('json') && text !== '';
-    return { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as Body };
+    return callRest<Body>({ method, url: `${target.url}${path}`, token: this.token, body, headers });
   }
 
   startEtcd(signal?: AbortSignal): Promise<void> {

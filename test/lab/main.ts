@@ -121,6 +121,9 @@ program
   .action(down);
 program.command('list').description('labs of this machine').option('--json', 'as JSON').action(list);
 
+// A reader that has gone, as `head` does, is no failure.
+process.stdout.on('error', () => undefined);
+
 try {
   await program.parseAsync();
 } catch (error) {
