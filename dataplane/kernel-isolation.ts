@@ -5,7 +5,7 @@
 import type { Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import { type ChainSpec, compileRules } from './isolation/rules.ts';
-import { COLLECTIONS, PRIORITY_ELEMENTS, PRIORITY_MAP, SETS, TABLE, toItem, toSetElement } from './isolation/sets.ts';
+import { COLLECTIONS, SETS, TABLE, toItem, toSetElement } from './isolation/sets.ts';
 import type { Batch } from './nftables/batch.ts';
 import type { SetElement } from './nftables/element.ts';
 import type { Nftables, TableDump } from './nftables/nftables.ts';
@@ -67,10 +67,9 @@ export class KernelIsolation {
       batch.addTable(TABLE);
       batch.deleteTable(TABLE);
       batch.addTable(TABLE);
-      for (const set of [PRIORITY_MAP, ...COLLECTIONS.map((collection): NftSet => SETS[collection])]) batch.addSet(set);
+      for (const collection of COLLECTIONS) batch.addSet(SETS[collection]);
       for (const { chain } of chains) batch.addChain(chain);
       for (const { rules } of chains) for (const rule of rules) batch.addRule(rule);
-      batch.addElements(PRIORITY_MAP, PRIORITY_ELEMENTS);
       const elements = groupElements(desired.values());
       for (const [collection, list] of elements) batch.addElements(SETS[collection], list);
     });
@@ -92,7 +91,6 @@ export class KernelIsolation {
       const found = sets.get(set.name);
       return found !== undefined && found.key.join() === set.key.join() && found.data === set.data;
     };
-    const priorities = dump.sets.find(({ name }) => name === PRIORITY_MAP.name)?.elements.length;
     return (
       observed.size === chains.length &&
       chains.every(({ chain, rules }) => {
@@ -102,9 +100,7 @@ export class KernelIsolation {
           sameHook && (rulesOf.get(chain.chain) ?? []).join('\n') === rules.map(({ comment }) => comment).join('\n')
         );
       }) &&
-      COLLECTIONS.every((collection) => isOurs(SETS[collection])) &&
-      isOurs(PRIORITY_MAP) &&
-      priorities === PRIORITY_ELEMENTS.length
+      COLLECTIONS.every((collection) => isOurs(SETS[collection]))
     );
   }
 }

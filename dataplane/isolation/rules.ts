@@ -39,7 +39,7 @@ import { buildRule, type RulePart } from '../nftables/rule-builder.ts';
 import { accept, drop, goto, masquerade, returnFromChain, setMeta, setMetaFromMap } from '../nftables/statement.ts';
 import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
-import { PRIORITY_MAP, SETS, TABLE } from './sets.ts';
+import { SETS, TABLE } from './sets.ts';
 
 const IPPROTO_ICMP = 1;
 const IPPROTO_UDP = 17;
@@ -65,6 +65,18 @@ const toPod = match(oifgroup, POD_GROUP);
 const toOverlay = match(oifgroup, OVERLAY_GROUP);
 const inTracked = (direction: CtDirection) => match(ctDirection, CT_DIRECTIONS[direction]);
 const answers = [inTracked('reply'), ctState('established', 'related')] as const;
+/** The two bits of an IPv4 packet's type of service from which forwarding derives its priority. */
+const typeOfService: Field = { ...ipDscp, mask: Uint8Array.of(0x18) };
+/**
+ * Those bits, and TC_PRIO_BESTEFFORT, _BULK, _INTERACTIVE or _INTERACTIVE_BULK.
+ * @see include/uapi/linux/pkt_sched.h; net/ipv4/route.c, ip_tos2prio
+ */
+const TYPE_OF_SERVICE = [
+  [0x00, 0],
+  [0x08, 2],
+  [0x10, 6],
+  [0x18, 4],
+] as const;
 /** An ICMP error about no flow we know: forged, or too late to matter. */
 const strayIcmp = [match(l4proto, IPPROTO_ICMP), ctState('invalid')] as const;
 
@@ -84,8 +96,15 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
   const closed = [...pools, ...item.platformNetworks.filter(isIpv4), ...NEVER_BEYOND];
   return [
     chain('leave', [
-      ['give the packet the priority it had', setMetaFromMap('priority', [ipDscp], PRIORITY_MAP), accept],
-      ['cannot happen', drop],
+      ...TYPE_OF_SERVICE.map(
+        ([bits, was]): Line => [
+          'give the packet the priority it had',
+          match(typeOfService, bits),
+          setMeta('priority', was),
+          accept,
+        ],
+      ),
+      ['not IPv4', drop],
     ]),
     chain('to_pod', [
       ...identify(ipSaddr, 'who calls'),

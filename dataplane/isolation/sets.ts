@@ -31,18 +31,6 @@ export const SETS = {
 
 export const COLLECTIONS = Object.keys(SETS) as Collection[];
 
-/** Type of service as the kernel ranks it: what forwarding puts into a packet's priority, and what we put back. */
-export const PRIORITY_MAP: NftSet = { ...TABLE, name: 'priority_of_dscp', key: ['dscp'], data: 'classid', size: 64 };
-
-/** TC_PRIO_BESTEFFORT, _BULK, _INTERACTIVE_BULK, _INTERACTIVE. @see include/uapi/linux/pkt_sched.h, net/ipv4/route.c ip_tos2prio */
-const PRIORITY_OF_TOS = [0, 2, 6, 4] as const;
-
-/** All 64 code points: bits 4 and 3 of the old type of service decide. */
-export const PRIORITY_ELEMENTS: readonly SetElement[] = Array.from({ length: 64 }, (_, dscp) => ({
-  key: [dscp],
-  data: PRIORITY_OF_TOS[(dscp >> 1) & 3] ?? 0,
-}));
-
 /** @returns undefined for an element of the other family, which these sets do not hold */
 export function toSetElement(item: ElementItem): SetElement | undefined {
   const isIpv6 = item.fields.some(
