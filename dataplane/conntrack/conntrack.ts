@@ -85,8 +85,10 @@ export class Conntrack {
   }
 
   async #find(address: IpAddress): Promise<ConntrackEntry[]> {
-    const begun = await this.#dump(address, CTA_TUPLE_ORIG, CTA_FILTER_ORIG_FLAGS);
-    const answered = await this.#dump(address, CTA_TUPLE_REPLY, CTA_FILTER_REPLY_FLAGS);
+    // Linux filters IPv6 the wrong way round (seen in 6.18): it leaves out just what was asked for. So all of it is read.
+    const isIpv6 = familyOf(address) === 6;
+    const begun = await this.#dump(address, isIpv6 ? undefined : BEGUN_BY);
+    const answered = isIpv6 ? begun : await this.#dump(address, ANSWERED_BY);
     return [
       ...begun.filter((entry) => entry.original.source === address),
       ...answered.filter((entry) => entry.reply.source === address && entry.original.source !== address),
@@ -105,9 +107,9 @@ export class Conntrack {
     return entries.length - errors.size;
   }
 
-  async #dump(address: IpAddress, tuple: number, flags: number): Promise<ConntrackEntry[]> {
+  async #dump(address: IpAddress, filter: Filter | undefined): Promise<ConntrackEntry[]> {
     const out = new ByteWriter(128);
-    encodeDump(out, address, tuple, flags);
+    encodeDump(out, address, filter);
     const describe = () => ({ op: 'IPCTNL_MSG_CT_GET', object: `flows of ${address}` });
     const answers = await this.#connection.dumpAsync(out.finish(), describe);
     return answers.map(({ payload }) => decodeEntry(payload));
@@ -121,15 +123,25 @@ function nfgenmsg(out: ByteWriter, family: 4 | 6): void {
     .u16be(0);
 }
 
-function encodeDump(out: ByteWriter, address: IpAddress, tuple: number, flags: number): void {
+/** Which of a flow's tuples has the address as its source. */
+interface Filter {
+  readonly tuple: number;
+  readonly flags: number;
+}
+const BEGUN_BY: Filter = { tuple: CTA_TUPLE_ORIG, flags: CTA_FILTER_ORIG_FLAGS };
+const ANSWERED_BY: Filter = { tuple: CTA_TUPLE_REPLY, flags: CTA_FILTER_REPLY_FLAGS };
+
+/** @param filter absent: every flow of the address's family */
+function encodeDump(out: ByteWriter, address: IpAddress, filter: Filter | undefined): void {
   const family = familyOf(address);
   writeMessage(out, (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, NLM_F_DUMP, (message) => {
     nfgenmsg(out, family);
+    if (filter === undefined) return;
     message
-      .nested(tuple, (parts) =>
+      .nested(filter.tuple, (parts) =>
         parts.nested(CTA_TUPLE_IP, (ip) => ip.bytes(family === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, ipToBytes(address))),
       )
-      .nested(CTA_FILTER, (filter) => filter.u32(flags, CTA_FILTER_F_CTA_IP_SRC));
+      .nested(CTA_FILTER, (fields) => fields.u32(filter.flags, CTA_FILTER_F_CTA_IP_SRC));
   });
 }
 
