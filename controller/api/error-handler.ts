@@ -45,6 +45,7 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
 
 export function sendProblem(reply: FastifyReply, requestId: string, problem: ProblemDetail): FastifyReply {
   const { status } = PROBLEMS[problem.code];
+  reply.header('x-request-id', requestId);
   if (problem.code === 'unavailable') reply.header('retry-after', RETRY_AFTER_SECONDS);
   if (problem.code === 'unauthorized') reply.header('www-authenticate', 'Bearer realm="tenet"');
   // Already text: whatever schemas the route has for its answers, this one is the same everywhere.

@@ -8,7 +8,7 @@ import { NoQuery } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
 
 const tags = ['health'];
-const Ok = Type.Object({ status: Type.String({ enum: ['ok'] }) });
+const Ok = Type.Object({ status: Type.String({ enum: ['ok'] }) }, { description: 'It does.' });
 
 export const healthRoutes: FastifyPluginAsyncTypebox<{ registry: Registry; metrics: Metrics }> = async (
   app,
