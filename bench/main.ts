@@ -36,14 +36,19 @@ const options = new Command('bench')
   .parse()
   .opts<Options>();
 
-const reports = PARTS.filter(({ name }) => options.only === undefined || options.only === name).map((part) => {
-  const report = runPart(part, options.quick);
-  process.stdout.write(formatReport(part.title, report));
-  return report;
-});
-const [first] = reports;
-if (options.plot !== undefined && first !== undefined) {
-  const title = PARTS.find(({ name }) => name === first.part)?.title ?? first.part;
-  writeFileSync(options.plot, plotReport(title, first, 'add'));
+try {
+  const reports = PARTS.filter(({ name }) => options.only === undefined || options.only === name).map((part) => {
+    const report = runPart(part, options.quick);
+    process.stdout.write(formatReport(part.title, report));
+    return report;
+  });
+  const [first] = reports;
+  if (options.plot !== undefined && first !== undefined) {
+    const title = PARTS.find(({ name }) => name === first.part)?.title ?? first.part;
+    writeFileSync(options.plot, plotReport(title, first, 'add'));
+  }
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(reports, undefined, 2)}\n`);
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
 }
-if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(reports, undefined, 2)}\n`);

@@ -96,7 +96,8 @@ function sampleAt(
 function compare(timings: readonly Timing[], existing: number): Figure[] {
   return timings.map((timing) => {
     const tenet = timings.find(({ subject, operation }) => subject === TENET && operation === timing.operation);
-    return { ...timing, existing, timesTenet: timing.medianUs / (tenet?.medianUs ?? Number.NaN) };
+    const times = timing.medianUs / (tenet?.medianUs ?? Number.NaN);
+    return { ...timing, existing, timesTenet: Math.round(times * 10) / 10 };
   });
 }
 

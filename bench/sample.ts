@@ -76,12 +76,17 @@ class Recorder {
     return Array.from(this.#times, ([operation, times]) => ({
       subject: this.#subject.name,
       operation,
-      medianUs: percentile(times, 50),
-      p95Us: percentile(times, 95),
-      coldMedianUs: percentile(this.#cold.get(operation) ?? [], 50),
+      medianUs: round(percentile(times, 50)),
+      p95Us: round(percentile(times, 95)),
+      coldMedianUs: round(percentile(this.#cold.get(operation) ?? [], 50)),
       runs: times.length,
     }));
   }
+}
+
+/** To what the clock can tell. */
+function round(us: number): number {
+  return Math.round(us * 100) / 100;
 }
 
 function push(lists: Map<string, number[]>, name: string, value: number): void {
