@@ -17,6 +17,7 @@ import { ClusterView } from './cluster-view.ts';
 import { type AgentContext, KeyedLock } from './context.ts';
 import { computeDesired } from './desired/desired.ts';
 import { type NodeFacts, overlayMtu, reachesAllTenants } from './desired/node-facts.ts';
+import { systemAddressOf } from './desired/overlays.ts';
 import { cniError } from './errors.ts';
 import type { Journal } from './journal.ts';
 import { Publisher } from './publisher.ts';
@@ -142,11 +143,13 @@ export class Agent {
     const fields = { op: request.command, containerId: request.containerId, ifname: request.ifname };
     try {
       const response = await this.#answer(request, signal);
-      log.info({ ...fields, ms: round(performance.now() - started) }, 'done');
+      // Runtimes and labs ask for the status all the time.
+      const level = request.command === 'STATUS' ? 'debug' : 'info';
+      log[level]({ ...fields, ms: round(performance.now() - started) }, 'done');
       return response;
     } catch (error) {
       const refusal = cniError(error);
-      const level = refusal.code === CNI_ERROR.internal ? 'error' : 'warn';
+      const level = refusal.code === CNI_ERROR.internal ? 'error' : request.command === 'STATUS' ? 'debug' : 'warn';
       log[level]({ ...fields, code: refusal.code, err: error, ms: round(performance.now() - started) }, 'refused');
       return { ok: false, error: refusal };
     }
@@ -178,12 +181,19 @@ export class Agent {
         await gc(request.config, this.#context);
         return { ok: true };
       case 'STATUS':
-        if (this.#context.view.inSync) return { ok: true };
-        return {
-          ok: false,
-          error: { code: CNI_ERROR.pluginNotAvailable, msg: 'the agent has not yet seen the cluster’s state' },
-        };
+        return this.#status();
     }
+  }
+
+  /** Ready to attach, and on a gateway to reach what others attached. */
+  #status(): AgentResponse {
+    const { view, snapshot } = this.#context;
+    const notYet = (msg: string) => ({ ok: false, error: { code: CNI_ERROR.pluginNotAvailable, msg } }) as const;
+    if (!view.inSync) return notYet('the agent has not yet seen the cluster’s state');
+    if (reachesAllTenants(this.#facts.roles) && systemAddressOf(snapshot, this.#facts.name) === undefined) {
+      return notYet('the node has no address in the system overlay yet');
+    }
+    return { ok: true };
   }
 
   #desired() {
