@@ -36,8 +36,10 @@ export function* overlayItems(
   }
   if (systemAddress === undefined) return;
   for (const { tenant } of snapshot.tenants.values()) {
-    if (tenant.name === SYSTEM_TENANT || localTenants.has(tenant.name)) continue;
-    yield* gatewayReach(tenant, snapshot, facts, systemAddress);
+    if (tenant.name === SYSTEM_TENANT) continue;
+    // Answers to a gateway always come by the system overlay.
+    yield { kind: 'element', collection: 'overlaySource', fields: [overlayLinkName(SYSTEM_VNI), identityOf(tenant)] };
+    if (!localTenants.has(tenant.name)) yield* gatewayReach(tenant, snapshot, facts, systemAddress);
   }
 }
 
@@ -79,7 +81,6 @@ function* tenantOverlay(
 
 function* gatewayReach(tenant: Tenant, snapshot: Snapshot, facts: NodeFacts, source: IpAddress): Generator<Item> {
   const link = overlayLinkName(SYSTEM_VNI);
-  yield { kind: 'element', collection: 'overlaySource', fields: [link, identityOf(tenant)] };
   for (const block of snapshot.blocksOf(tenant.name)) {
     yield blockIdentity(block, tenant);
     yield* wayTo(block, link, snapshot, facts, source);

@@ -141,6 +141,18 @@ describe('desired state of a gateway', () => {
     expect(state?.has('element overlaySource tnt1 43')).toBe(true);
   });
 
+  it('that is also a compute node hears answers by the system overlay, and calls by the tenant’s own', () => {
+    const both = facts({ name: 'node3', roles: ['compute', 'gateway'] });
+    const state = computeDesired(snapshotOf(world), both, {
+      endpoints: [endpoint('bbbbbbbbbbbb', red, '10.170.0.97')],
+      blocks: [],
+    });
+    expect(state?.get('route 10.170.0.64/27')).toMatchObject({ link: 'tnt42', source: '10.128.0.1' });
+    expect(state?.get('route 10.171.0.0/27')).toMatchObject({ link: 'tnt1' });
+    for (const key of ['tnt1 42', 'tnt1 43', 'tnt42 1', 'tnt42 42'])
+      expect(state?.has(`element overlaySource ${key}`)).toBe(true);
+  });
+
   it('reaches nobody before it has an address of its own', () => {
     const without = world.filter(({ key }) => !key.startsWith('blocks/system'));
     expect(keysOf(without, gateway, none).filter((key) => key.startsWith('route 10.17'))).toEqual([]);
