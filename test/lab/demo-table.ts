@@ -37,13 +37,14 @@ export function formatGrid(rows: readonly Row[], style: Style): string {
 export function formatRows(rows: readonly Row[], style: Style): string {
   const table = new Table({
     ...plain,
-    head: ['from', 'to', 'expected', 'observed', '', 'ms'],
-    colAligns: ['left', 'left', 'left', 'left', 'left', 'right'],
+    head: ['from', 'to', 'expected', 'observed', 'as expected', 'ms'],
+    colAligns: ['left', 'left', 'left', 'left', 'center', 'right'],
   });
   for (const row of rows) {
     const { cell, verdict } = row;
     const observed = verdict.kind === 'neither' ? verdict.why : verdict.kind;
-    table.push([cell.from, cell.to, cell.expected, observed, mark(row, style), verdict.elapsedMs.toFixed(1)]);
+    const verdictMark = row.asExpected ? paint('✓', 'green', style) : paint('✗', 'red', style);
+    table.push([cell.from, cell.to, cell.expected, observed, verdictMark, verdict.elapsedMs.toFixed(1)]);
   }
   return table.toString();
 }

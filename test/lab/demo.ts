@@ -70,10 +70,9 @@ async function play(lab: Lab): Promise<boolean> {
 
 function invite(lab: Lab): void {
   const [controller] = lab.controllers;
-  print(`\nREST API  ${controller?.url}/v1/tenants   (curl -H "Authorization: Bearer $(cat ${lab.tokenFile})" …)`);
-  print(`its docs  ${controller?.url}/docs`);
-  print(`logs      ${lab.dir}/logs`);
-  print(`\nTry next: nsenter --net=/run/netns/${lab.hosts[0]?.netns} nft list ruleset`);
+  print(`\nThe lab stays. Its logs are in ${lab.dir}/logs`);
+  print(`\nTry next: curl -H "Authorization: Bearer $(cat ${lab.tokenFile})" ${controller?.url}/v1/tenants`);
+  print(`          nsenter --net=/run/netns/${lab.hosts[0]?.netns} nft list ruleset`);
   print(`Take it down: npm run lab -- down --id ${lab.id}`);
 }
 
@@ -86,12 +85,14 @@ async function main(): Promise<number> {
     lab = await step('a cluster: 1 manage node, 2 compute nodes, 1 gateway', () =>
       startLab({ nodes: 2, gateways: 1, detached, signal }),
     );
+    const [controller] = lab.controllers;
+    print(`  REST API ${controller?.url}/v1, its docs ${controller?.url}/docs${detached ? '' : ' (while this runs)'}`);
     const isFine = await play(lab);
     keep = detached;
     if (keep) invite(lab);
     else
       print(
-        '\nThe lab is taken down. With `npm run demo -- --keep` it stays: REST API, its docs at /docs, rules and logs to look at.',
+        '\nThe lab is taken down. `npm run demo -- --keep` leaves it there: REST API, docs, rules and logs to look at.',
       );
     return isFine ? 0 : 1;
   } catch (error) {
