@@ -4,7 +4,8 @@
  */
 import type { Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
-import { type ChainSpec, compileRules } from './isolation/rules.ts';
+import type { ChainSpec } from './isolation/chain-spec.ts';
+import { compileRules } from './isolation/rules.ts';
 import { COLLECTIONS, SETS, TABLE, toItem, toSetElement } from './isolation/sets.ts';
 import type { Batch } from './nftables/batch.ts';
 import type { SetElement } from './nftables/element.ts';

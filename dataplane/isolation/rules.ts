@@ -14,7 +14,6 @@
  * back before the packet goes on. The packet's mark is never touched.
  */
 import type { IpPrefix } from '../address.ts';
-import type { Chain, ChainHook } from '../nftables/chain.ts';
 import {
   CT_DIRECTIONS,
   type CtDirection,
@@ -34,12 +33,11 @@ import {
   thDport,
 } from '../nftables/field.ts';
 import { ctState, inSet, ipHeaderLength, maskedTo, match, matchNot, matchPrefix, notInSet } from '../nftables/match.ts';
-import type { Rule } from '../nftables/rule.ts';
-import { buildRule, type RulePart } from '../nftables/rule-builder.ts';
 import { accept, drop, goto, masquerade, returnFromChain, setMeta, setMetaFromMap } from '../nftables/statement.ts';
 import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
-import { SETS, TABLE } from './sets.ts';
+import { base, type ChainSpec, chain, type Line } from './chain-spec.ts';
+import { SETS } from './sets.ts';
 
 const IPPROTO_ICMP = 1;
 const IPPROTO_UDP = 17;
@@ -79,15 +77,6 @@ const TYPE_OF_SERVICE = [
 ] as const;
 /** An ICMP error about no flow we know: forged, or too late to matter. */
 const strayIcmp = [match(l4proto, IPPROTO_ICMP), ctState('invalid')] as const;
-
-/** One rule: what it is for, and its parts. */
-type Line = readonly [comment: string, ...parts: RulePart[]];
-
-/** A chain and its rules in order. */
-export interface ChainSpec {
-  readonly chain: Chain;
-  readonly rules: readonly Rule[];
-}
 
 /** Every chain, those that are jumped to first. Each rule's comment ends in a hash by which a later run recognises it. */
 export function compileRules(item: RuleSetItem): ChainSpec[] {
@@ -274,29 +263,6 @@ function identification(blockPrefixLength: number) {
     [`${comment}: by block`, setMetaFromMap('priority', [maskedTo(address, blockPrefixLength)], SETS.block)],
     [`${comment}: by address`, setMetaFromMap('priority', [address], SETS.identity)],
   ];
-}
-
-function base(type: ChainHook['type'], hook: ChainHook['hook'], priority: number): ChainHook {
-  return { type, hook, priority, policy: 'accept' };
-}
-
-function chain(name: string, lines: readonly Line[], hook?: ChainHook): ChainSpec {
-  const where = { ...TABLE, chain: name };
-  return {
-    chain: hook === undefined ? where : { ...where, base: hook },
-    rules: lines.map(([comment, ...parts]) => signed(buildRule(where, parts, comment))),
-  };
-}
-
-/** Appends a hash of what the rule does, so that a rule that was changed, or is of another version, is known by its comment. */
-function signed(rule: Rule): Rule {
-  const text = JSON.stringify(rule.expressions, (_key, value) =>
-    typeof value === 'bigint' ? `${value}n` : value instanceof Uint8Array ? Array.from(value) : value,
-  );
-  // FNV-1a: told apart must be versions and slips, not attacks.
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
-  return { ...rule, comment: `${rule.comment} #${hash.toString(16).padStart(8, '0')}` };
 }
 
 function isIpv4(prefix: IpPrefix): boolean {

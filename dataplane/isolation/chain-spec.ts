@@ -1,0 +1,42 @@
+/**
+ * How a chain is written down: its rules as lines of a comment and parts, and each rule signed, so that a later run (or another
+ * version) knows by its comment whether it is exactly what it should be. Pure.
+ */
+import type { Chain, ChainHook } from '../nftables/chain.ts';
+import type { Rule } from '../nftables/rule.ts';
+import { buildRule, type RulePart } from '../nftables/rule-builder.ts';
+import { TABLE } from './sets.ts';
+
+/** One rule: what it is for, and its parts. */
+export type Line = readonly [comment: string, ...parts: RulePart[]];
+
+/** A chain and its rules in order. */
+export interface ChainSpec {
+  readonly chain: Chain;
+  readonly rules: readonly Rule[];
+}
+
+/** A base chain that lets pass what no rule decides: what is not ours is not ours to drop. */
+export function base(type: ChainHook['type'], hook: ChainHook['hook'], priority: number): ChainHook {
+  return { type, hook, priority, policy: 'accept' };
+}
+
+/** @param hook of a base chain */
+export function chain(name: string, lines: readonly Line[], hook?: ChainHook): ChainSpec {
+  const where = { ...TABLE, chain: name };
+  return {
+    chain: hook === undefined ? where : { ...where, base: hook },
+    rules: lines.map(([comment, ...parts]) => signed(buildRule(where, parts, comment))),
+  };
+}
+
+/** Appends a hash of what the rule does, so that a rule that was changed, or is of another version, is known by its comment. */
+function signed(rule: Rule): Rule {
+  const text = JSON.stringify(rule.expressions, (_key, value) =>
+    typeof value === 'bigint' ? `${value}n` : value instanceof Uint8Array ? Array.from(value) : value,
+  );
+  // FNV-1a: told apart must be versions and slips, not attacks.
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return { ...rule, comment: `${rule.comment} #${hash.toString(16).padStart(8, '0')}` };
+}
