@@ -2,7 +2,7 @@
  * This controller's copy of who has claimed which VNI and subnet, kept up by a watch, plus what requests in flight here are about to
  * claim. It lets free ones be picked without asking; it decides nothing, for the store's guards do.
  */
-import type { IpFamily, IpPrefix } from '../../dataplane/address.ts';
+import { AddressError, type IpFamily, type IpPrefix } from '../../dataplane/address.ts';
 import type { Unavailable } from '../errors.ts';
 import { findFreeSubnet, findFreeVni } from '../model/allocation.ts';
 import { PrefixSet } from '../model/prefix-set.ts';
@@ -69,7 +69,7 @@ export class ClaimsView {
     this.#claims.set(key, revision);
     if (known !== undefined) return;
     if (isVni) this.#vnis++;
-    else this.#subnets.add(parsePrefixKey(key));
+    else this.#withSubnet(key, (subnet) => this.#subnets.add(subnet));
   }
 
   /** A free VNI, kept until released; undefined when every one is claimed or reserved. */
@@ -102,7 +102,8 @@ export class ClaimsView {
       value,
       release: () => {
         if (!this.#reserved.delete(key)) return;
-        if (!this.#claims.has(key) && key.startsWith(keys.subnetClaims)) this.#subnets.delete(parsePrefixKey(key));
+        if (!this.#claims.has(key) && key.startsWith(keys.subnetClaims))
+          this.#withSubnet(key, (subnet) => this.#subnets.delete(subnet));
         const waiting = this.#onRelease;
         this.#onRelease = [];
         for (const resolve of waiting) resolve();
@@ -127,6 +128,15 @@ export class ClaimsView {
   #forget(key: string): void {
     if (!this.#claims.delete(key)) return;
     if (key.startsWith(keys.vniClaims)) this.#vnis--;
-    else if (!this.#reserved.has(key)) this.#subnets.delete(parsePrefixKey(key));
+    else if (!this.#reserved.has(key)) this.#withSubnet(key, (subnet) => this.#subnets.delete(subnet));
+  }
+
+  /** A key that is no subnet's is not ours, and nothing to stumble over. */
+  #withSubnet(key: string, use: (subnet: IpPrefix) => void): void {
+    try {
+      use(parsePrefixKey(key));
+    } catch (error) {
+      if (!(error instanceof AddressError)) throw error;
+    }
   }
 }

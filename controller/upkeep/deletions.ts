@@ -10,7 +10,7 @@ import type { Tenant } from '../model/records.ts';
 import { finishDeletion } from '../operations/delete-tenant.ts';
 import { follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
-import { parseRecord } from '../store/records.ts';
+import { parseRecord, RecordError } from '../store/records.ts';
 import type { Entry, Store, WatchBatch } from '../store/store.ts';
 import type { LeaderGuard } from './election.ts';
 
@@ -47,8 +47,8 @@ export async function finishDeletions(
 
 function deletingTenants(deleting: Set<string>) {
   const learn = ({ key, value }: Entry) => {
-    const { name, phase } = parseRecord<Tenant>(key, value);
-    if (phase === 'deleting') deleting.add(name);
+    const name = key.slice(keys.tenants.length);
+    if (isDeleting(key, value)) deleting.add(name);
     else deleting.delete(name);
   };
   return {
@@ -65,6 +65,16 @@ function deletingTenants(deleting: Set<string>) {
   };
 }
 
+/** A record that cannot be read is left alone. */
+function isDeleting(key: string, value: string): boolean {
+  try {
+    return parseRecord<Tenant>(key, value).phase === 'deleting';
+  } catch (error) {
+    if (error instanceof RecordError) return false;
+    throw error;
+  }
+}
+
 async function tryToFinish(
   store: Store,
   log: DeletionsOptions['log'],
@@ -75,7 +85,7 @@ async function tryToFinish(
     const { remaining } = await finishDeletion(store, tenant, [guard]);
     if (remaining.length === 0) log.info({ op: 'delete', tenant }, 'tenant is gone');
   } catch (error) {
-    if (!(error instanceof Unavailable)) throw error;
+    if (!(error instanceof Unavailable || error instanceof RecordError)) throw error;
     log.warn({ op: 'delete', tenant, reason: error.message }, 'cannot finish the deletion yet');
   }
 }

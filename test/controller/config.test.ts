@@ -32,7 +32,8 @@ test('every flag is understood', () => {
   const argv = [
     '--listen 0.0.0.0:80 --listen [::1]:7480 --listen unix:/run/tenet.sock --embedded-etcd /data --etcd-listen 192.0.2.1',
     '--pool 10.0.0.0/9 --pool fd00::/48 --subnet-prefix-length 24 --block-prefix-length 28 --platform-network 192.0.2.0/24',
-    '--exception dns=192.0.2.53:53/udp --exception dns6=[2001:db8::53]:53/TCP --default-tenant acme --token-file /t --name m1 --log-level debug',
+    '--exception dns=192.0.2.53:53/udp --exception dns6=[2001:db8::53]:53/TCP --default-tenant acme',
+    '--token-file /t --name m1 --log-level debug',
   ];
   expect(parse(argv.join(' ').split(' '))).toEqual({
     name: 'm1',

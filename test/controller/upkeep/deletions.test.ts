@@ -105,3 +105,16 @@ test('a store that is away for a while only delays it', async () => {
   // Asked of the watch, so that the failures are left for upkeep to meet.
   await until('gone', () => registry.claims.tenantCount === 1);
 });
+
+test('records and claims that nobody can read stop neither it nor the controller', async () => {
+  const { memory, registry, block, call } = await startWithTenant();
+  await memory.commit(
+    [],
+    ['tenants/bad', 'claims/subnet/bad', 'claims/vni/bad'].map((key) => ({ kind: 'put', key, value: 'not JSON' })),
+  );
+  startUpkeep(memory, await lead(memory));
+  await deleteTenant(registry, 'blue', {}, 10);
+  await memory.commit([], [{ kind: 'delete', key: block }]);
+  await until('gone', async () => (await call('GET', '/v1/tenants/blue')).status === 404);
+  expect((await call('POST', '/v1/tenants', { name: 'green' })).status).toBe(201);
+});
