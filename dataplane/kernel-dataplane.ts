@@ -19,7 +19,7 @@ import type { InterfaceAddress } from './rtnetlink/ifaddr.ts';
 import { encodeDelLink, type Link } from './rtnetlink/link.ts';
 import type { Route } from './rtnetlink/route.ts';
 import { RtBatch, Rtnetlink } from './rtnetlink/rtnetlink.ts';
-import type { Item, NodeState, RuleSetItem } from './state.ts';
+import type { Item, NodeState, OverlayLinkItem, PodLinkItem, RuleSetItem } from './state.ts';
 import { linkIndex } from './system/libc.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
 
@@ -34,8 +34,10 @@ export class KernelDataplane implements Dataplane {
   readonly #conntrack: Conntrack;
   /** of every socket that changes something: what we did ourselves is no news */
   readonly #ownPorts = new Set<number>();
-  /** links that we are making or deleting: some of what the kernel then says carries no port */
-  readonly #unsettled = new Set<string>();
+  /** links that we are making, changing or deleting: some of what the kernel then says carries no port */
+  readonly #unsettled = new Map<string, NodeJS.Timeout>();
+  /** what should be there: as last wanted, or as last read back */
+  #wanted: NodeState = new Map();
 
   /** @throws KernelError without the privilege (CAP_NET_ADMIN) */
   static open(): KernelDataplane {
@@ -51,11 +53,14 @@ export class KernelDataplane implements Dataplane {
   observe(wanted: RuleSetItem | undefined): NodeState {
     const items: Map<string, Item> = observeLinks(this.#rtnetlink);
     for (const [key, item] of this.#isolation.observe(wanted)) items.set(key, item);
+    this.#wanted = items;
     return items;
   }
 
   apply(changes: readonly Change[], desired: NodeState): Failures {
     this.#isolation.apply(changes, desired);
+    this.#wanted = desired;
+    for (const link of new Set(changes.flatMap(({ item }) => (isLink(item) ? item.name : [])))) this.#unsettle(link);
     return applyLinks(this.#rtnetlink, changes, (name) => {
       // A failure leaves the link for the next reading back.
       this.deleteLink(name).catch(() => undefined);
@@ -67,6 +72,8 @@ export class KernelDataplane implements Dataplane {
       ownPorts: this.#ownPorts,
       unsettled: this.#unsettled,
       alsoLinks: new Set(alsoLinks),
+      links: () => this.links(),
+      wanted: () => this.#wanted,
       onForeignChange,
     });
   }
@@ -140,7 +147,11 @@ export class KernelDataplane implements Dataplane {
   }
 
   #unsettle(link: string): void {
-    this.#unsettled.add(link);
-    setTimeout(() => this.#unsettled.delete(link), ECHO_MS).unref();
+    clearTimeout(this.#unsettled.get(link));
+    this.#unsettled.set(link, setTimeout(() => this.#unsettled.delete(link), ECHO_MS).unref());
   }
+}
+
+function isLink(item: Item): item is OverlayLinkItem | PodLinkItem {
+  return item.kind === 'overlayLink' || item.kind === 'podLink';
 }

@@ -7,10 +7,11 @@ import { parseAttributes } from './netlink/attribute.ts';
 import { type NetlinkMessage, NLM_F_REPLACE, parseMessages } from './netlink/message.ts';
 import { isOverlayLink, isPodLink, NFT_TABLE, OVERLAY_GROUP, POD_GROUP, ROUTE_PROTOCOL } from './ownership.ts';
 import { decodeAddress } from './rtnetlink/ifaddr.ts';
-import { decodeLink } from './rtnetlink/link.ts';
-import { decodeNeighbour } from './rtnetlink/neighbour.ts';
+import { decodeLink, type Link } from './rtnetlink/link.ts';
+import { decodeNeighbour, type Neighbour } from './rtnetlink/neighbour.ts';
 import { decodeRoute } from './rtnetlink/route.ts';
 import * as u from './rtnetlink/uapi.ts';
+import { type FdbItem, itemKey, type NodeState, sameItem } from './state.ts';
 import { linkName } from './system/libc.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
 import { whenReadable } from './system/readiness.ts';
@@ -29,10 +30,14 @@ const LOOK_AGAIN_MS = 500;
 export interface MonitorOptions {
   /** ports of our own sockets: what they caused is no news */
   readonly ownPorts: ReadonlySet<number>;
-  /** links that we are making or deleting: what is heard of them counts only once they have settled */
-  readonly unsettled: ReadonlySet<string>;
+  /** links that we are making, changing or deleting: what is heard of them counts only once they have settled */
+  readonly unsettled: { has(name: string): boolean };
   /** links of others whose changes matter too, such as the underlay's */
   readonly alsoLinks: ReadonlySet<string>;
+  /** reads back how the links are now, before anything is heard of them */
+  readonly links: () => readonly Link[];
+  /** what of ours should be in the kernel now: tells our own changes where the kernel does not say whose they are */
+  readonly wanted: () => NodeState;
   readonly onForeignChange: (what: string) => void;
 }
 
@@ -48,14 +53,15 @@ export class KernelMonitor {
   ]);
   readonly #filter = new NetlinkSocket(NETLINK_NETFILTER, [NFNLGRP_NFTABLES]);
   readonly #stopWaiting: () => void;
-  /** MTU of each link that matters, as last heard */
-  readonly #mtus = new Map<string, number>();
+  /** each of others' links that matter, as last heard */
+  readonly #known = new Map<string, Link>();
   /** unsettled links last heard of as they should not be */
   readonly #doubtful = new Set<string>();
   #quiet: NodeJS.Timeout | undefined;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
+    for (const link of options.links()) if (options.alsoLinks.has(link.name)) this.#known.set(link.name, link);
     this.#stopWaiting = whenReadable([this.#route.fd, this.#filter.fd], () => {
       this.#drain(this.#route, (message) => this.#aboutRoute(message));
       this.#drain(this.#filter, aboutNftables);
@@ -106,16 +112,19 @@ export class KernelMonitor {
       }
       case u.RTM_NEWNEIGH:
       case u.RTM_DELNEIGH: {
-        // The kernel's own changes of state (port 0) do not touch permanent entries.
         const entry = decodeNeighbour(message.payload);
-        return message.portId !== 0 && this.#isOurs(entry.linkIndex)
-          ? `neighbour ${entry.address ?? entry.mac}`
-          : undefined;
+        const link = ourLink(entry.linkIndex);
+        if (link === undefined) return undefined;
+        // The kernel's own changes of state (port 0) do not touch permanent entries; of FDB entries it never says who changed them.
+        const matters = entry.fdb ? this.#isUnwanted(message.type, link, entry) : message.portId !== 0;
+        return matters ? `neighbour ${entry.address ?? entry.mac}` : undefined;
       }
       case u.RTM_NEWADDR:
       case u.RTM_DELADDR: {
         const entry = decodeAddress(message.payload);
-        return this.#isOurs(entry.linkIndex) || this.#isAlso(entry.linkIndex) ? `address ${entry.address}` : undefined;
+        // From our links the kernel itself (port 0) takes addresses only together with the link.
+        const isOurs = message.portId !== 0 && ourLink(entry.linkIndex) !== undefined;
+        return isOurs || this.#isAlso(entry.linkIndex) ? `address ${entry.address}` : undefined;
       }
       default:
         return undefined;
@@ -124,29 +133,43 @@ export class KernelMonitor {
 
   #aboutLink(message: NetlinkMessage): string | undefined {
     const link = decodeLink(message.payload);
-    const { name, mtu } = link;
-    const isPod = isPodLink(name);
-    if (!isPod && !isOverlayLink(name) && !this.#options.alsoLinks.has(name)) return undefined;
-    const sameMtu = (this.#mtus.get(name) ?? mtu) === mtu;
-    this.#mtus.set(name, mtu);
-    if (message.type === u.RTM_DELLINK) {
-      this.#mtus.delete(name);
+    const { name } = link;
+    const isGone = message.type === u.RTM_DELLINK;
+    if (this.#options.alsoLinks.has(name)) return this.#hasChanged(link, isGone) ? `link ${name}` : undefined;
+    if (!isPodLink(name) && !isOverlayLink(name)) return undefined;
+    const unsettled = this.#options.unsettled.has(name);
+    if (isGone) {
       this.#doubtful.delete(name);
-      return this.#options.unsettled.has(name) ? undefined : `link ${name} is gone`;
+      return unsettled ? undefined : `link ${name} is gone`;
     }
-    if (this.#options.alsoLinks.has(name)) return `link ${name}`;
     // Carrier and the like: news only if the link is not as it should be.
-    const asWanted = link.up && link.noArp && link.group === (isPod ? POD_GROUP : OVERLAY_GROUP) && sameMtu;
-    if (asWanted) this.#doubtful.delete(name);
-    else if (this.#options.unsettled.has(name)) this.#doubt(name);
+    if (this.#isAsWanted(link)) this.#doubtful.delete(name);
+    else if (unsettled) this.#doubt(name);
     else return `link ${name}`;
     return undefined;
   }
 
-  /** A link that is gone is reported itself. */
-  #isOurs(index: number): boolean {
-    const name = linkName(index);
-    return name !== undefined && (isPodLink(name) || isOverlayLink(name));
+  /** The kernel speaks of a link for many reasons: carrier, statistics, an overlay link put upon it. */
+  #hasChanged(link: Link, isGone: boolean): boolean {
+    const before = this.#known.get(link.name);
+    if (isGone) this.#known.delete(link.name);
+    else this.#known.set(link.name, link);
+    return isGone || before === undefined || !alike(before, link);
+  }
+
+  #isAsWanted({ name, up, noArp, group, mtu }: Link): boolean {
+    const wanted = this.#options.wanted().get(`link ${name}`);
+    const wantedMtu = wanted?.kind === 'overlayLink' || wanted?.kind === 'podLink' ? wanted.mtu : mtu;
+    return up && noArp && group === (isPodLink(name) ? POD_GROUP : OVERLAY_GROUP) && mtu === wantedMtu;
+  }
+
+  /** Has an FDB entry gone that is wanted, or one come that is not? */
+  #isUnwanted(type: number, link: string, { mac, address }: Neighbour): boolean {
+    if (mac === undefined || address === undefined) return false;
+    const item: FdbItem = { kind: 'fdb', link, mac, remote: address };
+    const wanted = this.#options.wanted().get(itemKey(item));
+    const isWanted = wanted !== undefined && sameItem(wanted, item);
+    return type === u.RTM_DELNEIGH ? isWanted : !isWanted;
   }
 
   /** A link that has settled and was last heard of as it should not be is news after all. */
@@ -163,6 +186,17 @@ export class KernelMonitor {
   #isAlso(index: number): boolean {
     return this.#options.alsoLinks.has(linkName(index) ?? '');
   }
+}
+
+/** @returns the name; undefined for a link of others and for one that is gone, which is reported itself */
+function ourLink(index: number): string | undefined {
+  const name = linkName(index);
+  return name !== undefined && (isPodLink(name) || isOverlayLink(name)) ? name : undefined;
+}
+
+/** Is all the same that the agent goes by? */
+function alike(a: Link, b: Link): boolean {
+  return a.index === b.index && a.mac === b.mac && a.mtu === b.mtu && a.up === b.up;
 }
 
 function aboutNftables(message: NetlinkMessage): string | undefined {
