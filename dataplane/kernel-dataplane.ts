@@ -19,7 +19,14 @@ import type { InterfaceAddress } from './rtnetlink/ifaddr.ts';
 import { encodeDelLink, type Link } from './rtnetlink/link.ts';
 import type { Route } from './rtnetlink/route.ts';
 import { RtBatch, Rtnetlink } from './rtnetlink/rtnetlink.ts';
-import type { Item, NodeState, OverlayLinkItem, PodLinkItem, RuleSetItem } from './state.ts';
+import {
+  type Item,
+  itemKey,
+  type NodeState,
+  type OverlayLinkItem,
+  type PodLinkItem,
+  type RuleSetItem,
+} from './state.ts';
 import { linkIndex } from './system/libc.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
 
@@ -39,6 +46,9 @@ export class KernelDataplane implements Dataplane {
   /** what should be there: as last wanted, or as last read back */
   #wanted: NodeState = new Map();
 
+  /** routes that were ours in this process's life */
+  readonly #routes = new Set<string>();
+
   /** @throws KernelError without the privilege (CAP_NET_ADMIN) */
   static open(): KernelDataplane {
     return new KernelDataplane();
@@ -54,6 +64,7 @@ export class KernelDataplane implements Dataplane {
     const items: Map<string, Item> = observeLinks(this.#rtnetlink);
     for (const [key, item] of this.#isolation.observe(wanted)) items.set(key, item);
     this.#wanted = items;
+    for (const [key, { kind }] of items) if (kind === 'route') this.#routes.add(key);
     return items;
   }
 
@@ -61,10 +72,20 @@ export class KernelDataplane implements Dataplane {
     this.#isolation.apply(changes, desired);
     this.#wanted = desired;
     for (const link of new Set(changes.flatMap(({ item }) => (isLink(item) ? item.name : [])))) this.#unsettle(link);
-    return applyLinks(this.#rtnetlink, changes, (name) => {
-      // A failure leaves the link for the next reading back.
-      this.deleteLink(name).catch(() => undefined);
-    });
+    const failures = applyLinks(
+      this.#rtnetlink,
+      changes.map((change) => this.#takenBack(change)),
+      (name) => {
+        // A failure leaves the link for the next reading back.
+        this.deleteLink(name).catch(() => undefined);
+      },
+    );
+    for (const { item, op } of changes) {
+      const key = itemKey(item);
+      if (op === 'remove') this.#routes.delete(key);
+      else if (item.kind === 'route' && !failures.has(key)) this.#routes.add(key);
+    }
+    return failures;
   }
 
   monitor(onForeignChange: (what: string) => void, alsoLinks: readonly string[]): { close(): void } {
@@ -144,6 +165,13 @@ export class KernelDataplane implements Dataplane {
     this.#rtnetlink.close();
     this.#filterSocket.close();
     this.#conntrack.close();
+  }
+
+  /** A route that was ours and is no more was replaced by somebody: it is taken back. One that never was stays theirs. */
+  #takenBack(change: Change): Change {
+    const { item, op } = change;
+    const taken = op === 'add' && item.kind === 'route' && this.#routes.has(itemKey(item));
+    return taken ? { op: 'replace', item, previous: item } : change;
   }
 
   #unsettle(link: string): void {
