@@ -2,10 +2,13 @@
  * What end-to-end tests ask of a cluster again and again: tenants by REST, the endpoints it lists, etcd's contents, a node's kernel state as
  * stock tools show it. Reads; the lab does the breaking.
  */
+import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { run } from '../../lab/fabric.ts';
 import type { Lab } from '../../lab/lab.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
+import { agentHosts, hostFiles } from '../../lab/topology.ts';
+import { tenetState } from './node-state.ts';
 
 export interface TenantView {
   readonly name: string;
@@ -114,4 +117,53 @@ function claimsOf({ vni, subnets, namespaces }: TenantView): string[] {
     ...subnets.map((subnet) => `claims/subnet/${sortable(subnet)}`),
     ...namespaces.map((namespace) => `claims/namespace/${namespace}`),
   ];
+}
+
+/** Ids of the endpoints that a node's journal still knows. */
+export function journalled(lab: Lab, node: string): readonly string[] {
+  const { stateDir } = hostFiles(lab.topology, node);
+  const known = new Set<string>();
+  for (const line of readFileSync(`${stateDir}/journal.jsonl`, 'utf8').split('\n').slice(1, -1)) {
+    const record = JSON.parse(line) as { op: string; id?: string; local?: { endpoint: { id: string } } };
+    if (record.op === 'endpoint') known.add(record.local?.endpoint.id ?? '');
+    if (record.op === 'gone') known.delete(record.id ?? '');
+  }
+  return [...known];
+}
+
+/**
+ * Resolves once nothing is left of a tenant's containers on any node, nor in REST: no link, element, route, journal entry or record. Other
+ * tenants must have no container while this is asked.
+ */
+export async function untilNothingLeft(lab: Lab, tenant: TenantView): Promise<void> {
+  const look = async () => {
+    const faults = (await endpointsOf(lab, tenant.name)).map(({ id }) => `endpoint ${id} in REST`);
+    for (const host of agentHosts(lab.topology)) {
+      const isPods = (line: string) => /tnp[0-9a-f]{12}/.test(line) || line.includes(`tnt${tenant.vni}`);
+      const state = (await tenetState(host)).filter(isPods);
+      const journal = journalled(lab, host.name).map((id) => `journal entry ${id}`);
+      faults.push(...[...state, ...journal].map((what) => `${host.name}: ${what}`));
+    }
+    if (faults.length > 0) throw new Error(`${faults.length} things left: ${faults.slice(0, 5).join('; ')}`);
+    return true;
+  };
+  await waitFor(look, { what: `nothing is left of ${tenant.name}`, timeoutMs: 15_000, everyMs: 200 });
+}
+
+/** Answers to one ICMP echo each. @returns those that stayed silent, as `from → to` */
+export async function silentPairs(
+  lab: Lab,
+  pairs: readonly (readonly [from: { netns: string; ip: string }, to: { ip: string }])[],
+): Promise<readonly string[]> {
+  const silent: string[] = [];
+  const queue = [...pairs];
+  const worker = async () => {
+    for (let pair = queue.shift(); pair !== undefined; pair = queue.shift()) {
+      const [from, to] = pair;
+      const { outcome } = await lab.prober(from).ping(to.ip);
+      if (outcome !== 'answered') silent.push(`${from.ip} → ${to.ip}: ${outcome}`);
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
+  return silent;
 }
