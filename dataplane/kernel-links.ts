@@ -153,7 +153,7 @@ function applyOverlay(
     if (underlay === undefined) throw new KernelError('RTM_NEWLINK', `underlay link ${item.underlay}`, ERRNO.ENODEV);
     const batch = new RtBatch();
     if (existing !== undefined)
-      batch.add('RTM_DELLINK', `link ${item.name}`, (out) => encodeDelLink(out, existing.index));
+      batch.add('RTM_DELLINK', `link ${item.name}`, (out) => encodeDelLink(out, existing.index), [ERRNO.ENODEV]);
     const spec = { ...item, underlayIndex: underlay.index, group: OVERLAY_GROUP };
     batch.add('RTM_NEWLINK', `link ${item.name}`, (out) => encodeAddVxlan(out, spec));
     // In this order: a link that comes up before it is told otherwise gives itself an IPv6 address.

@@ -2,9 +2,9 @@
  * Routing policy rules that choose a table by addresses, incoming link or mark. Other actions are not read. Pure.
  * @see include/uapi/linux/fib_rules.h
  */
-import { bytesToIp, familyOf, type IpPrefix, ipToBytes, prefixBase, prefixLength } from '../address.ts';
+import { bytesToIp, familyOf, type IpPrefix, ipToBytes, prefixBase, prefixLength, prefixOf } from '../address.ts';
 import { CodecError } from '../errors.ts';
-import { type AttributeWriter, parseAttributes } from '../netlink/attribute.ts';
+import { type Attribute, type AttributeWriter, parseAttributes } from '../netlink/attribute.ts';
 import { ByteReader, type ByteWriter } from '../netlink/bytes.ts';
 import { NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, writeMessage } from '../netlink/message.ts';
 import * as u from './uapi.ts';
@@ -72,40 +72,69 @@ export function encodeGetRules(out: ByteWriter, family: 4 | 6): void {
   });
 }
 
-/** @param payload of RTM_NEWRULE or RTM_DELRULE @returns undefined for an action other than a table @throws CodecError */
+/** What a rule may carry without asking for more than {@link Rule} can say. */
+const KNOWN = new Set<number>([
+  u.FRA_DST,
+  u.FRA_SRC,
+  u.FRA_IIFNAME,
+  u.FRA_PRIORITY,
+  u.FRA_FWMARK,
+  u.FRA_TABLE,
+  u.FRA_FWMASK,
+  u.FRA_PAD,
+  u.FRA_PROTOCOL,
+]);
+/** what the kernel says of every rule that suppresses nothing */
+const SUPPRESS_NOTHING = 0xffffffff;
+
+/**
+ * @param payload of RTM_NEWRULE or RTM_DELRULE
+ * @returns undefined for kinds of rule that Tenet never makes: another action than a table, `not`, users, ports and the like
+ * @throws CodecError
+ */
 export function decodeRule(payload: Uint8Array): Rule | undefined {
   const reader = new ByteReader(payload);
   const family = reader.u8();
-  const destinationLength = reader.u8();
-  const sourceLength = reader.u8();
-  reader.skip(1);
-  const shortTable = reader.u8();
+  const [destinationLength, sourceLength, tos, shortTable] = [reader.u8(), reader.u8(), reader.u8(), reader.u8()];
   reader.skip(2);
   const action = reader.u8();
-  if (action !== u.FR_ACT_TO_TBL || (family !== u.AF_INET && family !== u.AF_INET6)) return undefined;
+  const flags = reader.u32() & ~u.FIB_RULE_IIF_DETACHED;
   const attributes = parseAttributes(payload, FIB_RULE_HDR);
-  const size = family === u.AF_INET ? 4 : 16;
-  const prefix = (type: number, length: number): IpPrefix | undefined => {
-    const bytes = attributes.get(type)?.payload;
-    if (bytes === undefined) return undefined;
-    if (bytes.length !== size || length > size * 8)
-      throw new CodecError(`a prefix of at most ${size * 8} bits`, FIB_RULE_HDR);
-    return `${bytesToIp(bytes)}/${length}` as IpPrefix;
-  };
-  const source = prefix(u.FRA_SRC, sourceLength);
-  const destination = prefix(u.FRA_DST, destinationLength);
+  if (family !== u.AF_INET && family !== u.AF_INET6) return undefined;
+  if (action !== u.FR_ACT_TO_TBL || flags !== 0 || tos !== 0 || asksForMore(attributes)) return undefined;
+
+  const bits = family === u.AF_INET ? 32 : 128;
+  const source = decodePrefix(attributes.get(u.FRA_SRC), sourceLength, bits);
+  const destination = decodePrefix(attributes.get(u.FRA_DST), destinationLength, bits);
   const inputLink = attributes.get(u.FRA_IIFNAME)?.string();
   const value = attributes.get(u.FRA_FWMARK)?.u32();
-  const mask = attributes.get(u.FRA_FWMASK)?.u32() ?? 0xffffffff;
+  const mask = attributes.get(u.FRA_FWMASK)?.u32();
+  // The kernel leaves out a mark of 0, and a priority of 0, which is that of the first rule of all.
   return {
     family: family === u.AF_INET ? 4 : 6,
-    // The kernel leaves out 0, which is that of the first rule of all.
     priority: attributes.get(u.FRA_PRIORITY)?.u32() ?? 0,
     table: attributes.get(u.FRA_TABLE)?.u32() ?? shortTable,
     protocol: attributes.get(u.FRA_PROTOCOL)?.u8() ?? 0,
     ...(source === undefined ? {} : { source }),
     ...(destination === undefined ? {} : { destination }),
     ...(inputLink === undefined ? {} : { inputLink }),
-    ...(value === undefined ? {} : { mark: { value, mask } }),
+    ...((value ?? mask) === undefined ? {} : { mark: { value: value ?? 0, mask: mask ?? 0xffffffff } }),
   };
+}
+
+function asksForMore(attributes: ReadonlyMap<number, Attribute>): boolean {
+  for (const [type, attribute] of attributes) {
+    if (KNOWN.has(type)) continue;
+    if (type !== u.FRA_SUPPRESS_PREFIXLEN || attribute.u32() !== SUPPRESS_NOTHING) return true;
+  }
+  return false;
+}
+
+function decodePrefix(base: Attribute | undefined, length: number, bits: 32 | 128): IpPrefix | undefined {
+  if (base === undefined) return undefined;
+  if (base.payload.length * 8 !== bits || length > bits) {
+    throw new CodecError(`a prefix of at most ${bits} bits`, base.offset);
+  }
+  // The kernel keeps the host bits that somebody gave it, and ignores them.
+  return prefixOf(bytesToIp(base.payload), length);
 }

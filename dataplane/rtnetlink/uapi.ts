@@ -1,4 +1,7 @@
-/** Numbers of the routing family, spelled as in the headers. @see include/uapi/linux/{rtnetlink,if_link,if_addr,neighbour,if}.h */
+/**
+ * Numbers of the routing family, spelled as in the headers.
+ * @see include/uapi/linux/{rtnetlink,if_link,if_addr,neighbour,if,fib_rules}.h
+ */
 
 export const AF_UNSPEC = 0;
 export const AF_INET = 2;
@@ -106,7 +109,11 @@ export const FRA_SRC = 2;
 export const FRA_IIFNAME = 3;
 export const FRA_PRIORITY = 6;
 export const FRA_FWMARK = 10;
+export const FRA_SUPPRESS_PREFIXLEN = 14;
 export const FRA_TABLE = 15;
 export const FRA_FWMASK = 16;
+export const FRA_PAD = 18;
 export const FRA_PROTOCOL = 21;
 export const FR_ACT_TO_TBL = 1;
+/** in the flags: there is no link of that name now */
+export const FIB_RULE_IIF_DETACHED = 0x8;
