@@ -27,6 +27,8 @@ export interface PodView {
   readonly up: boolean;
   readonly addresses: readonly IpAddress[];
   readonly hasDefaultRoute: boolean;
+  /** by the permanent entry that ADD made: nobody answers ARP for it */
+  readonly knowsGateway: boolean;
 }
 
 /** What could not be done, by item key. Everything else was done. */

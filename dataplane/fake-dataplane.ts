@@ -74,7 +74,17 @@ export class FakeDataplane implements Dataplane {
 
   viewPod(netns: string, ifname: string): PodView | undefined {
     const spec = [...this.pods.values()].find((each) => each.netns === netns && each.ifname === ifname);
-    return spec && { ifname, mac: spec.mac, mtu: spec.mtu, up: true, addresses: spec.addresses, hasDefaultRoute: true };
+    return (
+      spec && {
+        ifname,
+        mac: spec.mac,
+        mtu: spec.mtu,
+        up: true,
+        addresses: spec.addresses,
+        hasDefaultRoute: true,
+        knowsGateway: true,
+      }
+    );
   }
 
   async deleteLink(link: string): Promise<boolean> {

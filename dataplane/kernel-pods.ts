@@ -86,6 +86,11 @@ export function viewPod(netns: string, ifname: string): PodView | undefined {
           .addresses()
           .filter((entry) => onLink(entry) && entry.scope !== RT_SCOPE_LINK)
           .map(({ address }) => address),
+        knowsGateway: container
+          .neighbours()
+          .some(
+            (entry) => onLink(entry) && entry.address === POD_GATEWAY && entry.mac === HOST_END_MAC && entry.permanent,
+          ),
         hasDefaultRoute: container.routes(4).some((route) => onLink(route) && route.destination === '0.0.0.0/0'),
       };
     });

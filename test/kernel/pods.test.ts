@@ -160,11 +160,14 @@ describe('viewPod', () => {
       up: true,
       addresses: [ADDRESS],
       hasDefaultRoute: true,
+      knowsGateway: true,
     });
   });
 
-  it('notices an address, a default route and a link that are gone', () => {
+  it('notices an address, a neighbour, a default route and a link that are gone', () => {
     createPod(rtnetlink, spec());
+    ip('-n', container.name, 'neighbour', 'del', '169.254.1.1', 'dev', 'eth0');
+    expect(viewPod(container.path, 'eth0')).toMatchObject({ knowsGateway: false });
     ip('-n', container.name, 'route', 'del', 'default');
     expect(viewPod(container.path, 'eth0')).toMatchObject({ hasDefaultRoute: false });
     ip('-n', container.name, 'address', 'del', `${ADDRESS}/32`, 'dev', 'eth0');

@@ -24,6 +24,7 @@ export async function check(request: EndpointRequest, prevResult: unknown, conte
   for (const ip of endpoint.ips)
     if (!view.addresses.includes(ip)) throw differs(`address ${ip} is missing in the container`);
   if (!view.hasDefaultRoute) throw differs('the default route is missing in the container');
+  if (!view.knowsGateway) throw differs('the gateway’s neighbour entry is missing in the container');
   const failures = await context.reconciler.settle();
   for (const [key, error] of failures) if (key.includes(link)) throw differs(`${key}: ${error.message}`);
 }
