@@ -78,9 +78,14 @@ export class Publisher {
     const tenantKey = keys.tenant(endpoint.tenant);
     for (;;) {
       const { entry } = await store.get(tenantKey);
-      if (entry === undefined || parseRecord<Tenant>(tenantKey, entry.value).phase === 'deleting') {
-        throw new Conflict(`tenant ${endpoint.tenant} is ${entry === undefined ? 'gone' : 'being deleted'}`, {
-          field: 'tenant',
+      const tenant = entry && parseRecord<Tenant>(tenantKey, entry.value);
+      if (entry === undefined || tenant === undefined || tenant.phase === 'deleting') {
+        const message = `tenant ${endpoint.tenant} is ${tenant === undefined ? 'gone' : 'being deleted'}`;
+        throw new Conflict(message, { field: 'tenant' });
+      }
+      if (!tenant.namespaces.includes(endpoint.namespace)) {
+        throw new Conflict(`tenant ${tenant.name} has no namespace ${endpoint.namespace} any more`, {
+          field: 'namespace',
         });
       }
       const unchanged = { kind: 'unchanged', key: tenantKey, modRevision: entry.modRevision } as const;

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Agent } from '../../../cni-plugin/agent/agent.ts';
+import { Agent, type AgentOptions } from '../../../cni-plugin/agent/agent.ts';
 import { Journal } from '../../../cni-plugin/agent/journal.ts';
 import { endpointId } from '../../../cni-plugin/agent/request.ts';
 import type { AgentRequest, AgentResponse, CniCommand } from '../../../cni-plugin/agent-protocol.ts';
@@ -42,23 +42,31 @@ afterEach(async () => {
   rmSync(dir, { recursive: true });
 });
 
-async function start(node = 'node1', dataplane = new FakeDataplane()) {
-  const own = facts({ name: node });
-  const journal = Journal.open(join(dir, node), node);
-  const options = {
-    facts: own,
-    readFacts: () => own,
+/** An agent that has not started yet, on a kernel of its own unless given one. */
+function create(node = 'node1', dataplane = new FakeDataplane(), tweak: Partial<AgentOptions> = {}) {
+  const own = tweak.facts ?? facts({ name: node });
+  const stateDir = join(dir, tweak.stateDir ?? node);
+  const journal = Journal.open(stateDir, node);
+  const readFacts = () => own;
+  const agent = new Agent({
     version: 'test',
     store,
     dataplane,
     journal,
-    stateDir: join(dir, node),
     log,
-  };
-  const agent = new Agent(options);
+    ...tweak,
+    facts: own,
+    readFacts,
+    stateDir,
+  });
   running.push(agent);
-  await agent.start();
   return { agent, dataplane, journal };
+}
+
+async function start(node?: string, dataplane?: FakeDataplane) {
+  const made = create(node, dataplane);
+  await made.agent.start();
+  return made;
 }
 
 function request(command: CniCommand, pod: string, tweak: Partial<AgentRequest> = {}): AgentRequest {
@@ -327,20 +335,8 @@ describe('another life of the node', () => {
     await until('node1 is alive', async () => (await stored('live/')).length === 1);
     const elsewhere = facts({ underlay: { ...facts().underlay, address: parseIp('192.168.9.77') } });
     const taken: string[] = [];
-    const journal = Journal.open(join(dir, 'twin'), 'node1');
-    const dataplane = new FakeDataplane();
-    const options = {
-      facts: elsewhere,
-      readFacts: () => elsewhere,
-      version: 'test',
-      store,
-      dataplane,
-      journal,
-      stateDir: dir,
-      log,
-    };
-    const twin = new Agent({ ...options, onNameTaken: (other) => taken.push(other) });
-    running.push(twin);
+    const onNameTaken = (other: string) => taken.push(other);
+    const { agent: twin } = create('node1', new FakeDataplane(), { facts: elsewhere, stateDir: 'twin', onNameTaken });
     await twin.start();
     await until('the twin is told', () => taken.length > 0);
     expect(taken[0]).toBe('192.168.9.1');
@@ -351,20 +347,7 @@ describe('a node before its cluster', () => {
   it('waits for the first controller and says that it is not ready', async () => {
     const entry = (await store.get(keys.cluster)).entry;
     await store.commit([], [{ kind: 'delete', key: keys.cluster }]);
-    const dataplane = new FakeDataplane();
-    const own = facts();
-    const journal = Journal.open(join(dir, 'early'), 'node1');
-    const agent = new Agent({
-      facts: own,
-      readFacts: () => own,
-      version: 'test',
-      store,
-      dataplane,
-      journal,
-      stateDir: dir,
-      log,
-    });
-    running.push(agent);
+    const { agent } = create();
     const started = agent.start();
     expect(await agent.handle(request('STATUS', ''), signal)).toMatchObject({
       error: { code: CNI_ERROR.pluginNotAvailable },

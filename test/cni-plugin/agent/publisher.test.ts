@@ -1,0 +1,69 @@
+/** What the store is told of endpoints, and what it refuses to be told. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Journal } from '../../../cni-plugin/agent/journal.ts';
+import { Publisher } from '../../../cni-plugin/agent/publisher.ts';
+import { Conflict } from '../../../controller/errors.ts';
+import type { Tenant } from '../../../controller/model/records.ts';
+import { keys } from '../../../controller/store/keys.ts';
+import { MemoryStore } from '../../../controller/store/memory-store.ts';
+import { formatRecord } from '../../../controller/store/records.ts';
+import { endpoint, tenant } from './builders.ts';
+
+const red = tenant('red', 42, { namespaces: ['red', 'web'] });
+const pod = endpoint('aaaaaaaaaaaa', red, '10.170.0.1', { namespace: 'web' });
+
+let dir: string;
+let store: MemoryStore;
+let journal: Journal;
+let publisher: Publisher;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'tenet-publisher-'));
+  store = new MemoryStore();
+  journal = Journal.open(dir, 'node1');
+  publisher = new Publisher({ store, journal, log: pino({ level: 'silent' }), retryMs: 5 });
+});
+afterEach(async () => {
+  await publisher.close();
+  await journal.close();
+  await store.close();
+  rmSync(dir, { recursive: true });
+});
+
+async function setTenant(changed: Tenant): Promise<void> {
+  await store.commit([], [{ kind: 'put', key: keys.tenant(changed.name), value: formatRecord(changed) }]);
+}
+
+const stored = async () => (await store.list('endpoints/')).entries.map(({ key }) => key);
+
+it('publishes under the node, once', async () => {
+  await setTenant(red);
+  expect(await publisher.publish(pod)).toBe(true);
+  expect(await publisher.publish(pod)).toBe(true);
+  expect(await stored()).toEqual(['endpoints/red/node1/aaaaaaaaaaaa']);
+});
+
+it.each([
+  ['whose tenant is gone', undefined, /gone/],
+  ['whose tenant is being deleted', { ...red, phase: 'deleting' as const }, /being deleted/],
+  ['whose namespace was given up', { ...red, namespaces: ['red'] }, /no namespace web/],
+])('refuses an endpoint %s', async (_, changed, words) => {
+  if (changed !== undefined) await setTenant(changed);
+  await expect(publisher.publish(pod)).rejects.toThrow(Conflict);
+  await expect(publisher.publish(pod)).rejects.toThrow(words);
+  expect(await stored()).toEqual([]);
+});
+
+it('publishes later what the store could not be told, unless it is gone by then', async () => {
+  await setTenant(red);
+  store.failNext('unavailable', 'get');
+  expect(await publisher.publish(pod)).toBe(false);
+  store.failNext('unavailable', 'get');
+  const other = { ...pod, id: 'bbbbbbbbbbbb' };
+  expect(await publisher.publish(other)).toBe(false);
+  await publisher.unpublish(other.id);
+  await expect.poll(stored).toEqual(['endpoints/red/node1/aaaaaaaaaaaa']);
+});
