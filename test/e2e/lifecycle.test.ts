@@ -1,0 +1,210 @@
+/**
+ * A container's life as bad runtimes and bad luck make it: ADD killed half-way, the agent killed under it, everything asked twice, the
+ * namespace gone before DEL. Nothing remains, no address is lost, and CHECK names what is wrong.
+ */
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { type Attachment, type Container, cniAdd, cniCheck, cniDel } from '../lab/container.ts';
+import { removeNamespaces } from '../lab/fabric.ts';
+import { type Lab, startLab } from '../lab/lab.ts';
+import { waitFor } from '../lab/probe/deadline.ts';
+import { endpointsOf, makeTenant, type TenantView, untilListed, untilNothingLeft } from './support/cluster.ts';
+import { callPlugin, insideContainer, makeAttachment } from './support/plugin.ts';
+
+const BLOCK_SIZE = 32;
+
+let lab: Lab;
+/** of one block, so that one address lost shows */
+let tenant: TenantView;
+beforeAll(async () => {
+  lab = await startLab({ nodes: 1 });
+  tenant = await makeTenant(lab, 'red', { subnetPrefixLength: 27 });
+});
+afterAll(() => lab?.close());
+
+async function attachment(): Promise<Attachment> {
+  const made = await makeAttachment(lab, 'node1', 'red');
+  onTestFinished(async () => {
+    await cniDel(made).catch(() => undefined);
+    await removeNamespaces([made.netns]);
+  });
+  return made;
+}
+
+const attachments = (count: number): Promise<Attachment[]> => Promise.all(Array.from({ length: count }, attachment));
+
+async function expectWholeBlockFree(): Promise<void> {
+  await untilNothingLeft(lab, tenant);
+  const all = await Promise.all(Array.from({ length: BLOCK_SIZE }, () => lab.attach('node1', { tenant: 'red' })));
+  expect(new Set(all.map(({ ip }) => ip)).size).toBe(BLOCK_SIZE);
+  await Promise.all(all.map((each) => lab.detach(each)));
+  await untilNothingLeft(lab, tenant);
+}
+
+describe('what is cut short leaves nothing', () => {
+  test('the CNI binary is killed at any moment of ADD, then DEL', async () => {
+    const started = performance.now();
+    await cniDel(await cniAdd(await attachment()));
+    const wholeMs = performance.now() - started;
+    const tries = await attachments(40);
+    const outcomes = [];
+    for (const [index, each] of tries.entries()) {
+      const { exitCode } = await callPlugin(each, { verb: 'ADD', killAfterMs: (wholeMs * index) / tries.length });
+      outcomes.push(exitCode);
+      await cniDel(each);
+    }
+    expect(outcomes).toContain(undefined);
+    expect(outcomes).toContain(0);
+    expect(lab.logs('node1')).toContain('the runtime gave up waiting');
+    await expectWholeBlockFree();
+  });
+
+  test('many ADDs at once are killed, and their DELs come at once', async () => {
+    const tries = await attachments(20);
+    await Promise.all(
+      tries.map(async (each, index) => {
+        await callPlugin(each, { verb: 'ADD', killAfterMs: 20 * index });
+        await cniDel(each);
+      }),
+    );
+    await expectWholeBlockFree();
+  });
+
+  test.each([0, 1, 2])('the agent is killed under ADDs, then DEL (round %i)', async (round) => {
+    const tries = await attachments(16);
+    const adding = tries.map((each) => callPlugin(each, { verb: 'ADD' }));
+    // After the first, the third, the sixth has its answer, the others are anywhere.
+    const answered = Promise.all(adding.slice(0, [1, 3, 6][round]));
+    await answered;
+    await lab.killAgent('node1', 'SIGKILL');
+    const answers = await Promise.all(adding);
+    for (const { exitCode, body } of answers) {
+      if (exitCode !== 0) expect(body).toMatchObject({ code: 11 });
+    }
+    await lab.startAgent('node1');
+    const attached = tries.filter((_, index) => answers[index]?.exitCode === 0);
+    // One more may be there: made, remembered, and the agent died before it could say so.
+    const missing = async () => {
+      const listed = (await endpointsOf(lab, 'red')).map(({ containerId }) => containerId);
+      return attached.filter(({ id }) => !listed.includes(id));
+    };
+    await waitFor(async () => (await missing()).length === 0, { what: 'REST lists all that ADD promised' });
+    for (const each of attached) expect(await callPlugin(each, { verb: 'CHECK' })).toMatchObject({ exitCode: 0 });
+    await Promise.all(tries.map((each) => cniDel(each)));
+    await expectWholeBlockFree();
+  });
+});
+
+describe('asked twice', () => {
+  test('the same ADD gives the same answer, also after the agent’s restart', async () => {
+    const container = await cniAdd(await attachment());
+    expect((await cniAdd(container)).result).toEqual(container.result);
+    await lab.killAgent('node1', 'SIGKILL');
+    await lab.startAgent('node1');
+    expect((await cniAdd(container)).result).toEqual(container.result);
+    expect(await endpointsOf(lab, 'red')).toHaveLength(1);
+  });
+
+  test('DEL succeeds again and again, and for what was never added', async () => {
+    const container = await cniAdd(await attachment());
+    await cniDel(container, container.result);
+    await cniDel(container, container.result);
+    await cniDel(await attachment());
+    await untilNothingLeft(lab, tenant);
+  });
+
+  test('DEL when the namespace is gone, without CNI_NETNS and prevResult', async () => {
+    const container = await cniAdd(await attachment());
+    await removeNamespaces([container.netns]);
+    expect(await callPlugin(container, { verb: 'DEL', netnsPath: '' })).toMatchObject({ exitCode: 0 });
+    await untilNothingLeft(lab, tenant);
+  });
+
+  test('the same container in a new namespace gets a working interface', async () => {
+    const container = await cniAdd(await attachment());
+    const { netns } = await attachment();
+    await removeNamespaces([container.netns]);
+    const again = await cniAdd({ ...container, netns });
+    await cniCheck(again);
+    expect(await endpointsOf(lab, 'red')).toHaveLength(1);
+    await cniDel(again);
+  });
+});
+
+describe('CHECK', () => {
+  test('is content with what ADD made', async () => {
+    await cniCheck(await cniAdd(await attachment()));
+  });
+
+  const damages: Readonly<Record<string, readonly [(c: Container) => Promise<unknown>, named: RegExp]>> = {
+    'the interface is down': [(c) => insideContainer(c, 'link set eth0 down'), /interface is down/],
+    'the address is gone': [(c) => insideContainer(c, `address del ${c.ip}/32 dev eth0`), /address .* is missing/],
+    'the default route is gone': [(c) => insideContainer(c, 'route del default'), /default route is missing/],
+    'the gateway’s neighbour entry is gone': [
+      (c) => insideContainer(c, 'neighbour del 169.254.1.1 dev eth0'),
+      /gateway/,
+    ],
+    'the MAC is another': [(c) => insideContainer(c, 'link set eth0 address 02:00:00:00:00:09'), /MAC is 02:00/],
+    'the interface has another name': [
+      (c) => insideContainer(c, 'link set eth0 down', 'link set eth0 name eth9'),
+      /interface is missing/,
+    ],
+    'the interface is gone': [(c) => insideContainer(c, 'link del eth0'), /host link tnp[0-9a-f]{12} is missing/],
+    'the namespace is gone': [(c) => removeNamespaces([c.netns]), /missing/],
+  };
+  test.each(Object.keys(damages))('names what is wrong: %s', async (what) => {
+    const container = await cniAdd(await attachment());
+    const [damage, named] = damages[what] ?? [];
+    await damage?.(container);
+    await expect(cniCheck(container)).rejects.toThrow(named);
+    await cniDel(container);
+    await untilNothingLeft(lab, tenant);
+  });
+
+  test('knows no container that was never added, and no other’s address', async () => {
+    const container = await cniAdd(await attachment());
+    const unknown = await callPlugin(await attachment(), { verb: 'CHECK', prevResult: container.result });
+    expect(unknown.body).toMatchObject({ code: 3 });
+    const ips = [{ address: '10.0.0.9/32' }];
+    const foreign = await callPlugin(container, { verb: 'CHECK', prevResult: { ...container.result, ips } });
+    expect(foreign.body?.details).toContain('10.0.0.9');
+  });
+});
+
+describe('verbs about the node', () => {
+  const newest = { cniVersion: '1.1.0' };
+
+  test('STATUS says whether an ADD would be served', async () => {
+    const any = await attachment();
+    expect(await callPlugin(any, { verb: 'STATUS', config: newest })).toMatchObject({ exitCode: 0 });
+    await lab.killAgent('node1');
+    expect((await callPlugin(any, { verb: 'STATUS', config: newest })).body).toMatchObject({ code: 50 });
+    await lab.startAgent('node1');
+    expect(await callPlugin(any, { verb: 'STATUS', config: newest })).toMatchObject({ exitCode: 0 });
+  });
+
+  test('VERSION needs no agent', async () => {
+    await lab.killAgent('node1');
+    const { exitCode, body } = await callPlugin(await attachment(), { verb: 'VERSION' });
+    await lab.startAgent('node1');
+    expect(exitCode).toBe(0);
+    expect(body).toMatchObject({ supportedVersions: ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] });
+  });
+
+  test('GC detaches exactly what is not listed; without a list nothing, with none all', async () => {
+    const containers = await Promise.all((await attachments(4)).map(cniAdd));
+    const [first, second] = containers;
+    if (first === undefined || second === undefined) throw new Error('no containers');
+    const gc = async (extra: object) => {
+      const answer = await callPlugin(first, { verb: 'GC', config: { ...newest, ...extra } });
+      expect(answer, JSON.stringify(answer.body)).toMatchObject({ exitCode: 0 });
+    };
+    await gc({});
+    await untilListed(lab, 'red', containers);
+    const valid = [first, second].map(({ id, ifname }) => ({ containerID: id, ifname }));
+    await gc({ 'cni.dev/valid-attachments': valid });
+    await untilListed(lab, 'red', [first, second]);
+    await cniCheck(first);
+    await gc({ 'cni.dev/valid-attachments': null });
+    await untilNothingLeft(lab, tenant);
+  });
+});
