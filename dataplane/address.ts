@@ -152,9 +152,10 @@ export function bytesToMac(bytes: Uint8Array): MacAddress {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':') as MacAddress;
 }
 
-/** The prefix of `length` bits that holds the address. */
+/** The prefix of `length` bits that holds the address. @throws RangeError if the family has no prefix of that length */
 export function prefixOf(address: IpAddress, length: number): IpPrefix {
   const family = familyOf(address);
+  if (!(length >= 0 && length <= addressBits(family))) throw new RangeError(`no IPv${family} prefix of ${length} bits`);
   const hostBits = BigInt(addressBits(family) - length);
   return `${numberToIp((ipToNumber(address) >> hostBits) << hostBits, family)}/${length}` as IpPrefix;
 }
@@ -211,13 +212,9 @@ export function sortableIp(address: IpAddress): string {
   return hex.match(/.{4}/g)?.join(':') ?? hex;
 }
 
-/** Reverse of {@link sortableIp}. @throws AddressError */
+/** Reverse of {@link sortableIp}: of several spellings of an address, that one alone. @throws AddressError */
 export function parseSortableIp(text: string): IpAddress {
-  if (text.includes(':')) return parseIp(text);
-  return parseIp(
-    text
-      .split('.')
-      .map((octet) => octet.replace(/^0{1,2}(?=\d)/, ''))
-      .join('.'),
-  );
+  const address = parseIp(text.includes(':') ? text : text.replace(/(?<!\d)0{1,2}(?=\d)/g, ''));
+  if (sortableIp(address) !== text) throw new AddressError(text, 'an address in its sortable form');
+  return address;
 }
