@@ -139,8 +139,11 @@ export class KernelMonitor {
     if (!isPodLink(name) && !isOverlayLink(name)) return undefined;
     const unsettled = this.#options.unsettled.has(name);
     if (isGone) {
-      this.#doubtful.delete(name);
-      return unsettled ? undefined : `link ${name} is gone`;
+      if (!unsettled) return `link ${name} is gone`;
+      // Somebody may delete it just after we have put it right; our own deletions are of links that are not wanted any more.
+      if (this.#options.wanted().has(`link ${name}`)) this.#doubt(name);
+      else this.#doubtful.delete(name);
+      return undefined;
     }
     // Carrier and the like: news only if the link is not as it should be.
     if (this.#isAsWanted(link)) this.#doubtful.delete(name);

@@ -120,6 +120,15 @@ describe('the monitor tells of', () => {
     await settle(TENANT);
   });
 
+  it('a link of ours that somebody deletes just after it was put right', async () => {
+    for (let round = 0; round < 2; round++) {
+      news = [];
+      ip('link', 'del', 'tnt42');
+      await waitFor(() => news.length > 0, { what: `news of deletion ${round + 1}` });
+      await settle(TENANT);
+    }
+  });
+
   it.each([
     ['an element', 'add element inet tenet s { 1.2.3.4 }'],
     ['a rule', 'add rule inet tenet c accept'],
@@ -222,6 +231,8 @@ describe('the monitor is silent about', () => {
         };
         await settle(stateOf([...TENANT.values(), pod, route]));
         await settle(stateOf([...TENANT.values(), pod]));
+        // As DEL does it: first it is not wanted any more.
+        dataplane.apply(diff(TENANT, linksSeen(dataplane)), TENANT);
         expect(await dataplane.deleteLink(POD_LINK)).toBe(true);
       }
     } finally {
