@@ -1,0 +1,116 @@
+/**
+ * The cast of the isolation tests: a lab of two nodes and a gateway, tenant red on both nodes and twice on the first, tenant blue on both,
+ * and an ear at every place a packet could get to. Builds and waits until friends meet; judges nothing else.
+ */
+import type { Container } from '../../lab/container.ts';
+import { ip } from '../../lab/fabric.ts';
+import { type Lab, type LabHost, startLab } from '../../lab/lab.ts';
+import { waitFor } from '../../lab/probe/deadline.ts';
+import { makeTenant, type TenantView } from './cluster.ts';
+import { Ears } from './ears.ts';
+
+/** Every container of the cast answers UDP here with its role. */
+export const UDP_PORT = 5353;
+/** ... and TCP here. */
+export const TCP_PORT = 8080;
+
+export type Role = 'red1' | 'red1b' | 'red2' | 'blue1' | 'blue2';
+
+const CAST: Readonly<Record<Role, readonly [tenant: 'red' | 'blue', node: 'node1' | 'node2']>> = {
+  red1: ['red', 'node1'],
+  red1b: ['red', 'node1'],
+  red2: ['red', 'node2'],
+  blue1: ['blue', 'node1'],
+  blue2: ['blue', 'node2'],
+};
+
+export interface Stage {
+  readonly lab: Lab;
+  readonly red: TenantView;
+  readonly blue: TenantView;
+  readonly cast: Readonly<Record<Role, Container>>;
+  readonly node1: LabHost;
+  readonly node2: LabHost;
+  readonly gateway: LabHost;
+  /** the gateway's address in the system overlay */
+  readonly system: string;
+  /** where the frames of each role's container arrive, and `from node1`, ...: what a host sends into the fabric */
+  readonly ears: Ears;
+  close(): Promise<void>;
+}
+
+/** Resolves once every container answers its friends and the gateway. */
+export async function raiseStage(): Promise<Stage> {
+  const lab = await startLab({ nodes: 2, gateways: 1 });
+  try {
+    const [red, blue] = [await makeTenant(lab, 'red'), await makeTenant(lab, 'blue')];
+    const entries = await Promise.all(
+      Object.entries(CAST).map(async ([role, [tenant, node]]) => {
+        const container = await lab.attach(node, { name: role, tenant });
+        await Promise.all([
+          lab.prober(container).udpListen(UDP_PORT, role),
+          lab.prober(container).tcpListen(TCP_PORT, role),
+        ]);
+        return [role, container] as const;
+      }),
+    );
+    const cast = Object.fromEntries(entries) as Record<Role, Container>;
+    const [node1, node2, gateway] = [lab.host('node1'), lab.host('node2'), lab.host('gw1')];
+    const system = await systemAddress(gateway);
+    const ears = new Ears([
+      ...entries.map(([role, { netns }]) => ({ name: role, netns, link: 'eth0' })),
+      ...['node1', 'node2', 'gw1'].map((host) => ({
+        name: `from ${host}`,
+        netns: lab.fabricNetns,
+        link: `v-${host}`,
+      })),
+    ]);
+    const stage = { lab, red, blue, cast, node1, node2, gateway, system, ears };
+    await untilFriendsMeet(stage);
+    const close = () => {
+      ears.close();
+      return lab.close();
+    };
+    return { ...stage, close };
+  } catch (error) {
+    await lab.close();
+    throw error;
+  }
+}
+
+/** Sends one datagram to a container of the cast and expects its answer; resolves once there is one. @throws WaitTimeout */
+export async function meets(
+  { lab, cast }: Pick<Stage, 'lab' | 'cast'>,
+  from: { readonly netns: string },
+  to: Role,
+): Promise<void> {
+  const look = async () => (await lab.prober(from).udpExchange(cast[to].ip, UDP_PORT, { timeoutMs: 300 })).id === to;
+  await waitFor(look, { what: `${from.netns} gets an answer of ${to}`, timeoutMs: 8000 });
+}
+
+/** Host end of a container's link. */
+export function hostLink({ result }: Container): string {
+  const link = result.interfaces.find(({ sandbox }) => sandbox === undefined)?.name;
+  if (link === undefined) throw new Error(`a result without a host link: ${JSON.stringify(result)}`);
+  return link;
+}
+
+async function untilFriendsMeet(stage: Pick<Stage, 'lab' | 'cast' | 'gateway'>): Promise<void> {
+  const { red1, blue1 } = stage.cast;
+  await Promise.all([
+    meets(stage, red1, 'red1b'),
+    meets(stage, red1, 'red2'),
+    meets(stage, stage.cast.red2, 'red1'),
+    meets(stage, blue1, 'blue2'),
+    meets(stage, stage.gateway, 'red1'),
+    meets(stage, stage.gateway, 'blue2'),
+  ]);
+}
+
+function systemAddress({ netns }: LabHost): Promise<string> {
+  const look = async () => {
+    const shown = await ip(netns, ['address show dev tnt1']);
+    return [...shown.matchAll(/inet ([0-9.]+)/g)].map(([, found]) => found).find((each) => !each?.startsWith('169.'));
+  };
+  return waitFor(look, { what: `${netns} has an address in the system overlay` });
+}
