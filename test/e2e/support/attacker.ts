@@ -1,0 +1,92 @@
+/**
+ * A container that sends whatever it likes: red's first one, with a raw socket on its link. Around each test it is checked that friends
+ * still meet and that no neighbour table has changed. To be called once at the top of a test file.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
+import { RawLink } from '../../lab/probe/raw.ts';
+import { type Attack, expectSilence } from './attack.ts';
+import { countFromPods } from './ears.ts';
+import { fromContainer } from './forge.ts';
+import { inside } from './node-state.ts';
+import { hostLink, meets, raiseStage, type Stage } from './stage.ts';
+
+export type Shot = Pick<Attack, 'name' | 'fire'>;
+
+export interface Attacker {
+  readonly stage: Stage;
+  /** the attacker's own link */
+  readonly link: RawLink;
+  /** what must work whatever the attacker does; throws if it does not */
+  legitimate(): Promise<void>;
+  /** any frame */
+  shot(name: string, frame: (token: string) => Buffer): Shot;
+  /** an IPv4 packet from its true MAC to its node's */
+  packetShot(name: string, packet: (token: string) => Buffer): Shot;
+  /** sends all, and expects that nothing arrives anywhere, the node itself included */
+  expectNowhere(shots: readonly Shot[]): Promise<void>;
+}
+
+/** Neighbours and forwarding entries of Tenet's links on every node, as iproute2 prints them. */
+export async function neighbourTables({ node1, node2, gateway, cast }: Stage): Promise<string> {
+  const command = 'ip neigh show nud all | grep -E "dev tn[pt]" | sort; bridge fdb show | grep tnt | sort';
+  const shown = await Promise.all([node1, node2, gateway].map((node) => inside(node, command)));
+  expect(shown[0]).toContain(cast.red1.ip);
+  return shown.join('\n');
+}
+
+/** Its parts may be used inside tests and hooks alone. */
+export function setUpAttacker(): Attacker {
+  let stage: Stage;
+  let link: RawLink;
+  let toNode: Awaited<ReturnType<typeof countFromPods>>;
+  let neighbours: string;
+
+  const legitimate = async () => {
+    const { cast, gateway } = stage;
+    const pairs = [
+      meets(stage, cast.red1, 'red1b'),
+      meets(stage, cast.red1, 'red2'),
+      meets(stage, gateway, 'red1'),
+      meets(stage, cast.blue1, 'blue2'),
+    ];
+    await Promise.all(pairs);
+  };
+  beforeAll(async () => {
+    stage = await raiseStage();
+    link = new RawLink(stage.cast.red1.netns);
+    toNode = await countFromPods(stage.node1, hostLink(stage.cast.red1));
+  });
+  afterAll(async () => {
+    link?.close();
+    await stage?.close();
+  });
+  beforeEach(async () => {
+    await legitimate();
+    neighbours = await neighbourTables(stage);
+  });
+  afterEach(async () => {
+    await legitimate();
+    expect(await neighbourTables(stage)).toBe(neighbours);
+  });
+
+  const shot = (name: string, frame: (token: string) => Buffer): Shot => ({
+    name,
+    fire: (token) => link.send(frame(token)),
+  });
+  return {
+    get stage() {
+      return stage;
+    },
+    get link() {
+      return link;
+    },
+    legitimate,
+    shot,
+    packetShot: (name, packet) => shot(name, (token) => fromContainer(stage.cast.red1, packet(token))),
+    expectNowhere: async (shots) => {
+      const before = await toNode.read();
+      await expectSilence(stage, shots);
+      expect(await toNode.read(), 'packets that reached the node').toBe(before);
+    },
+  };
+}
