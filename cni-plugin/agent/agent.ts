@@ -152,6 +152,8 @@ export class Agent {
       const level = refusal.code === CNI_ERROR.internal ? 'error' : request.command === 'STATUS' ? 'debug' : 'warn';
       log[level]({ ...fields, code: refusal.code, err: error, ms: round(performance.now() - started) }, 'refused');
       return { ok: false, error: refusal };
+    } finally {
+      if (request.command !== 'STATUS') this.#giveBackBlocksOfDeleted();
     }
   }
 
@@ -216,9 +218,7 @@ export class Agent {
 
   #onClusterChange(): void {
     this.#context.reconciler.request();
-    for (const tenant of this.#localTenants()) {
-      if (this.#context.snapshot.tenant(tenant)?.phase === 'deleting') void this.#giveBackBlocksOf(tenant);
-    }
+    this.#giveBackBlocksOfDeleted();
   }
 
   #onForeignChange(what: string): void {
@@ -252,7 +252,15 @@ export class Agent {
     if (pass.error === undefined && pass.failures.size === 0) log.debug(fields, 'applied');
   }
 
+  /** A tenant that is being deleted waits for these: at once, and again when a container that was in the way is gone. */
+  #giveBackBlocksOfDeleted(): void {
+    for (const tenant of this.#localTenants()) {
+      if (this.#context.snapshot.tenant(tenant)?.phase === 'deleting') void this.#giveBackBlocksOf(tenant);
+    }
+  }
+
   async #giveBackBlocks(): Promise<void> {
+    this.#giveBackBlocksOfDeleted();
     const busy = new Set([...this.#context.journal.endpoints.values()].map(({ endpoint }) => endpoint.tenant));
     for (const tenant of this.#localTenants()) {
       if (busy.has(tenant)) {

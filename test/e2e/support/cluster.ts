@@ -121,10 +121,8 @@ function claimsOf({ vni, subnets, namespaces }: TenantView): string[] {
 
 /** Ids of the endpoints that a node's journal still knows. */
 export function journalled(lab: Lab, node: string): readonly string[] {
-  const { stateDir } = hostFiles(lab.topology, node);
   const known = new Set<string>();
-  for (const line of readFileSync(`${stateDir}/journal.jsonl`, 'utf8').split('\n').slice(1, -1)) {
-    const record = JSON.parse(line) as { op: string; id?: string; local?: { endpoint: { id: string } } };
+  for (const record of journal(lab, node)) {
     if (record.op === 'endpoint') known.add(record.local?.endpoint.id ?? '');
     if (record.op === 'gone') known.delete(record.id ?? '');
   }
@@ -166,4 +164,29 @@ export async function silentPairs(
   };
   await Promise.all(Array.from({ length: 8 }, worker));
   return silent;
+}
+
+/** A tenant's blocks that a node's journal still knows. */
+export function journalledBlocks(lab: Lab, node: string, tenant: string): readonly string[] {
+  const blocks = new Set<string>();
+  for (const record of journal(lab, node)) {
+    if (record.op === 'block' && record.tenant === tenant) blocks.add(record.prefix ?? '');
+    if (record.op === 'unblock') blocks.delete(record.prefix ?? '');
+  }
+  return [...blocks];
+}
+
+interface JournalLine {
+  readonly op: string;
+  readonly id?: string;
+  readonly local?: { readonly endpoint: { readonly id: string } };
+  readonly tenant?: string;
+  readonly prefix?: string;
+}
+
+/** What it has remembered, oldest first; a line that is being written is left out. */
+function journal(lab: Lab, node: string): readonly JournalLine[] {
+  const { stateDir } = hostFiles(lab.topology, node);
+  const lines = readFileSync(`${stateDir}/journal.jsonl`, 'utf8').split('\n').slice(1, -1);
+  return lines.map((line) => JSON.parse(line) as JournalLine);
 }
