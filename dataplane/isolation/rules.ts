@@ -2,7 +2,7 @@
  * The rules: a fixed handful of chains that every packet from, to or through a pod passes, and that consult the sets. Who may
  * reach whom is in the sets alone. Everything not allowed here is dropped in silence. Pure.
  *
- *   prerouting (before conntrack)  guard: is this source the link's own?     pod_source, overlay_source
+ *   prerouting (before all else)   guard: is this source the link's own?     pod_source, overlay_source
  *   forward    (before others')    from a pod:      reply? known? allowed?   from_pod ─► to_cluster, beyond, from_pod_reply
  *                                  from an overlay: only to pods             from_overlay ─► to_pod
  *                                  from elsewhere:  only answers to egress   from_elsewhere
@@ -43,8 +43,11 @@ const IPPROTO_ICMP = 1;
 const IPPROTO_UDP = 17;
 const SYSTEM_VNI = 1;
 
-/** Before connection tracking (-200), after its defragmentation (-400). */
-const BEFORE_CONNTRACK = -300;
+/**
+ * Before connection tracking (-200) and before its defragmentation (-400), which does not care what link a piece came by: each is judged
+ * before it meets others. @see include/uapi/linux/netfilter_ipv4.h, NF_IP_PRI_RAW_BEFORE_DEFRAG
+ */
+const BEFORE_DEFRAGMENTATION = -450;
 /** In forward, input and output tracking is long done: early, so that what others set later stays as they set it. */
 const FIRST = -300;
 const SOURCE_NAT = 100;
@@ -207,7 +210,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
           ],
         ),
       ],
-      base('filter', 'prerouting', BEFORE_CONNTRACK),
+      base('filter', 'prerouting', BEFORE_DEFRAGMENTATION),
     ),
     chain(
       'forward',
