@@ -1,5 +1,6 @@
 /**
- * A tenant is deleted while its containers start: either they start and it stays, or it goes and they are refused. Afterwards no endpoint is
+ * A tenant is deleted while its containers start: either they start and it stays, or it goes and they are refused.
+ * Afterwards no endpoint is
  * without its tenant, and no claim, block or address is lost.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';

@@ -1,5 +1,6 @@
 /**
- * What end-to-end tests ask of a cluster again and again: tenants by REST, the endpoints it lists, etcd's contents, a node's kernel state as
+ * What end-to-end tests ask of a cluster again and again: tenants by REST, the endpoints it lists, etcd's contents, a
+ * node's kernel state as
  * stock tools show it. Reads; the lab does the breaking.
  */
 import { readFileSync } from 'node:fs';

@@ -1,5 +1,6 @@
 /**
- * The process behind flood.ts: sends numbered messages between namespaces, echoes them at the far end and counts at both. Apart from the test
+ * The process behind flood.ts: sends numbered messages between namespaces, echoes them at the far end and counts at both.
+ * Apart from the test
  * so that nothing the test does delays it; its sockets hold seconds of traffic, so what is missing was lost on the way.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
