@@ -142,19 +142,19 @@ function applyOverlay(
     return;
   }
   try {
-    const links = rtnetlink.links();
-    const existing = links.find(({ name }) => name === item.name);
+    const existing = linkIndex(item.name);
     if (existing !== undefined && change.op === 'replace' && samePlace(item, change.previous)) {
       const batch = setLink(new RtBatch(), item.name, { ...OUR_LINK_SETTINGS, mtu: item.mtu, group: OVERLAY_GROUP });
       rtnetlink.sendAll(setLink(batch, item.name, { up: true }));
       return;
     }
-    const underlay = links.find(({ name }) => name === item.underlay);
-    if (underlay === undefined) throw new KernelError('RTM_NEWLINK', `underlay link ${item.underlay}`, ERRNO.ENODEV);
+    const underlayIndex = linkIndex(item.underlay);
+    if (underlayIndex === undefined)
+      throw new KernelError('RTM_NEWLINK', `underlay link ${item.underlay}`, ERRNO.ENODEV);
     const batch = new RtBatch();
     if (existing !== undefined)
-      batch.add('RTM_DELLINK', `link ${item.name}`, (out) => encodeDelLink(out, existing.index), [ERRNO.ENODEV]);
-    const spec = { ...item, underlayIndex: underlay.index, group: OVERLAY_GROUP };
+      batch.add('RTM_DELLINK', `link ${item.name}`, (out) => encodeDelLink(out, existing), [ERRNO.ENODEV]);
+    const spec = { ...item, underlayIndex, group: OVERLAY_GROUP };
     batch.add('RTM_NEWLINK', `link ${item.name}`, (out) => encodeAddVxlan(out, spec));
     // In this order: a link that comes up before it is told otherwise gives itself an IPv6 address.
     setLink(batch, item.name, OUR_LINK_SETTINGS);

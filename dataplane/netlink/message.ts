@@ -8,10 +8,8 @@ import { AttributeWriter, parseAttributes } from './attribute.ts';
 import { align4, ByteReader, type ByteWriter } from './bytes.ts';
 
 export const NLMSG_HDRLEN = 16;
-export const NLMSG_NOOP = 1;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
-export const NLMSG_OVERRUN = 4;
 
 export const NLM_F_REQUEST = 0x01;
 export const NLM_F_MULTI = 0x02;

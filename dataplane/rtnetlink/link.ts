@@ -173,14 +173,6 @@ export function encodeGetLinks(out: ByteWriter): void {
   writeMessage(out, u.RTM_GETLINK, NLM_F_DUMP, () => ifinfomsg(out, 0, 0, 0));
 }
 
-/** Asks for one link, which answers with one message. */
-export function encodeGetLink(out: ByteWriter, name: string): void {
-  writeMessage(out, u.RTM_GETLINK, 0, (message) => {
-    ifinfomsg(out, 0, 0, 0);
-    message.string(u.IFLA_IFNAME, name);
-  });
-}
-
 /** @param payload of RTM_NEWLINK or RTM_DELLINK @throws CodecError */
 export function decodeLink(payload: Uint8Array): Link {
   const reader = new ByteReader(payload);

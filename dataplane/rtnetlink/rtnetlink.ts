@@ -2,12 +2,12 @@
  * The routing family over a connection: dumps as lists, changes queued and sent together. rtnetlink has no transaction: of
  * several changes each succeeds or fails by itself, and the caller is told which.
  */
-import { ERRNO, isErrno, type KernelError } from '../errors.ts';
+import type { KernelError } from '../errors.ts';
 import { ByteWriter } from '../netlink/bytes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import type { NetlinkMessage } from '../netlink/message.ts';
 import { decodeAddress, encodeGetAddresses, type InterfaceAddress } from './ifaddr.ts';
-import { decodeLink, encodeGetLink, encodeGetLinks, type Link } from './link.ts';
+import { decodeLink, encodeGetLinks, type Link } from './link.ts';
 import { decodeNeighbour, encodeGetFdb, encodeGetNeighbours, type Neighbour } from './neighbour.ts';
 import { decodeRoute, encodeGetRoutes, type Route } from './route.ts';
 import { decodeRule, encodeGetRules, type Rule } from './rule.ts';
@@ -72,20 +72,6 @@ export class Rtnetlink {
 
   links(): Link[] {
     return this.#dump('RTM_GETLINK', encodeGetLinks).map(({ payload }) => decodeLink(payload));
-  }
-
-  /** @returns undefined when there is no link of that name */
-  link(name: string): Link | undefined {
-    const out = new ByteWriter(64);
-    encodeGetLink(out, name);
-    try {
-      return decodeLink(
-        this.#connection.get(out.finish(), () => ({ op: 'RTM_GETLINK', object: `link ${name}` })).payload,
-      );
-    } catch (error) {
-      if (isErrno(error, ERRNO.ENODEV)) return undefined;
-      throw error;
-    }
   }
 
   addresses(): InterfaceAddress[] {
