@@ -1,5 +1,5 @@
 /**
- * The few libc calls Node does not offer: sockets of any family, setns, unshare. The only importer of koffi. Every call throws
+ * The few libc calls Node does not offer: sockets of any family, setns, unshare. Only this folder imports koffi. Every call throws
  * KernelError with the errno.
  */
 import koffi from 'koffi';
