@@ -1,0 +1,83 @@
+/**
+ * Cells of a matrix by TCP, UDP and ICMP: who tries to reach whom, what is expected, and a witness that the other end lives. What is
+ * expected, and of whom, is the tests' to say.
+ */
+import { expect } from 'vitest';
+import { type Cell, type Expectation, runMatrix } from '../../lab/probe/matrix.ts';
+import type { Prober, UdpResult } from '../../lab/probe/prober.ts';
+import { TCP_PORT, UDP_PORT } from './stage.ts';
+
+export const PROTOCOLS = ['TCP', 'UDP', 'ICMP'] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+/** Somebody who answers on the cast's ports with its name. */
+export interface Target {
+  readonly name: string;
+  readonly address: string;
+  /** reaches it whenever it lives */
+  readonly witness: Prober;
+  /** where the witness reaches it, if elsewhere */
+  readonly witnessAddress?: string;
+}
+
+export interface Source {
+  readonly name: string;
+  readonly prober: Prober;
+  readonly bindAddress?: string;
+}
+
+const ALLOWED_MS = 5000;
+/** Longer than any answer takes, as the allowed ones of the same matrix show. */
+const DENIED_MS = 600;
+
+/** One cell for each protocol. */
+export function cells(
+  from: Source,
+  to: Target,
+  expected: Expectation,
+  protocols: readonly Protocol[] = PROTOCOLS,
+): Cell[] {
+  const timeoutMs = expected === 'allowed' ? ALLOWED_MS : DENIED_MS;
+  const bind = from.bindAddress === undefined ? {} : { bindAddress: from.bindAddress };
+  return protocols.map((protocol) => ({
+    from: from.name,
+    to: `${to.name} by ${protocol}`,
+    expected,
+    ...(protocol === 'ICMP' ? {} : { id: to.name }),
+    probe: () => probe(protocol, from.prober, to.address, { timeoutMs, ...bind }),
+    witness: () => probe(protocol, to.witness, to.witnessAddress ?? to.address, { timeoutMs: ALLOWED_MS }),
+  }));
+}
+
+function probe(
+  protocol: Protocol,
+  from: Prober,
+  address: string,
+  options: { timeoutMs: number; bindAddress?: string },
+) {
+  if (protocol === 'TCP') return from.tcpConnect(address, TCP_PORT, options);
+  if (protocol === 'UDP') return from.udpExchange(address, UDP_PORT, options);
+  return from.ping(address, options).then(({ outcome, elapsedMs }): UdpResult => ({ outcome, elapsedMs }));
+}
+
+/** Runs all at once and expects each to be as it should be. */
+export async function expectMatrix(all: readonly Cell[]): Promise<void> {
+  expect(await wrongCells(all), 'cells that are not as expected').toEqual([]);
+}
+
+/** The cells that are not as expected, in words. */
+export async function wrongCells(all: readonly Cell[]): Promise<readonly string[]> {
+  const rows = await runMatrix(all);
+  return rows
+    .filter(({ asExpected }) => !asExpected)
+    .map(({ cell, verdict }) => {
+      const why = verdict.kind === 'neither' ? `: ${verdict.why}` : '';
+      return `${cell.from} > ${cell.to} should be ${cell.expected}, is ${verdict.kind}${why}`;
+    });
+}
+
+/** Listens on the cast's ports under a name, for hosts that are not of the cast. */
+export async function answerAs(name: string, prober: Prober, address?: string): Promise<void> {
+  await prober.tcpListen(TCP_PORT, name, address);
+  await prober.udpListen(UDP_PORT, name, address);
+}
