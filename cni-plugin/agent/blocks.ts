@@ -38,6 +38,10 @@ export class Blocks {
   readonly #used = new Set<IpAddress>();
   /** where to go on looking in each block: an address rests as long as possible before it is given again */
   readonly #cursor = new Map<IpPrefix, bigint>();
+  /** blocks that are being given back */
+  readonly #leaving = new Set<IpPrefix>();
+  /** blocks of which nobody knows whether they were given back */
+  readonly #doubtful = new Set<IpPrefix>();
   /** claims of one tenant, one after the other: 32 ADDs at once need one block */
   readonly #claiming = new Map<string, Promise<unknown>>();
 
@@ -78,15 +82,20 @@ export class Blocks {
       );
     }
     const prefix = prefixOf(wanted, this.#blockLength(wanted));
-    await this.#inTurn(tenant.name, async () => {
+    const own = async () => {
       if (this.#options.journal.blocks.has(prefix)) return;
       const holder = await this.#claim(tenant.name, prefix);
       if (holder !== undefined) {
         throw new Conflict(`${field}: ${wanted} lies in block ${prefix}, which is node ${holder}'s`, { field, holder });
       }
+    };
+    await this.#inTurn(tenant.name, async () => {
+      await own();
+      if (this.#used.has(wanted)) throw new Conflict(`${field}: ${wanted} is in use`, { field });
+      if (this.#doubtful.has(prefix))
+        throw new Unavailable('store', `whether block ${prefix} is still this node's is not known`);
+      this.#used.add(wanted);
     });
-    if (this.#used.has(wanted)) throw new Conflict(`${field}: ${wanted} is in use`, { field });
-    this.#used.add(wanted);
     return wanted;
   }
 
@@ -104,16 +113,72 @@ export class Blocks {
   /** Gives an unused block back to its tenant. True if it is gone from here. */
   async giveBack(block: Block): Promise<boolean> {
     return this.#inTurn(block.tenant, async () => {
-      if (this.inUse(block.prefix)) return false;
-      const key = keys.block(block.tenant, block.prefix);
-      const { entry } = await this.#options.store.get(key);
-      if (entry !== undefined && parseRecord<{ node: string }>(key, entry.value).node === this.#options.node) {
-        const guard = { kind: 'unchanged', key, modRevision: entry.modRevision } as const;
-        await this.#options.store.commit([guard], [{ kind: 'delete', key }]);
+      // From here on nobody is given an address of it, so what is unused now stays unused.
+      this.#leaving.add(block.prefix);
+      try {
+        if (this.inUse(block.prefix)) return false;
+        await this.#deleteClaim(block);
+        await this.#options.journal.record({ op: 'unblock', tenant: block.tenant, prefix: block.prefix });
+        return true;
+      } catch (error) {
+        // It may be another node's by now: not to be used until that is known.
+        if (error instanceof IndeterminateCommit) this.#doubtful.add(block.prefix);
+        throw error;
+      } finally {
+        this.#leaving.delete(block.prefix);
       }
-      await this.#options.journal.record({ op: 'unblock', tenant: block.tenant, prefix: block.prefix });
-      return true;
     });
+  }
+
+  async #deleteClaim({ tenant, prefix }: Block): Promise<void> {
+    const { store, node } = this.#options;
+    const key = keys.block(tenant, prefix);
+    const { entry } = await store.get(key);
+    if (entry !== undefined && parseRecord<{ node: string }>(key, entry.value).node === node) {
+      const guard = { kind: 'unchanged', key, modRevision: entry.modRevision } as const;
+      await store.commit([guard], [{ kind: 'delete', key }]);
+    }
+    this.#doubtful.delete(prefix);
+  }
+
+  /**
+   * Makes sure that the blocks remembered here are still this node's: an operator who took it for dead has freed them. Claims again
+   * what nobody took, forgets what is another node's or of a tenant that is gone.
+   * @returns the blocks that are lost; endpoints with an address in them must go
+   * @throws Unavailable when it takes the store to tell and that is away
+   */
+  async confirm(): Promise<readonly Block[]> {
+    const { journal, snapshot, node } = this.#options;
+    const lost: Block[] = [];
+    for (const block of [...journal.blocks.values()]) {
+      const { tenant, prefix } = block;
+      if (snapshot.holderOf(tenant, prefix) === node) continue;
+      await this.#inTurn(tenant, async () => {
+        const isSettled = !journal.blocks.has(prefix) || snapshot.holderOf(tenant, prefix) === node;
+        if (isSettled || (await this.#claimAgain(block))) return;
+        await journal.record({ op: 'unblock', tenant, prefix });
+        lost.push(block);
+      });
+    }
+    return lost;
+  }
+
+  /** Is this address in a block of this node's? */
+  covers(address: IpAddress): boolean {
+    for (const { prefix } of this.#options.journal.blocks.values()) if (prefixContains(prefix, address)) return true;
+    return false;
+  }
+
+  async #claimAgain({ tenant, prefix }: Block): Promise<boolean> {
+    try {
+      await this.#refreshTenant(tenant);
+      const subnets = this.#options.snapshot.tenant(tenant)?.subnets ?? [];
+      const isTenants = subnets.some((subnet) => prefixContains(subnet, prefixBase(prefix)));
+      return isTenants && (await this.#claim(tenant, prefix)) === undefined;
+    } catch (error) {
+      if (error instanceof Conflict) return false;
+      throw error;
+    }
   }
 
   #hasFree(tenant: string): boolean {
@@ -125,6 +190,7 @@ export class Blocks {
 
   #takeFree(tenant: string): IpAddress | undefined {
     for (const { prefix } of this.owned(tenant)) {
+      if (this.#leaving.has(prefix) || this.#doubtful.has(prefix)) continue;
       const size = prefixSize(prefix);
       const start = this.#cursor.get(prefix) ?? 0n;
       for (let step = 0n; step < size; step++) {

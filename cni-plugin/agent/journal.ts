@@ -6,13 +6,15 @@ import {
   closeSync,
   existsSync,
   fdatasync,
+  fstatSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   write,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -56,6 +58,8 @@ export class Journal {
   /** endpoint ids still in the store, with their tenant */
   readonly #owed = new Map<string, string>();
   readonly #fd: number;
+  /** bytes of whole lines */
+  #size: number;
   #queue: { readonly text: string; readonly done: (error?: unknown) => void }[] = [];
   #flushing: Promise<void> | undefined;
 
@@ -69,6 +73,7 @@ export class Journal {
     this.node = node;
     if (existsSync(path)) this.#replay(path);
     this.#fd = this.#rewrite(path);
+    this.#size = fstatSync(this.#fd).size;
   }
 
   get blocks(): ReadonlyMap<string, Block> {
@@ -107,14 +112,28 @@ export class Journal {
       this.#queue = [];
       let failure: unknown;
       try {
-        await writeFd(this.#fd, batch.map(({ text }) => text).join(''));
-        await syncFd(this.#fd);
+        await this.#append(Buffer.from(batch.map(({ text }) => text).join('')));
       } catch (error) {
         failure = error;
       }
       for (const { done } of batch) done(failure);
     }
     this.#flushing = undefined;
+  }
+
+  /** A full disk takes part of a write without a word: what is not whole is taken back, or the next line would be glued to it. */
+  async #append(bytes: Buffer): Promise<void> {
+    try {
+      for (let at = 0; at < bytes.length; ) {
+        const { bytesWritten } = await writeFd(this.#fd, bytes, at, bytes.length - at, this.#size + at);
+        at += bytesWritten;
+      }
+      await syncFd(this.#fd);
+      this.#size += bytes.length;
+    } catch (error) {
+      ftruncateSync(this.#fd, this.#size);
+      throw error;
+    }
   }
 
   #replay(path: string): void {
@@ -140,7 +159,7 @@ export class Journal {
     const lines = [VERSION_LINE, ...records.map((record) => JSON.stringify(record)), ...owed];
     const next = `${path}.next`;
     const fd = openSync(next, 'w', 0o600);
-    writeSync(fd, `${lines.join('\n')}\n`);
+    writeFileSync(fd, `${lines.join('\n')}\n`);
     fsyncSync(fd);
     renameSync(next, path);
     const directory = openSync(dirname(path), 'r');

@@ -79,6 +79,8 @@ async function reserve(
     await context.journal.record({ op: 'endpoint', local: { endpoint, netns: request.netns, phase: 'wiring' } });
     return endpoint;
   } catch (error) {
+    // Not on disk: not to be believed by this process either.
+    await context.journal.record({ op: 'gone', id: endpoint.id }).catch(() => undefined);
     for (const ip of ips) context.blocks.release(ip);
     throw error;
   }

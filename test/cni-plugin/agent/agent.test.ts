@@ -8,15 +8,18 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Agent, type AgentOptions } from '../../../cni-plugin/agent/agent.ts';
+import { Blocks } from '../../../cni-plugin/agent/blocks.ts';
 import { Journal } from '../../../cni-plugin/agent/journal.ts';
 import { endpointId } from '../../../cni-plugin/agent/request.ts';
+import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { AgentRequest, AgentResponse, CniCommand } from '../../../cni-plugin/agent-protocol.ts';
 import { CNI_ERROR } from '../../../cni-plugin/agent-protocol.ts';
 import type { Tenant } from '../../../controller/model/records.ts';
-import { keys } from '../../../controller/store/keys.ts';
+import { keys, parsePrefixKey } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
-import { parseIp, parsePrefix } from '../../../dataplane/address.ts';
+import type { Store } from '../../../controller/store/store.ts';
+import { parseIp, parsePrefix, prefixContains } from '../../../dataplane/address.ts';
 import { ERRNO } from '../../../dataplane/errors.ts';
 import { FakeDataplane } from '../../../dataplane/fake-dataplane.ts';
 import { entries, facts, tenant } from './builders.ts';
@@ -258,6 +261,33 @@ describe('ADD', () => {
     await until('no blocks', async () => (await stored('blocks/red/')).length === 0);
     expect(await agent.handle(request('ADD', 'b'), signal)).toMatchObject({ ok: false });
     expect(await stored('blocks/red/')).toEqual([]);
+  });
+});
+
+describe('a block on its way back', () => {
+  it('gives nobody an address, whoever asks meanwhile', async () => {
+    const { agent, journal } = await start();
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    await agent.handle(request('DEL', 'a'), signal);
+    const snapshot = new Snapshot();
+    for (const entry of (await store.list('')).entries) snapshot.put(entry);
+    let asked: Promise<string> | undefined;
+    const asking: Store = Object.assign(Object.create(store), {
+      get: (key: string) => {
+        asked ??= blocks.allocate(red);
+        return store.get(key);
+      },
+    });
+    const blocks: Blocks = new Blocks({ node: 'node1', store: asking, journal, snapshot, mayAdopt: () => false });
+    const [block] = [...journal.blocks.values()];
+    if (block === undefined) throw new Error('no block');
+    const isGone = await blocks.giveBack(block);
+    const address = parseIp((await asked) ?? '');
+    expect(isGone).toBe(true);
+    const keysLeft = await stored('blocks/red/');
+    expect(keysLeft).toHaveLength(1);
+    expect([...journal.blocks.values()].some(({ prefix }) => prefixContains(prefix, address))).toBe(true);
+    expect(keysLeft.map(parsePrefixKey)).toEqual([...journal.blocks.keys()]);
   });
 });
 

@@ -1,4 +1,5 @@
 /** The journal: what was remembered is there again, a line cut short is not, damage is told. */
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -70,6 +71,28 @@ describe('journal', () => {
     const third = await reopened(second);
     expect(third.endpoints.size).toBe(1);
     await third.close();
+  });
+
+  it('takes back what a full disk took only half of, and goes on when there is room', async () => {
+    const disk = mkdtempSync(join(tmpdir(), 'tenet-journal-disk-'));
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]);
+    try {
+      const journal = Journal.open(disk, 'node1');
+      await journal.record(block);
+      writeFileSync(join(disk, 'ballast'), Buffer.alloc(52 * 1024));
+      const big = { ...wiring, local: { ...wiring.local, netns: 'x'.repeat(3000) } };
+      await expect(Promise.all(Array.from({ length: 8 }, () => journal.record(big)))).rejects.toThrow(/ENOSPC/);
+      rmSync(join(disk, 'ballast'));
+      await journal.record({ op: 'unblock', tenant: 'red', prefix: block.prefix });
+      await journal.close();
+      const again = Journal.open(disk, 'node1');
+      expect(again.blocks.size).toBe(0);
+      expect(again.endpoints.size).toBe(0);
+      await again.close();
+    } finally {
+      execFileSync('umount', [disk]);
+      rmSync(disk, { recursive: true });
+    }
   });
 
   it('refuses damage in the middle, naming the line', async () => {
