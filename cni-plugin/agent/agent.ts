@@ -10,7 +10,7 @@ import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import { ERRNO, isErrno } from '../../dataplane/errors.ts';
 import { POD_LINK_PREFIX, podLinkName } from '../../dataplane/ownership.ts';
-import type { NodeState, RuleSetItem } from '../../dataplane/state.ts';
+import type { Item, NodeState, RuleSetItem } from '../../dataplane/state.ts';
 import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../agent-protocol.ts';
 import { Blocks } from './blocks.ts';
 import { ClusterView } from './cluster-view.ts';
@@ -57,6 +57,9 @@ export class Agent {
   #registration: Promise<void> | undefined;
   #upkeep: NodeJS.Timeout | undefined;
   readonly #idleSince = new Map<string, number>();
+  #confirming: Promise<void> | undefined;
+  /** may there be endpoints outside this node's blocks? A former life may have been cut short while it took them down */
+  #hasStrays = true;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -114,6 +117,7 @@ export class Agent {
     }
     this.#monitor = dataplane.monitor((what) => this.#onForeignChange(what), [this.#facts.underlay.link]);
     await view.start(this.#localTenants());
+    await this.#confirmBlocks();
     await reconciler.settle();
     publisher.recover(this.#facts.name);
     this.#registration = stayRegistered(
@@ -218,26 +222,23 @@ export class Agent {
 
   #onClusterChange(): void {
     this.#context.reconciler.request();
+    void this.#confirmBlocks();
     this.#giveBackBlocksOfDeleted();
   }
 
   #onForeignChange(what: string): void {
-    const { log, reconciler, journal, wired, dataplane } = this.#context;
+    const { log, reconciler } = this.#context;
     log.debug({ op: 'monitor', what }, 'something changed: reading the kernel back');
     const facts = this.#options.readFacts();
-    if (overlayMtu(facts) !== overlayMtu(this.#facts)) {
+    if (overlayMtu(facts) !== overlayMtu(this.#facts))
       log.info({ op: 'mtu', mtu: overlayMtu(facts) }, 'the underlay’s MTU changed: following');
-      for (const id of wired) {
-        const local = journal.endpoints.get(id);
-        if (local !== undefined) dataplane.setPodMtu(local.netns, local.endpoint.ifname, overlayMtu(facts));
-      }
-    }
     this.#facts = facts;
     reconciler.distrust();
   }
 
   #afterPass(pass: Pass): void {
     const { log, wired } = this.#context;
+    for (const change of pass.changes) if (change.op === 'replace') this.#followMtu(change.item, change.previous);
     const fields = { op: 'apply', changes: pass.changes.length, resync: pass.resync, ms: round(pass.durationMs) };
     if (pass.error !== undefined)
       log.error({ ...fields, err: pass.error }, 'the kernel refused the rules; trying again');
@@ -252,6 +253,41 @@ export class Agent {
     if (pass.error === undefined && pass.failures.size === 0) log.debug(fields, 'applied');
   }
 
+  /** A container's own end of the link has the MTU of the host's end. */
+  #followMtu(link: Item, previous: Item): void {
+    if (link.kind !== 'podLink' || previous.kind !== 'podLink' || link.mtu === previous.mtu) return;
+    const { journal, dataplane } = this.#context;
+    const local = journal.endpoints.get(link.name.slice(POD_LINK_PREFIX.length));
+    if (local !== undefined) dataplane.setPodMtu(local.netns, local.endpoint.ifname, link.mtu);
+  }
+
+  /** Takes down what has an address that is another node's by now; the store being away, at its next sign of life. */
+  #confirmBlocks(): Promise<void> {
+    this.#confirming ??= this.#confirmOnce().finally(() => {
+      this.#confirming = undefined;
+    });
+    return this.#confirming;
+  }
+
+  async #confirmOnce(): Promise<void> {
+    const { blocks, journal, locks, log } = this.#context;
+    try {
+      for (const { tenant, prefix } of await blocks.confirm()) {
+        log.error({ op: 'blocks', tenant, block: prefix }, 'no longer this node’s: it was taken for dead');
+        this.#hasStrays = true;
+      }
+      if (!this.#hasStrays) return;
+      for (const [id, { endpoint }] of [...journal.endpoints]) {
+        if (endpoint.ips.every((ip) => blocks.covers(ip))) continue;
+        log.error({ op: 'blocks', tenant: endpoint.tenant, endpoint: id }, 'detaching: its address is another node’s');
+        await locks.run(id, () => undo(id, this.#context));
+      }
+      this.#hasStrays = false;
+    } catch (error) {
+      log.warn({ op: 'blocks', err: error }, 'cannot tell yet whether all blocks are still this node’s');
+    }
+  }
+
   /** A tenant that is being deleted waits for these: at once, and again when a container that was in the way is gone. */
   #giveBackBlocksOfDeleted(): void {
     for (const tenant of this.#localTenants()) {
@@ -260,6 +296,7 @@ export class Agent {
   }
 
   async #giveBackBlocks(): Promise<void> {
+    await this.#confirmBlocks();
     this.#giveBackBlocksOfDeleted();
     const busy = new Set([...this.#context.journal.endpoints.values()].map(({ endpoint }) => endpoint.tenant));
     for (const tenant of this.#localTenants()) {

@@ -7,6 +7,7 @@ import type { Block, ClusterConfig, Node, Tenant } from '../../../controller/mod
 import { keys, parsePrefixKey } from '../../../controller/store/keys.ts';
 import { parseRecord, RecordError } from '../../../controller/store/records.ts';
 import type { Entry, Revision, WatchEvent } from '../../../controller/store/store.ts';
+import type { IpPrefix } from '../../../dataplane/address.ts';
 
 /** A tenant as read, with what a guarded write about it must name. */
 export interface KnownTenant {
@@ -51,6 +52,11 @@ export class Snapshot {
 
   blocksOf(tenant: string): Iterable<Block> {
     return this.#blocks.get(tenant)?.values() ?? [];
+  }
+
+  /** The node that holds a block, as far as is known here. */
+  holderOf(tenant: string, block: IpPrefix): string | undefined {
+    return this.#blocks.get(tenant)?.get(keys.block(tenant, block))?.node;
   }
 
   *allBlocks(): Generator<Block> {
