@@ -81,7 +81,7 @@ export class KernelMonitor {
         for (const message of parseMessages(datagram)) {
           if (this.#options.ownPorts.has(message.portId)) continue;
           const what = about(message);
-          if (what !== undefined) this.#tell(what);
+          if (what !== undefined) this.#tell(what, socket === this.#filter ? 0 : QUIET_MS);
         }
       }
     } catch (error) {
@@ -91,11 +91,14 @@ export class KernelMonitor {
     }
   }
 
-  #tell(what: string): void {
-    this.#quiet ??= setTimeout(() => {
+  /** @param quietMs 0 for what may have opened a way: that is told at once, whatever else is being waited for */
+  #tell(what: string, quietMs = QUIET_MS): void {
+    if (this.#quiet !== undefined && quietMs > 0) return;
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => {
       this.#quiet = undefined;
       this.#options.onForeignChange(what);
-    }, QUIET_MS);
+    }, quietMs);
   }
 
   #aboutRoute(message: NetlinkMessage): string | undefined {

@@ -26,13 +26,24 @@ import {
   ipDaddr,
   ipDscp,
   ipSaddr,
+  ipTtl,
   l4proto,
   oifgroup,
   oifname,
   priority,
   thDport,
 } from '../nftables/field.ts';
-import { ctState, inSet, ipHeaderLength, maskedTo, match, matchNot, matchPrefix, notInSet } from '../nftables/match.ts';
+import {
+  compare,
+  ctState,
+  inSet,
+  ipHeaderLength,
+  maskedTo,
+  match,
+  matchNot,
+  matchPrefix,
+  notInSet,
+} from '../nftables/match.ts';
 import { accept, drop, goto, masquerade, returnFromChain, setMeta, setMetaFromMap } from '../nftables/statement.ts';
 import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
@@ -155,6 +166,8 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ['calls from elsewhere', drop],
     ]),
     chain('pod_source', [
+      // Before any route is looked up: who gets "time exceeded" for an address learns that the node knows it.
+      ['too old to be forwarded', compare(ipTtl, '<', 2), drop],
       [
         'the pod’s own address and MAC, no IP options',
         inSet([iifname, etherSaddr, ipSaddr], SETS.guard),
@@ -250,6 +263,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
     chain(
       'postrouting',
       [
+        ['the node talks to itself', match(oifname, 'lo'), returnFromChain],
         ['inside the cluster addresses stay', toPod, returnFromChain],
         ['inside the cluster addresses stay', toOverlay, returnFromChain],
         ...pools.map((pool): Line => ['beyond it the node’s address is used', matchPrefix(ipSaddr, pool), masquerade]),

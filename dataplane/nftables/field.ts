@@ -67,6 +67,8 @@ export const etherSaddr = header('ether_addr', [ETHER], nft.NFT_PAYLOAD_LL_HEADE
 export const etherDaddr = header('ether_addr', [ETHER], nft.NFT_PAYLOAD_LL_HEADER, 0, 6);
 export const ipSaddr = header('ipv4_addr', [IP], nft.NFT_PAYLOAD_NETWORK_HEADER, 12, 4);
 export const ipDaddr = header('ipv4_addr', [IP], nft.NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
+/** a plain number, which no data type of nft's is: encoded as one of its size */
+export const ipTtl = header('inet_proto', [IP], nft.NFT_PAYLOAD_NETWORK_HEADER, 8, 1);
 /** the traffic class byte with the ECN bits cleared: the code point << 2 */
 export const ipDscp: Field = {
   ...header('dscp', [IP], nft.NFT_PAYLOAD_NETWORK_HEADER, 1, 1),

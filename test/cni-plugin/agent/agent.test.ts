@@ -272,12 +272,17 @@ describe('a block on its way back', () => {
     const snapshot = new Snapshot();
     for (const entry of (await store.list('')).entries) snapshot.put(entry);
     let asked: Promise<string> | undefined;
-    const asking: Store = Object.assign(Object.create(store), {
-      get: (key: string) => {
+    const asking: Store = {
+      get: (key) => {
         asked ??= blocks.allocate(red);
         return store.get(key);
       },
-    });
+      list: (prefix, options) => store.list(prefix, options),
+      commit: (guards, writes) => store.commit(guards, writes),
+      watch: (prefix, after, until) => store.watch(prefix, after, until),
+      lease: (ttlSeconds) => store.lease(ttlSeconds),
+      close: async () => undefined,
+    };
     const blocks: Blocks = new Blocks({ node: 'node1', store: asking, journal, snapshot, mayAdopt: () => false });
     const [block] = [...journal.blocks.values()];
     if (block === undefined) throw new Error('no block');
