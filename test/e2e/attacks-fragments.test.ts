@@ -2,13 +2,16 @@
  * Packets in pieces: too small, overlapping, alone, and pieces of different senders that pass for one packet. Pieces get no further than
  * whole packets do.
  */
-import { describe, test } from 'vitest';
+import { describe, onTestFinished, test } from 'vitest';
+import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { parseIp } from '../../dataplane/address.ts';
 import { ipv4, PROTOCOL, tcp, udp } from '../lab/probe/packet.ts';
 import { RawLink } from '../lab/probe/raw.ts';
 import { expectClosed } from './support/attack.ts';
 import { type Shot, setUpAttacker } from './support/attacker.ts';
 import { newToken } from './support/ears.ts';
-import { fromContainer } from './support/forge.ts';
+import { capsule, fromContainer, onUnderlay } from './support/forge.ts';
+import type { Cut } from './support/openings.ts';
 import { TCP_PORT, UDP_PORT } from './support/stage.ts';
 
 const attacker = setUpAttacker();
@@ -110,28 +113,61 @@ describe('fragments', () => {
     await attacker.expectNowhere(shots);
   });
 
-  test('under another’s name do not mix with that one’s own', async () => {
-    const { red1b, red1, blue1 } = attacker.stage.cast;
-    // blue1 forges the first piece, ports and all; the container it poses as sends the rest of a packet of its attacker.link.
-    const liar = new RawLink(blue1.netns);
-    try {
-      const between = { source: red1.ip, destination: red1b.ip };
-      const fire = (token: string) => {
+  describe('under another’s name do not mix with that one’s own', () => {
+    // Ports, and half of what the receiver would read, are the liar's; the container it poses as sends the rest of a packet of its own.
+    const mixed =
+      (to: () => string, lie: (first: Buffer) => void, tell = byItself) =>
+      (token: string) => {
+        const between = { source: attacker.stage.cast.red1.ip, destination: to() };
         const body = whole(between, token);
-        const rest = Buffer.alloc(body.length - 32, 0x2d);
-        const [first, last] = pieces(between, PROTOCOL.udp, [
-          [0, body.subarray(0, 32)],
-          [32, rest],
-        ]);
-        liar.send(fromContainer(red1, first ?? body));
-        attacker.link.send(fromContainer(red1, last ?? body));
+        const parts = [[0, body.subarray(0, 32)] as const, [32, Buffer.alloc(body.length - 32, 0x2d)] as const];
+        const [first = body, last = body] = pieces(between, PROTOCOL.udp, parts);
+        lie(first);
+        tell(last);
       };
-      // Each piece is judged by itself, before any are put together.
-      const guard = { node: 'node1', chain: 'pod_source', comment: 'forged, or not IPv4' };
-      const attack = { name: 'a first piece by another container', fire, arrivesAt: 'red1b', cuts: [guard] };
+    const byItself = (last: Buffer) => attacker.link.send(fromContainer(attacker.stage.cast.red1, last));
+    // Each piece is judged by itself, before any are put together: without that judgement they would be.
+    const cut = (node: string, chain: string, comment: string): Cut => ({ node, chain, comment });
+
+    test('from another tenant’s container', async () => {
+      const { cast } = attacker.stage;
+      const liar = new RawLink(cast.blue1.netns);
+      onTestFinished(() => liar.close());
+      const fire = mixed(
+        () => cast.red1b.ip,
+        (first) => liar.send(fromContainer(cast.red1, first)),
+      );
+      const cuts = [cut('node1', 'pod_source', 'forged, or not IPv4')];
+      await expectClosed(attacker.stage, { name: 'mixed', fire, arrivesAt: 'red1b', cuts }, attacker.legitimate);
+    });
+
+    test('from a stranger on the underlay', async () => {
+      const { lab, cast, node1 } = attacker.stage;
+      const liar = new RawLink((await lab.addStranger()).netns);
+      onTestFinished(() => liar.close());
+      const ends = { source: cast.red1.mac, destination: node1.mac };
+      const fire = mixed(
+        () => cast.red1b.ip,
+        (first) => liar.send(onUnderlay(ends, first)),
+      );
+      const cuts = [cut('node1', 'prerouting', 'pods and gateways never come from elsewhere')];
+      await expectClosed(attacker.stage, { name: 'mixed', fire, arrivesAt: 'red1b', cuts }, attacker.legitimate);
+    });
+
+    test('from a node, under another tenant’s VNI', async () => {
+      const { cast, node1, node2, blue, red } = attacker.stage;
+      const liar = new RawLink(node1.netns);
+      onTestFinished(() => liar.close());
+      const ends = { source: node1.underlay, destination: node2.underlay };
+      const destinationMac = overlayMac(parseIp(node2.underlay));
+      const sendBy = (vni: number) => (packet: Buffer) => {
+        const wrapped = capsule(ends, { vni, destinationMac, packet });
+        liar.send(onUnderlay({ source: node1.mac, destination: node2.mac }, wrapped));
+      };
+      const fire = mixed(() => cast.red2.ip, sendBy(blue.vni), sendBy(red.vni));
+      const cuts = [cut('node2', 'overlay_source', 'forged, or not IPv4')];
+      const attack = { name: 'mixed', fire, origin: 'from node1', arrivesAt: 'red2', cuts };
       await expectClosed(attacker.stage, attack, attacker.legitimate);
-    } finally {
-      liar.close();
-    }
+    });
   });
 });
