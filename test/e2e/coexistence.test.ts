@@ -153,6 +153,42 @@ describe('marks', () => {
     });
 });
 
+describe('somebody’s service addresses', () => {
+  test('lead to the own tenant, and are no way around', async () => {
+    await makeTenant(lab, 'blue');
+    const [caller, friend] = [await attach('caller', 'node1'), await attach('friend', 'node2')];
+    const stranger = await lab.attach('node1', { tenant: 'blue', name: 'stranger' });
+    const [manage] = lab.topology.manage;
+    const neighbour = lab.host('node2');
+    try {
+      await answerAs('stranger', lab.prober(stranger));
+      await answerAs('node2', lab.prober(neighbour));
+      await answerAs('manage1', lab.prober(lab.controllers[0] ?? ''));
+      const targets = [friend.ip, stranger.ip, neighbour.underlay, manage?.underlay ?? ''];
+      // As kube-proxy does it, for a service's own address and for a port of the node.
+      for (const [index, target] of targets.entries())
+        for (const match of [`-d 192.0.2.200 -p udp --dport ${3000 + index}`, `-p udp --dport ${30_000 + index}`])
+          await inside(node1, `iptables -t nat -A PREROUTING ${match} -j DNAT --to-destination ${target}:${UDP_PORT}`);
+      const call = (address: string, port: number) => lab.prober(caller).udpExchange(address, port, { timeoutMs: 600 });
+      for (const [address, base] of [
+        ['192.0.2.200', 3000],
+        [node1.underlay, 30_000],
+      ] as const) {
+        expect(await call(address, base)).toMatchObject({ outcome: 'answered', id: 'friend' });
+        const others = await Promise.all([1, 2, 3].map((index) => call(address, base + index)));
+        expect(others.map(({ outcome }) => outcome)).toEqual(['timeout', 'timeout', 'timeout']);
+      }
+      // Those who were not reached do answer the node's others.
+      await expectAnswer(node1, stranger.ip, 'stranger');
+      await expectAnswer(node1, neighbour.underlay, 'node2');
+      await expectAnswer(node1, manage?.underlay ?? '', 'manage1');
+    } finally {
+      await inside(node1, 'iptables -t nat -F PREROUTING');
+      for (const container of [caller, friend, stranger]) await lab.detach(container);
+    }
+  });
+});
+
 describe('stock tools', () => {
   test('read every node’s rules, links and sets, comments included', async () => {
     const containers = [await attach('four', 'node1'), await attach('five', 'node2')];
