@@ -6,12 +6,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import type { Stranger } from '../lab/lab.ts';
+import { waitFor } from '../lab/probe/deadline.ts';
+import { arp, BROADCAST, ETHERTYPE, ethernet, ipv6, PROTOCOL, udp, vxlan } from '../lab/probe/packet.ts';
 import { RawLink } from '../lab/probe/raw.ts';
 import { type Attack, expectClosed, expectSilence } from './support/attack.ts';
+import { neighbourTables } from './support/attacker.ts';
 import { newToken } from './support/ears.ts';
 import { capsule, datagram, onUnderlay } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
-import type { Cut } from './support/openings.ts';
+import { type Cut, frozen } from './support/openings.ts';
 import { meets, raiseStage, type Stage } from './support/stage.ts';
 
 let stage: Stage;
@@ -81,6 +84,19 @@ describe('plain packets of a stranger to a container', () => {
   });
 });
 
+describe('plain packets of a stranger into an overlay', () => {
+  for (const name of ['gw1', 'node2'] as const)
+    test(`are not forwarded by ${name}`, async () => {
+      const host = stage.lab.host(name);
+      const fire = (token: string) => {
+        const packet = datagram({ source: stranger.address, destination: stage.cast.red1.ip }, token);
+        beside.send(onUnderlay({ source: stranger.mac, destination: host.mac }, packet));
+      };
+      const cuts = ['into an overlay', 'a link we do not know yet'].map((comment) => cut('forward', comment, name));
+      await expectClosed(stage, { name, fire, arrivesAt: `from ${name}`, cuts }, legitimate);
+    });
+});
+
 /** What a VXLAN packet to node1 carries: from whom, to whom, under which VNI; a good one unless told otherwise. */
 interface Cargo {
   readonly vni?: () => number;
@@ -129,6 +145,35 @@ describe('VXLAN of a stranger', () => {
       await expectClosed(stage, attack, legitimate);
       await expectArrival(fromNode2({}), 'red1');
     });
+
+  test('over IPv6, to many, or by another port', async () => {
+    const { node1, cast, red } = stage;
+    const shown = await inside(node1, 'ip -6 -o address show dev eth0 scope link');
+    const linkLocal = /inet6 ([0-9a-f:]+)/.exec(shown)?.[1] ?? '';
+    const packet = (token: string) => datagram({ source: cast.red2.ip, destination: cast.red1.ip }, token);
+    const destinationMac = overlayMac(parseIp(node1.underlay));
+    const four = (source: string, destination: string, mac: string, port?: number) => (token: string) => {
+      const wrapped = capsule({ source, destination }, { vni: red.vni, destinationMac, packet: packet(token) });
+      if (port !== undefined) wrapped.writeUInt16BE(port, 22);
+      beside.send(onUnderlay({ source: stranger.mac, destination: mac }, wrapped));
+    };
+    const six = (token: string) => {
+      const between = { source: 'fe80::66', destination: linkLocal };
+      const inner = ethernet(
+        { source: stranger.mac, destination: destinationMac, type: ETHERTYPE.ipv4 },
+        packet(token),
+      );
+      const body = udp({ ...between, sourcePort: 50_000, destinationPort: 4789 }, vxlan(red.vni, inner));
+      const outer = ipv6({ ...between, nextHeader: PROTOCOL.udp }, body);
+      beside.send(ethernet({ source: stranger.mac, destination: node1.mac, type: ETHERTYPE.ipv6 }, outer));
+    };
+    await expectSilence(stage, [
+      { name: 'IPv6', fire: six },
+      { name: 'broadcast', fire: four(stranger.address, '255.255.255.255', BROADCAST) },
+      { name: 'broadcast, as a node', fire: four(stage.node2.underlay, '192.168.9.255', BROADCAST) },
+      { name: 'Linux’s old port', fire: four(stage.node2.underlay, node1.underlay, node1.mac, 8472) },
+    ]);
+  });
 
   test('is stopped by its MAC alone when it poses as a node', async () => {
     const element = `vxlan_peer4 { ${stage.node2.underlay} . ${stranger.mac} }`;
@@ -220,6 +265,40 @@ describe('a node in the wrong hands', () => {
     await expectSilence(stage, attacks);
     expect(listener.payloads).toEqual([]);
     expect((await stage.lab.prober(stage.node2).udpExchange(stage.node1.underlay, port)).id).toBe('node1');
+  });
+
+  test('writes no neighbour table by what it sends through an overlay', async () => {
+    const { cast, red, node1 } = stage;
+    const link = `tnt${red.vni}`;
+    const destinationMac = overlayMac(parseIp(node1.underlay));
+    const ends = { source: stage.node2.underlay, destination: node1.underlay };
+    const send = (operation: 'request' | 'reply', senderIp: string, targetIp: string, mac: string) => {
+      const lie = arp({ operation, senderMac: '02:66:00:00:00:09', senderIp, targetIp });
+      const wrapped = capsule(ends, { vni: red.vni, destinationMac: mac, packet: lie, type: ETHERTYPE.arp });
+      node2.send(onUnderlay({ source: stage.node2.mac, destination: node1.mac }, wrapped));
+    };
+    const lies = () => {
+      for (const victim of [cast.red1.ip, cast.red2.ip, stage.node2.underlay, stage.gateway.underlay])
+        for (const target of [node1.underlay, '169.254.1.1', cast.red1.ip])
+          for (const mac of [destinationMac, BROADCAST]) {
+            send('request', victim, target, mac);
+            send('reply', victim, target, mac);
+          }
+    };
+    const before = await neighbourTables(stage);
+    lies();
+    await expectSilence(stage, []);
+    expect(await neighbourTables(stage)).toBe(before);
+    // The same, on a link that takes part in ARP.
+    await frozen(stage.lab, ['node1'], async () => {
+      await inside(node1, `ip link set ${link} arp on; echo 0 > /proc/sys/net/ipv4/conf/${link}/arp_ignore`);
+      lies();
+      await waitFor(async () => (await neighbourTables(stage)) !== before, { what: 'a table that was written to' });
+      await inside(node1, `echo 8 > /proc/sys/net/ipv4/conf/${link}/arp_ignore; ip neigh flush dev ${link}`);
+      await inside(node1, `ip link set ${link} arp off`);
+    });
+    await waitFor(async () => (await neighbourTables(stage)) === before, { what: 'the tables are as they were' });
+    await legitimate();
   });
 
   test('invents no VNI and no link', async () => {
