@@ -158,6 +158,8 @@ export class KernelDataplane implements Dataplane {
     const path = `/proc/sys/net/ipv4/conf/${link}/forwarding`;
     if (readFileSync(path, 'utf8').trim() === '1') return false;
     writeFileSync(path, '1');
+    // A router that believes redirects can be led astray by anyone on its segment.
+    writeFileSync(`/proc/sys/net/ipv4/conf/${link}/accept_redirects`, '0');
     return true;
   }
 

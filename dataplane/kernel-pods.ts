@@ -12,7 +12,7 @@ import { HOST_END_MAC, POD_GATEWAY, POD_GROUP } from './ownership.ts';
 import { encodeAddAddress } from './rtnetlink/ifaddr.ts';
 import { encodeAddVeth, encodeDelLink, encodeSetLink } from './rtnetlink/link.ts';
 import { encodeReplaceNeighbour } from './rtnetlink/neighbour.ts';
-import { encodeReplaceRoute } from './rtnetlink/route.ts';
+import { encodeAddRoute } from './rtnetlink/route.ts';
 import { RtBatch, Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { RT_SCOPE_LINK, RT_TABLE_MAIN } from './rtnetlink/uapi.ts';
 import { linkIndex } from './system/libc.ts';
@@ -65,8 +65,10 @@ function configure(container: Rtnetlink, spec: PodSpec): void {
   const route = { type: 'unicast', protocol: RTPROT_BOOT, table: RT_TABLE_MAIN, linkIndex: at } as const;
   const toGateway = { ...route, destination: prefixOf(gateway, addressBits(familyOf(gateway))) };
   const toAll = { ...route, destination: prefixOf(parseIp('0.0.0.0'), 0), gateway, onlink: true };
-  batch.add('RTM_NEWROUTE', `route ${gateway} ${where}`, (out) => encodeReplaceRoute(out, toGateway));
-  batch.add('RTM_NEWROUTE', `default route ${where}`, (out) => encodeReplaceRoute(out, toAll));
+  // A second interface leaves the way out to the first: answers from its address would be taken for forged there anyway.
+  const taken = [ERRNO.EEXIST];
+  batch.add('RTM_NEWROUTE', `route ${gateway} ${where}`, (out) => encodeAddRoute(out, toGateway), taken);
+  batch.add('RTM_NEWROUTE', `default route ${where}`, (out) => encodeAddRoute(out, toAll), taken);
   container.sendAll(batch);
 }
 
@@ -91,7 +93,7 @@ export function viewPod(netns: string, ifname: string): PodView | undefined {
           .some(
             (entry) => onLink(entry) && entry.address === POD_GATEWAY && entry.mac === HOST_END_MAC && entry.permanent,
           ),
-        hasDefaultRoute: container.routes(4).some((route) => onLink(route) && route.destination === '0.0.0.0/0'),
+        hasDefaultRoute: container.routes(4).some(({ destination }) => destination === '0.0.0.0/0'),
       };
     });
   } catch (error) {

@@ -6,20 +6,23 @@
  *   CNI socket ─► verbs ─► journal ────┴─► desired ─► reconcile ─► dataplane ─► kernel
  */
 import type { Logger } from 'pino';
+import { InvalidInput } from '../../controller/errors.ts';
 import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import { ERRNO, isErrno } from '../../dataplane/errors.ts';
 import { POD_LINK_PREFIX, podLinkName } from '../../dataplane/ownership.ts';
 import type { Item, NodeState, RuleSetItem } from '../../dataplane/state.ts';
 import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../agent-protocol.ts';
+import { BlockUpkeep } from './block-upkeep.ts';
 import { Blocks } from './blocks.ts';
 import { ClusterView } from './cluster-view.ts';
-import { type AgentContext, KeyedLock } from './context.ts';
+import type { AgentContext } from './context.ts';
 import { computeDesired } from './desired/desired.ts';
 import { type NodeFacts, overlayMtu, reachesAllTenants } from './desired/node-facts.ts';
 import { systemAddressOf } from './desired/overlays.ts';
 import { cniError } from './errors.ts';
 import type { Journal } from './journal.ts';
+import { KeyedLock } from './keyed-lock.ts';
 import { Publisher } from './publisher.ts';
 import { type Pass, Reconciler } from './reconcile/loop.ts';
 import { stayRegistered } from './registration.ts';
@@ -44,10 +47,6 @@ export interface AgentOptions {
   readonly onNameTaken?: (underlay: string) => void;
 }
 
-/** How often blocks are looked through for ones nobody needs, and how long a tenant must have had nothing here. */
-const UPKEEP_INTERVAL_MS = 10_000;
-const IDLE_MS = 60_000;
-
 export class Agent {
   readonly #context: AgentContext;
   readonly #options: AgentOptions;
@@ -55,11 +54,7 @@ export class Agent {
   #facts: NodeFacts;
   #monitor: { close(): void } | undefined;
   #registration: Promise<void> | undefined;
-  #upkeep: NodeJS.Timeout | undefined;
-  readonly #idleSince = new Map<string, number>();
-  #confirming: Promise<void> | undefined;
-  /** may there be endpoints outside this node's blocks? A former life may have been cut short while it took them down */
-  #hasStrays = true;
+  readonly #upkeep: BlockUpkeep;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -101,6 +96,7 @@ export class Agent {
       locks: new KeyedLock(),
       log,
     };
+    this.#upkeep = new BlockUpkeep(this.#context);
   }
 
   /** Undoes what a crash left half-way, catches up with the cluster, then keeps the kernel right until closed. */
@@ -116,8 +112,8 @@ export class Agent {
       await undo(id, this.#context);
     }
     this.#monitor = dataplane.monitor((what) => this.#onForeignChange(what), [this.#facts.underlay.link]);
-    await view.start(this.#localTenants());
-    await this.#confirmBlocks();
+    await view.start(this.#upkeep.tenants());
+    await this.#upkeep.confirm();
     await reconciler.settle();
     publisher.recover(this.#facts.name);
     this.#registration = stayRegistered(
@@ -138,7 +134,7 @@ export class Agent {
       },
       this.#abort.signal,
     );
-    this.#upkeep = setInterval(() => void this.#giveBackBlocks(), UPKEEP_INTERVAL_MS);
+    this.#upkeep.start();
   }
 
   async handle(request: AgentRequest, signal: AbortSignal): Promise<AgentResponse> {
@@ -157,13 +153,13 @@ export class Agent {
       log[level]({ ...fields, code: refusal.code, err: error, ms: round(performance.now() - started) }, 'refused');
       return { ok: false, error: refusal };
     } finally {
-      if (request.command !== 'STATUS') this.#giveBackBlocksOfDeleted();
+      if (request.command !== 'STATUS') this.#upkeep.giveBackOfDeleted();
     }
   }
 
   async close(): Promise<void> {
     this.#abort.abort();
-    clearInterval(this.#upkeep);
+    this.#upkeep.close();
     this.#monitor?.close();
     this.#context.view.close();
     this.#context.reconciler.close();
@@ -176,7 +172,10 @@ export class Agent {
   async #answer(request: AgentRequest, signal: AbortSignal): Promise<AgentResponse> {
     switch (request.command) {
       case 'ADD':
-        return { ok: true, result: await add(parseEndpointRequest(request), this.#context, signal) };
+        return {
+          ok: true,
+          result: await add(parseEndpointRequest(request), request.config.name, this.#context, signal),
+        };
       case 'DEL':
         await del(parseEndpointRequest(request), this.#context);
         return { ok: true };
@@ -212,28 +211,32 @@ export class Agent {
     return computeDesired(snapshot, this.#facts, { endpoints, blocks: journal.blocks.values() });
   }
 
-  #localTenants(): Set<string> {
-    const { journal } = this.#context;
-    const tenants = new Set<string>();
-    for (const { endpoint } of journal.endpoints.values()) tenants.add(endpoint.tenant);
-    for (const { tenant } of journal.blocks.values()) tenants.add(tenant);
-    return tenants;
-  }
-
   #onClusterChange(): void {
     this.#context.reconciler.request();
-    void this.#confirmBlocks();
-    this.#giveBackBlocksOfDeleted();
+    void this.#upkeep.confirm();
+    this.#upkeep.giveBackOfDeleted();
   }
 
   #onForeignChange(what: string): void {
     const { log, reconciler } = this.#context;
     log.debug({ op: 'monitor', what }, 'something changed: reading the kernel back');
-    const facts = this.#options.readFacts();
-    if (overlayMtu(facts) !== overlayMtu(this.#facts))
-      log.info({ op: 'mtu', mtu: overlayMtu(facts) }, 'the underlay’s MTU changed: following');
-    this.#facts = facts;
+    this.#facts = this.#look();
     reconciler.distrust();
+  }
+
+  /** The underlay as it is, or as it was while it has no address: a lease that is renewed is no reason to change anything. */
+  #look(): NodeFacts {
+    const { log } = this.#context;
+    try {
+      const facts = this.#options.readFacts();
+      if (overlayMtu(facts) !== overlayMtu(this.#facts))
+        log.info({ op: 'mtu', mtu: overlayMtu(facts) }, 'the underlay’s MTU changed: following');
+      return facts;
+    } catch (error) {
+      if (!(error instanceof InvalidInput)) throw error;
+      log.warn({ op: 'underlay', err: error }, 'the underlay is not there: keeping what is');
+      return this.#facts;
+    }
   }
 
   #afterPass(pass: Pass): void {
@@ -259,65 +262,6 @@ export class Agent {
     const { journal, dataplane } = this.#context;
     const local = journal.endpoints.get(link.name.slice(POD_LINK_PREFIX.length));
     if (local !== undefined) dataplane.setPodMtu(local.netns, local.endpoint.ifname, link.mtu);
-  }
-
-  /** Takes down what has an address that is another node's by now; the store being away, at its next sign of life. */
-  #confirmBlocks(): Promise<void> {
-    this.#confirming ??= this.#confirmOnce().finally(() => {
-      this.#confirming = undefined;
-    });
-    return this.#confirming;
-  }
-
-  async #confirmOnce(): Promise<void> {
-    const { blocks, journal, locks, log } = this.#context;
-    try {
-      for (const { tenant, prefix } of await blocks.confirm()) {
-        log.error({ op: 'blocks', tenant, block: prefix }, 'no longer this node’s: it was taken for dead');
-        this.#hasStrays = true;
-      }
-      if (!this.#hasStrays) return;
-      for (const [id, { endpoint }] of [...journal.endpoints]) {
-        if (endpoint.ips.every((ip) => blocks.covers(ip))) continue;
-        log.error({ op: 'blocks', tenant: endpoint.tenant, endpoint: id }, 'detaching: its address is another node’s');
-        await locks.run(id, () => undo(id, this.#context));
-      }
-      this.#hasStrays = false;
-    } catch (error) {
-      log.warn({ op: 'blocks', err: error }, 'cannot tell yet whether all blocks are still this node’s');
-    }
-  }
-
-  /** A tenant that is being deleted waits for these: at once, and again when a container that was in the way is gone. */
-  #giveBackBlocksOfDeleted(): void {
-    for (const tenant of this.#localTenants()) {
-      if (this.#context.snapshot.tenant(tenant)?.phase === 'deleting') void this.#giveBackBlocksOf(tenant);
-    }
-  }
-
-  async #giveBackBlocks(): Promise<void> {
-    await this.#confirmBlocks();
-    this.#giveBackBlocksOfDeleted();
-    const busy = new Set([...this.#context.journal.endpoints.values()].map(({ endpoint }) => endpoint.tenant));
-    for (const tenant of this.#localTenants()) {
-      if (busy.has(tenant)) {
-        this.#idleSince.delete(tenant);
-        continue;
-      }
-      const since = this.#idleSince.get(tenant) ?? Date.now();
-      this.#idleSince.set(tenant, since);
-      if (Date.now() - since >= IDLE_MS) await this.#giveBackBlocksOf(tenant);
-    }
-  }
-
-  async #giveBackBlocksOf(tenant: string): Promise<void> {
-    const { blocks, view, log } = this.#context;
-    try {
-      for (const block of [...blocks.owned(tenant)]) await blocks.giveBack(block);
-      if (!this.#localTenants().has(tenant)) view.forget(tenant);
-    } catch (error) {
-      log.debug({ op: 'blocks', tenant, err: error }, 'cannot give blocks back yet');
-    }
   }
 }
 

@@ -3,13 +3,12 @@
  * node's alone to give. Works without the store while the blocks last. Never wires anything.
  */
 import { Conflict, Exhausted, InvalidInput, Unavailable } from '../../controller/errors.ts';
-import type { Block, ClusterConfig, Tenant } from '../../controller/model/records.ts';
+import type { Block, Tenant } from '../../controller/model/records.ts';
 import { keys, parsePrefixKey } from '../../controller/store/keys.ts';
 import { formatRecord, parseRecord } from '../../controller/store/records.ts';
 import { IndeterminateCommit, type Store } from '../../controller/store/store.ts';
 import {
   addressAt,
-  addressBits,
   familyOf,
   type IpAddress,
   type IpPrefix,
@@ -18,8 +17,10 @@ import {
   prefixOf,
   prefixSize,
 } from '../../dataplane/address.ts';
+import { freeBlocks } from './free-blocks.ts';
 import type { Journal } from './journal.ts';
-import type { Snapshot } from './watch/snapshot.ts';
+import { KeyedLock } from './keyed-lock.ts';
+import type { KnownTenant, Snapshot } from './watch/snapshot.ts';
 
 export interface BlocksOptions {
   readonly node: string;
@@ -43,7 +44,7 @@ export class Blocks {
   /** blocks of which nobody knows whether they were given back */
   readonly #doubtful = new Set<IpPrefix>();
   /** claims of one tenant, one after the other: 32 ADDs at once need one block */
-  readonly #claiming = new Map<string, Promise<unknown>>();
+  readonly #claiming = new KeyedLock();
 
   constructor(options: BlocksOptions) {
     this.#options = options;
@@ -63,7 +64,7 @@ export class Blocks {
     for (;;) {
       const address = this.#takeFree(tenant.name);
       if (address !== undefined) return address;
-      await this.#inTurn(tenant.name, async () => {
+      await this.#claiming.run(tenant.name, async () => {
         if (!this.#hasFree(tenant.name)) await this.#claimAny(tenant.name);
       });
     }
@@ -89,7 +90,7 @@ export class Blocks {
         throw new Conflict(`${field}: ${wanted} lies in block ${prefix}, which is node ${holder}'s`, { field, holder });
       }
     };
-    await this.#inTurn(tenant.name, async () => {
+    await this.#claiming.run(tenant.name, async () => {
       await own();
       if (this.#used.has(wanted)) throw new Conflict(`${field}: ${wanted} is in use`, { field });
       if (this.#doubtful.has(prefix))
@@ -112,7 +113,7 @@ export class Blocks {
 
   /** Gives an unused block back to its tenant. True if it is gone from here. */
   async giveBack(block: Block): Promise<boolean> {
-    return this.#inTurn(block.tenant, async () => {
+    return this.#claiming.run(block.tenant, async () => {
       // From here on nobody is given an address of it, so what is unused now stays unused.
       this.#leaving.add(block.prefix);
       try {
@@ -153,7 +154,7 @@ export class Blocks {
     for (const block of [...journal.blocks.values()]) {
       const { tenant, prefix } = block;
       if (snapshot.holderOf(tenant, prefix) === node) continue;
-      await this.#inTurn(tenant, async () => {
+      await this.#claiming.run(tenant, async () => {
         const isSettled = !journal.blocks.has(prefix) || snapshot.holderOf(tenant, prefix) === node;
         if (isSettled || (await this.#claimAgain(block))) return;
         await journal.record({ op: 'unblock', tenant, prefix });
@@ -205,18 +206,6 @@ export class Blocks {
     return undefined;
   }
 
-  async #inTurn<T>(tenant: string, work: () => Promise<T>): Promise<T> {
-    const previous = this.#claiming.get(tenant) ?? Promise.resolve();
-    const mine = previous.then(work, work);
-    const settled = mine.catch(() => undefined);
-    this.#claiming.set(tenant, settled);
-    try {
-      return await mine;
-    } finally {
-      if (this.#claiming.get(tenant) === settled) this.#claiming.delete(tenant);
-    }
-  }
-
   /** Takes up blocks the store says are ours that this agent does not remember: the node's former life left them. */
   async #adopt(tenant: string): Promise<boolean> {
     const { snapshot, journal, node, mayAdopt } = this.#options;
@@ -242,41 +231,29 @@ export class Blocks {
       const { entries } = await this.#options.store.list(keys.blocks(tenant));
       for (const { key } of entries) taken.add(parsePrefixKey(key));
     }
+    this.#getActive(tenant);
     throw new Exhausted(
       `blocks of tenant ${tenant}`,
       `tenant ${tenant} has no free addresses left on this node and no free block in its subnets: give it another subnet`,
     );
   }
 
-  /** Free blocks of the tenant, from a random one on, IPv4 first. */
-  *#candidates(tenant: string, taken: ReadonlySet<IpPrefix>): Generator<IpPrefix> {
-    const subnets = this.#options.snapshot.tenant(tenant)?.subnets ?? [];
-    for (const subnet of subnets.filter((each) => familyOf(each) === 4)) {
-      const length = this.#blockLength(prefixBase(subnet));
-      const blockSize = 1n << BigInt(addressBits(familyOf(subnet)) - length);
-      const count = Number(prefixSize(subnet) / blockSize);
-      const start = Math.floor((this.#options.random ?? Math.random)() * count);
-      for (let step = 0; step < count; step++) {
-        const index = BigInt((start + step) % count);
-        const block = prefixOf(addressAt(subnet, index * blockSize), length);
-        if (!taken.has(block)) yield block;
-      }
-    }
+  #candidates(tenant: string, taken: ReadonlySet<IpPrefix>): Iterable<IpPrefix> {
+    const { snapshot, random = Math.random } = this.#options;
+    const subnets = snapshot.tenant(tenant)?.subnets ?? [];
+    return freeBlocks(subnets, (base) => this.#blockLength(base), taken, random);
   }
 
   #blockLength(address: IpAddress): number {
     const { cluster } = this.#options.snapshot;
     if (cluster === undefined) throw new Unavailable('store', 'the cluster’s configuration is not known yet');
-    return blockLength(cluster, address);
+    return familyOf(address) === 4 ? cluster.blockPrefixLength.v4 : cluster.blockPrefixLength.v6;
   }
 
   /** @returns undefined when the block is ours now, else the node that has it */
   async #claim(tenant: string, prefix: IpPrefix): Promise<string | undefined> {
-    const { store, snapshot, node, journal } = this.#options;
-    const known = snapshot.tenants.get(tenant);
-    if (known === undefined || known.tenant.phase === 'deleting') {
-      throw new Conflict(`tenant ${tenant} is being deleted`, { field: 'tenant' });
-    }
+    const { store, node, journal } = this.#options;
+    const known = this.#getActive(tenant);
     const key = keys.block(tenant, prefix);
     const value = formatRecord({ node });
     let revision: number | undefined;
@@ -305,14 +282,18 @@ export class Blocks {
     return undefined;
   }
 
+  /** @throws Conflict for a tenant that is going away, or is gone */
+  #getActive(tenant: string): KnownTenant {
+    const known = this.#options.snapshot.tenants.get(tenant);
+    if (known === undefined || known.tenant.phase === 'deleting')
+      throw new Conflict(`tenant ${tenant} is being deleted`, { field: 'tenant' });
+    return known;
+  }
+
   /** The tenant changed since the snapshot saw it (a new subnet, a deletion): look again. */
   async #refreshTenant(tenant: string): Promise<void> {
     const { entry } = await this.#options.store.get(keys.tenant(tenant));
     if (entry === undefined) this.#options.snapshot.remove(keys.tenant(tenant));
     else this.#options.snapshot.put(entry);
   }
-}
-
-function blockLength(cluster: ClusterConfig, address: IpAddress): number {
-  return familyOf(address) === 4 ? cluster.blockPrefixLength.v4 : cluster.blockPrefixLength.v6;
 }

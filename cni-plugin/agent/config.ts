@@ -83,7 +83,12 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
     .addOption(
       new Option('--backend <name>', 'where isolation is enforced').choices(['auto', 'nftables']).default('auto'),
     )
-    .addOption(new Option('--log-level <level>').env('TENET_LOG_LEVEL').default('info'))
+    .addOption(
+      new Option('--log-level <level>', 'how much is said')
+        .env('TENET_LOG_LEVEL')
+        .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+        .default('info'),
+    )
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
     .parse([...argv], { from: 'user' });
   const options = program.opts();

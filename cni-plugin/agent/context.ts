@@ -1,4 +1,4 @@
-/** What the verbs share: the parts of one agent, and the rule that verbs about one endpoint run one after the other. */
+/** What the verbs share: the parts of one agent. */
 import type { Logger } from 'pino';
 import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
@@ -6,6 +6,7 @@ import type { Blocks } from './blocks.ts';
 import type { ClusterView } from './cluster-view.ts';
 import type { NodeFacts } from './desired/node-facts.ts';
 import type { Journal } from './journal.ts';
+import type { KeyedLock } from './keyed-lock.ts';
 import type { Publisher } from './publisher.ts';
 import type { Reconciler } from './reconcile/loop.ts';
 import type { Snapshot } from './watch/snapshot.ts';
@@ -24,20 +25,4 @@ export interface AgentContext {
   readonly wired: Set<string>;
   readonly locks: KeyedLock;
   readonly log: Logger;
-}
-
-/** Runs work under one key strictly in order, work under different keys side by side. */
-export class KeyedLock {
-  readonly #tails = new Map<string, Promise<unknown>>();
-
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const mine = (this.#tails.get(key) ?? Promise.resolve()).then(work, work);
-    const tail = mine.catch(() => undefined);
-    this.#tails.set(key, tail);
-    try {
-      return await mine;
-    } finally {
-      if (this.#tails.get(key) === tail) this.#tails.delete(key);
-    }
-  }
 }

@@ -20,6 +20,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Block, Endpoint } from '../../controller/model/records.ts';
 import type { IpPrefix } from '../../dataplane/address.ts';
+import { tryLock } from '../../dataplane/system/libc.ts';
 
 const writeFd = promisify(write);
 const syncFd = promisify(fdatasync);
@@ -28,6 +29,8 @@ const syncFd = promisify(fdatasync);
 export interface LocalEndpoint {
   readonly endpoint: Endpoint;
   readonly netns: string;
+  /** name of the network configuration that attached it */
+  readonly network: string;
   /** `wiring` until ADD is about to answer: what a crash leaves wiring is undone */
   readonly phase: 'wiring' | 'ready';
 }
@@ -50,6 +53,14 @@ export class JournalError extends Error {
   readonly code = 'journal';
 }
 
+/** Two agents on one state directory would undo each other's work. @returns the descriptor that holds the lock */
+function lockDirectory(directory: string): number {
+  const fd = openSync(directory, 'r');
+  if (tryLock(fd)) return fd;
+  closeSync(fd);
+  throw new JournalError(`${directory} is in use by another agent`);
+}
+
 export class Journal {
   /** whose journal it is */
   readonly node: string;
@@ -58,12 +69,13 @@ export class Journal {
   /** endpoint ids still in the store, with their tenant */
   readonly #owed = new Map<string, string>();
   readonly #fd: number;
+  readonly #lock: number;
   /** bytes of whole lines */
   #size: number;
   #queue: { readonly text: string; readonly done: (error?: unknown) => void }[] = [];
   #flushing: Promise<void> | undefined;
 
-  /** @throws JournalError if the file is damaged in its middle */
+  /** @throws JournalError if the file is damaged in its middle, or another agent has it */
   static open(stateDir: string, node: string): Journal {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
     return new Journal(join(stateDir, FILE), node);
@@ -71,9 +83,15 @@ export class Journal {
 
   private constructor(path: string, node: string) {
     this.node = node;
-    if (existsSync(path)) this.#replay(path);
-    this.#fd = this.#rewrite(path);
-    this.#size = fstatSync(this.#fd).size;
+    this.#lock = lockDirectory(dirname(path));
+    try {
+      if (existsSync(path)) this.#replay(path);
+      this.#fd = this.#rewrite(path);
+      this.#size = fstatSync(this.#fd).size;
+    } catch (error) {
+      closeSync(this.#lock);
+      throw error;
+    }
   }
 
   get blocks(): ReadonlyMap<string, Block> {
@@ -102,6 +120,7 @@ export class Journal {
   async close(): Promise<void> {
     await this.#flushing;
     closeSync(this.#fd);
+    closeSync(this.#lock);
   }
 
   /** Everything waiting goes to disk in one write and one sync: 32 ADDs at once pay for one. */
@@ -139,6 +158,8 @@ export class Journal {
   #replay(path: string): void {
     const lines = readFileSync(path, 'utf8').split('\n');
     const complete = lines.slice(0, -1);
+    if (complete.length === 0)
+      throw new JournalError(`${path}: is empty, and never was: what this node had is unknown`);
     complete.forEach((line, index) => {
       try {
         const parsed = JSON.parse(line);

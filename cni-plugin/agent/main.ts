@@ -1,6 +1,7 @@
 /** tenet-agent's edge: flags, log, store, kernel, socket and signals. Everything else is agent.ts's. */
 import { hostname } from 'node:os';
 import { pino } from 'pino';
+import { InvalidInput } from '../../controller/errors.ts';
 import { openEtcdStore } from '../../controller/store/etcd-store.ts';
 import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
 import packageJson from '../../package.json' with { type: 'json' };
@@ -11,7 +12,16 @@ import { serve } from './server.ts';
 import { findUnderlay } from './underlay.ts';
 
 const config = parseConfig(process.argv.slice(2), hostname());
-const log = pino({ name: 'tenet-agent', level: config.logLevel, base: { node: config.node } });
+const log = pino({
+  name: 'tenet-agent',
+  level: config.logLevel,
+  base: { node: config.node },
+  timestamp: pino.stdTimeFunctions.isoTime,
+});
+if (process.getuid?.() !== 0) {
+  process.stderr.write('error: tenet-agent changes links and rules, and needs root\n');
+  process.exit(1);
+}
 
 try {
   const dataplane = KernelDataplane.open();
@@ -56,6 +66,10 @@ try {
   await agent.start();
   log.info({ op: 'start' }, 'in sync: every rule is in force');
 } catch (error) {
+  if (error instanceof InvalidInput) {
+    process.stderr.write(`error: ${error.message}\n`);
+    process.exit(2);
+  }
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
   process.exit(1);
 }

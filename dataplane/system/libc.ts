@@ -16,6 +16,7 @@ const c = {
   setns: libc.func('int setns(int, int)'),
   unshare: libc.func('int unshare(int)'),
   close: libc.func('int close(int)'),
+  flock: libc.func('int flock(int, int)'),
   if_nametoindex: libc.func('unsigned int if_nametoindex(const char *)'),
   if_indextoname: libc.func('void *if_indextoname(unsigned int, void *)'),
 };
@@ -121,4 +122,13 @@ export function linkName(index: number): string | undefined {
   const name = new Uint8Array(16);
   if (c.if_indextoname(index, name) === null) return undefined;
   return new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
+}
+
+/** @see sys/file.h */
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** Locks an open file for this process, until the descriptor is closed or the process ends. @returns false if another has it */
+export function tryLock(fd: number): boolean {
+  return c.flock(fd, LOCK_EX | LOCK_NB) === 0;
 }

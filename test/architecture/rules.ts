@@ -122,7 +122,7 @@ export const AREAS: readonly Area[] = [
   { name: 'cni-plugin', files: ['cni-plugin/*.ts'], mayImport: ['cni-plugin/protocol'] },
   {
     name: 'agent/snapshot',
-    files: ['cni-plugin/agent/watch/snapshot.ts'],
+    files: ['cni-plugin/agent/watch/{snapshot,shape}.ts'],
     mayImport: [
       'controller/model',
       'controller/store-format',

@@ -267,6 +267,7 @@ export class Lab {
   describe() {
     const { controllers, token, outside } = this;
     return {
+      id: this.id,
       controllers,
       token,
       hosts: this.hosts.map(({ mac: _, ...host }) => host),

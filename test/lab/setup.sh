@@ -10,6 +10,10 @@ packages='etcd-server iproute2 nftables iptables ipset conntrack iputils-ping pr
 node_minimum='20.11'
 sources='controller cni-plugin dataplane test bench package.json package-lock.json tsconfig.json'
 build_stamp='dist/.setup-stamp'
+# Debian's plain su leaves these out, and ip, nft and nsenter's friends live there.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+export PATH
+
 npm_stamp='node_modules/.setup-package-lock.json'
 lock_file='/run/lock/tenet-setup.lock'
 
@@ -166,3 +170,6 @@ install_packages
 check_kernel
 install_npm
 build
+# The lock is for the set-up alone.
+exec 9>&-
+if [ "$#" -gt 0 ]; then exec "$@"; fi

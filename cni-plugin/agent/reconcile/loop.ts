@@ -110,15 +110,15 @@ export class Reconciler {
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
     const waiters = this.#waiters.splice(0);
-    const desired = this.#options.desired();
-    if (desired === undefined) {
-      for (const waiter of waiters) waiter.reject(new NotInSync());
-      return;
-    }
     const started = performance.now();
     const resync = this.#believed === undefined;
     let changes: readonly Change[] = [];
     try {
+      const desired = this.#options.desired();
+      if (desired === undefined) {
+        for (const waiter of waiters) waiter.reject(new NotInSync());
+        return;
+      }
       const believed = this.#believed ?? this.#options.observe(desired);
       changes = diff(desired, believed);
       const failures: Failures = changes.length === 0 ? new Map() : this.#options.apply(changes, desired);

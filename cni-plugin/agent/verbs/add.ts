@@ -15,13 +15,19 @@ import { overlayMac, overlayMtu } from '../desired/node-facts.ts';
 import { NotInSync } from '../reconcile/loop.ts';
 import type { EndpointRequest } from '../request.ts';
 import { undo } from './del.ts';
-import { ownershipOf } from './tenancy.ts';
+import { type Ownership, ownershipOf } from './tenancy.ts';
 
 /**
+ * @param network name of the network configuration
  * @param signal aborted when the runtime gave up on the call: then everything is undone, for a DEL may come first
  * @throws a DomainError or KernelError; nothing is left behind then
  */
-export async function add(request: EndpointRequest, context: AgentContext, signal: AbortSignal): Promise<CniResult> {
+export async function add(
+  request: EndpointRequest,
+  network: string,
+  context: AgentContext,
+  signal: AbortSignal,
+): Promise<CniResult> {
   if (!context.view.inSync) throw new NotInSync();
   if (netnsIdentity(request.netns) === netnsIdentity('/proc/self/ns/net')) {
     throw new InvalidInput('CNI_NETNS', `${request.netns} is the node's own network namespace`);
@@ -34,7 +40,7 @@ export async function add(request: EndpointRequest, context: AgentContext, signa
     // An id we know under another guise is a leftover: its container is gone.
     await undo(request.id, context);
     const endpoint = await context.locks.run(`quota ${tenant.name}`, () =>
-      reserve(request, tenant, namespace, context),
+      reserve(request, network, { tenant, namespace }, context),
     );
     try {
       await wire(endpoint, request, context);
@@ -68,15 +74,18 @@ function existing(
 /** Takes addresses and remembers them: a crash from here on finds the endpoint in the journal, still wiring. */
 async function reserve(
   request: EndpointRequest,
-  tenant: Tenant,
-  namespace: string,
+  network: string,
+  { tenant, namespace }: Ownership,
   context: AgentContext,
 ): Promise<Endpoint> {
   await checkQuota(tenant, context);
   const ips = await allocate(request, tenant, context);
   const endpoint = endpointOf(request, tenant, namespace, ips, context);
   try {
-    await context.journal.record({ op: 'endpoint', local: { endpoint, netns: request.netns, phase: 'wiring' } });
+    await context.journal.record({
+      op: 'endpoint',
+      local: { endpoint, netns: request.netns, network, phase: 'wiring' },
+    });
     return endpoint;
   } catch (error) {
     // Not on disk: not to be believed by this process either.
@@ -140,21 +149,25 @@ async function wire(endpoint: Endpoint, request: EndpointRequest, context: Agent
   const link = podLinkName(endpoint.id);
   const mtu = overlayMtu(context.facts());
   const published = publisher.publish(endpoint);
-  // Not to be reported as unhandled while the link is made; awaited below.
-  published.catch(() => undefined);
-  dataplane.createPod({
-    link,
-    netns: request.netns,
-    ifname: request.ifname,
-    mac: endpoint.mac,
-    mtu,
-    addresses: endpoint.ips,
-  });
-  const born: PodLinkItem = { kind: 'podLink', name: link, mtu, up: false };
-  reconciler.believe((state) => new Map(state).set(itemKey(born), born));
-  wired.add(endpoint.id);
-  const failures = await reconciler.settle();
-  for (const [key, error] of failures) if (key.includes(link)) throw error;
+  try {
+    dataplane.createPod({
+      link,
+      netns: request.netns,
+      ifname: request.ifname,
+      mac: endpoint.mac,
+      mtu,
+      addresses: endpoint.ips,
+    });
+    const born: PodLinkItem = { kind: 'podLink', name: link, mtu, up: false };
+    reconciler.believe((state) => new Map(state).set(itemKey(born), born));
+    wired.add(endpoint.id);
+    const failures = await reconciler.settle();
+    for (const [key, error] of failures) if (key.includes(link)) throw error;
+  } catch (error) {
+    // What is undone next must not be published after that.
+    await published.catch(() => undefined);
+    throw error;
+  }
   await published;
 }
 

@@ -1,4 +1,7 @@
-/** GC: detach whatever the runtime no longer knows. A list that is absent means unknown, and touches nothing. @see CNI spec 1.1.0, GC */
+/**
+ * GC: detach whatever of its network the runtime no longer knows. A list that is absent means unknown, and touches nothing.
+ * @see CNI spec 1.1.0, GC
+ */
 import type { NetworkConfig } from '../../agent-protocol.ts';
 import type { AgentContext } from '../context.ts';
 import { endpointId } from '../request.ts';
@@ -10,7 +13,7 @@ export async function gc(config: NetworkConfig, context: AgentContext): Promise<
   const valid = new Set((attachments ?? []).map(({ containerID, ifname }) => endpointId(containerID, ifname)));
   // Looked at now: an ADD that begins later is none of this list's business.
   const stale = [...context.journal.endpoints.values()].filter(
-    ({ phase, endpoint }) => phase === 'ready' && !valid.has(endpoint.id),
+    ({ phase, network, endpoint }) => phase === 'ready' && network === config.name && !valid.has(endpoint.id),
   );
   await Promise.all(
     stale.map(async ({ endpoint }) => {

@@ -8,6 +8,7 @@ import { keys, parsePrefixKey } from '../../../controller/store/keys.ts';
 import { parseRecord, RecordError } from '../../../controller/store/records.ts';
 import type { Entry, Revision, WatchEvent } from '../../../controller/store/store.ts';
 import type { IpPrefix } from '../../../dataplane/address.ts';
+import { checkCluster, checkNode, checkTenant } from './shape.ts';
 
 /** A tenant as read, with what a guarded write about it must name. */
 export interface KnownTenant {
@@ -80,12 +81,13 @@ export class Snapshot {
     this.#unreadable.delete(key);
     try {
       const [kind, first = ''] = key.split('/');
-      if (key === keys.cluster) this.#cluster = parseRecord<ClusterConfig>(key, value);
-      else if (kind === 'nodes') this.#nodes.set(first, parseRecord<Node>(key, value));
+      if (key === keys.cluster) this.#cluster = checkCluster(parseRecord(key, value));
+      else if (kind === 'nodes') this.#nodes.set(first, checkNode(parseRecord(key, value)));
       else if (kind === 'tenants') {
-        this.#tenants.set(first, { tenant: parseRecord<Tenant>(key, value), modRevision: entry.modRevision });
+        this.#tenants.set(first, { tenant: checkTenant(parseRecord(key, value)), modRevision: entry.modRevision });
       } else if (kind === 'blocks') {
         const { node } = parseRecord<{ node: string }>(key, value);
+        if (typeof node !== 'string') throw new RecordError(key, 'names no node');
         this.#blocksByKey(first).set(key, { tenant: first, prefix: parsePrefixKey(key), node });
       }
     } catch (error) {

@@ -14,6 +14,7 @@ import { endpointId } from '../../../cni-plugin/agent/request.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { AgentRequest, AgentResponse, CniCommand } from '../../../cni-plugin/agent-protocol.ts';
 import { CNI_ERROR } from '../../../cni-plugin/agent-protocol.ts';
+import { InvalidInput } from '../../../controller/errors.ts';
 import type { Tenant } from '../../../controller/model/records.ts';
 import { keys, parsePrefixKey } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
@@ -447,6 +448,8 @@ describe('CHECK and GC', () => {
     });
   });
 
+  const gcConfig = { cniVersion: '1.1.0', name: 'tenet', type: 'tenet', 'cni.dev/valid-attachments': [] };
+
   it('GC detaches what is not valid, and nothing when it is not told', async () => {
     const { agent, journal } = await start();
     addressOf(await agent.handle(request('ADD', 'a'), signal));
@@ -463,6 +466,8 @@ describe('CHECK and GC', () => {
     expect(journal.endpoints.size).toBe(2);
     await gc([{ containerID: 'a', ifname: 'eth0' }]);
     expect([...journal.endpoints.keys()]).toEqual([endpointId('a', 'eth0')]);
+    await agent.handle(request('GC', '', { config: { ...gcConfig, name: 'another' } }), signal);
+    expect(journal.endpoints.size).toBe(1);
     await gc(null);
     expect(journal.endpoints.size).toBe(0);
   });
@@ -474,6 +479,34 @@ describe('drift', () => {
     const address = addressOf(await agent.handle(request('ADD', 'a'), signal));
     dataplane.kernel.delete(`route ${address}`);
     dataplane.disturb('route');
+    await until('the route is back', () => dataplane.kernel.has(`route ${address}`));
+  });
+
+  it('keeps what is while the underlay has no address', async () => {
+    const dataplane = new FakeDataplane();
+    const own = facts();
+    let isAway = false;
+    const journal = Journal.open(join(dir, 'away'), 'node1');
+    const readFacts = () => {
+      if (isAway) throw new InvalidInput('--underlay-address', 'link eth0 has no IPv4 address');
+      return own;
+    };
+    const agent = new Agent({
+      version: 'test',
+      store,
+      dataplane,
+      journal,
+      log,
+      facts: own,
+      readFacts,
+      stateDir: join(dir, 'away'),
+    });
+    running.push(agent);
+    await agent.start();
+    const address = addressOf(await agent.handle(request('ADD', 'a'), signal));
+    isAway = true;
+    dataplane.kernel.delete(`route ${address}`);
+    dataplane.disturb('address');
     await until('the route is back', () => dataplane.kernel.has(`route ${address}`));
   });
 

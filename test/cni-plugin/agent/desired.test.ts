@@ -115,6 +115,28 @@ describe('desired state of a compute node', () => {
     );
   });
 
+  it.each([
+    ['cluster', { pools: null }],
+    ['cluster', { pools: 'x' }],
+    ['cluster', { exceptions: [null] }],
+    ['cluster', { blockPrefixLength: 27 }],
+    ['tenants/red', { egress: null }],
+    ['tenants/red', { vni: 'x' }],
+    ['tenants/red', { subnets: ['10.0.0.1/8'] }],
+    ['nodes/node2', { underlay: 7 }],
+  ])('treats %s with %j as absent', (key, wrong) => {
+    const entry = world.find((each) => each.key === key);
+    const snapshot = snapshotOf(world);
+    snapshot.put({
+      key,
+      value: JSON.stringify({ ...JSON.parse(entry?.value ?? ''), ...wrong }),
+      createRevision: 1,
+      modRevision: 99,
+    });
+    expect([...snapshot.unreadable.keys()]).toEqual([key]);
+    expect(() => computeDesired(snapshot, facts(), local)).not.toThrow();
+  });
+
   it('treats a record it cannot read as absent, and says so', () => {
     const snapshot = snapshotOf(world);
     const entry = world.find(({ key }) => key === 'tenants/red');

@@ -17,7 +17,10 @@ afterEach(() => rmSync(dir, { recursive: true }));
 const red = tenant('red', 42);
 const pod = endpoint('aaaaaaaaaaaa', red, '10.170.0.1');
 const block = { op: 'block', tenant: 'red', prefix: parsePrefix('10.170.0.0/27') } as const;
-const wiring = { op: 'endpoint', local: { endpoint: pod, netns: '/run/netns/x', phase: 'wiring' } } as const;
+const wiring = {
+  op: 'endpoint',
+  local: { endpoint: pod, netns: '/run/netns/x', network: 'tenet', phase: 'wiring' },
+} as const;
 
 async function reopened(journal: Journal): Promise<Journal> {
   await journal.close();
@@ -31,7 +34,12 @@ describe('journal', () => {
     await journal.record(wiring);
     const second = await reopened(journal);
     expect([...second.blocks.values()]).toEqual([{ tenant: 'red', prefix: '10.170.0.0/27', node: 'node1' }]);
-    expect(second.endpoints.get(pod.id)).toEqual({ endpoint: pod, netns: '/run/netns/x', phase: 'wiring' });
+    expect(second.endpoints.get(pod.id)).toEqual({
+      endpoint: pod,
+      netns: '/run/netns/x',
+      network: 'tenet',
+      phase: 'wiring',
+    });
     await second.record({ op: 'ready', id: pod.id });
     const third = await reopened(second);
     expect(third.endpoints.get(pod.id)?.phase).toBe('ready');
@@ -93,6 +101,18 @@ describe('journal', () => {
       execFileSync('umount', [disk]);
       rmSync(disk, { recursive: true });
     }
+  });
+
+  it('is one agent’s: a second is refused until the first has closed it', async () => {
+    const journal = Journal.open(dir, 'node1');
+    expect(() => Journal.open(dir, 'node1')).toThrow(/in use by another agent/);
+    await journal.close();
+    await Journal.open(dir, 'node1').close();
+  });
+
+  it('refuses an empty file', () => {
+    writeFileSync(join(dir, 'journal.jsonl'), '');
+    expect(() => Journal.open(dir, 'node1')).toThrow(/empty/);
   });
 
   it('refuses damage in the middle, naming the line', async () => {

@@ -101,6 +101,21 @@ describe('reconciler', () => {
     expect([...world.actual.keys()]).toEqual([itemKey(one)]);
   });
 
+  it('survives a state that cannot be computed, and tries again', async () => {
+    const { world, reconciler } = kernel();
+    Object.defineProperty(world, 'desired', {
+      get: () => {
+        throw new TypeError('garbage');
+      },
+      configurable: true,
+    });
+    await expect(reconciler.settle()).rejects.toThrow('garbage');
+    Object.defineProperty(world, 'desired', { value: stateOf(one), writable: true });
+    world.retry?.();
+    await reconciler.settle();
+    expect([...world.actual.keys()]).toEqual([itemKey(one)]);
+  });
+
   it('lets nobody wait for ever once closed', async () => {
     const { reconciler } = kernel();
     const waiting = reconciler.settle();

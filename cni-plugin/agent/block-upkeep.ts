@@ -1,0 +1,99 @@
+/**
+ * Looks after this node's blocks: makes sure they still are its own, gives back those of tenants that are being deleted or have had
+ * nothing here for a while. Claiming and handing out is blocks.ts's.
+ */
+import type { AgentContext } from './context.ts';
+import { undo } from './verbs/del.ts';
+
+/** How often blocks are looked through for ones nobody needs, and how long a tenant must have had nothing here. */
+const INTERVAL_MS = 10_000;
+const IDLE_MS = 60_000;
+
+export class BlockUpkeep {
+  readonly #context: AgentContext;
+  readonly #idleSince = new Map<string, number>();
+  #timer: NodeJS.Timeout | undefined;
+  #confirming: Promise<void> | undefined;
+  /** may there be endpoints outside this node's blocks? A former life may have been cut short while it took them down */
+  #hasStrays = true;
+
+  constructor(context: AgentContext) {
+    this.#context = context;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.#tick(), INTERVAL_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Tenants with an endpoint or a block here. */
+  tenants(): Set<string> {
+    const { journal } = this.#context;
+    const tenants = new Set<string>();
+    for (const { endpoint } of journal.endpoints.values()) tenants.add(endpoint.tenant);
+    for (const { tenant } of journal.blocks.values()) tenants.add(tenant);
+    return tenants;
+  }
+
+  /** Takes down what has an address that is another node's by now; the store being away, at its next sign of life. */
+  confirm(): Promise<void> {
+    this.#confirming ??= this.#confirmOnce().finally(() => {
+      this.#confirming = undefined;
+    });
+    return this.#confirming;
+  }
+
+  async #confirmOnce(): Promise<void> {
+    const { blocks, journal, locks, log } = this.#context;
+    try {
+      for (const { tenant, prefix } of await blocks.confirm()) {
+        log.error({ op: 'blocks', tenant, block: prefix }, 'no longer this node’s: it was taken for dead');
+        this.#hasStrays = true;
+      }
+      if (!this.#hasStrays) return;
+      for (const [id, { endpoint }] of [...journal.endpoints]) {
+        if (endpoint.ips.every((ip) => blocks.covers(ip))) continue;
+        log.error({ op: 'blocks', tenant: endpoint.tenant, endpoint: id }, 'detaching: its address is another node’s');
+        await locks.run(id, () => undo(id, this.#context));
+      }
+      this.#hasStrays = false;
+    } catch (error) {
+      log.warn({ op: 'blocks', err: error }, 'cannot tell yet whether all blocks are still this node’s');
+    }
+  }
+
+  /** A tenant that is being deleted waits for these: at once, and again when a container that was in the way is gone. */
+  giveBackOfDeleted(): void {
+    for (const tenant of this.tenants()) {
+      if (this.#context.snapshot.tenant(tenant)?.phase === 'deleting') void this.#giveBackOf(tenant);
+    }
+  }
+
+  async #tick(): Promise<void> {
+    await this.confirm();
+    this.giveBackOfDeleted();
+    const busy = new Set([...this.#context.journal.endpoints.values()].map(({ endpoint }) => endpoint.tenant));
+    for (const tenant of this.tenants()) {
+      if (busy.has(tenant)) {
+        this.#idleSince.delete(tenant);
+        continue;
+      }
+      const since = this.#idleSince.get(tenant) ?? Date.now();
+      this.#idleSince.set(tenant, since);
+      if (Date.now() - since >= IDLE_MS) await this.#giveBackOf(tenant);
+    }
+  }
+
+  async #giveBackOf(tenant: string): Promise<void> {
+    const { blocks, view, log } = this.#context;
+    try {
+      for (const block of [...blocks.owned(tenant)]) await blocks.giveBack(block);
+      if (!this.tenants().has(tenant)) view.forget(tenant);
+    } catch (error) {
+      log.debug({ op: 'blocks', tenant, err: error }, 'cannot give blocks back yet');
+    }
+  }
+}
