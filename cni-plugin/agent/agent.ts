@@ -115,7 +115,6 @@ export class Agent {
     await view.start(this.#upkeep.tenants());
     await this.#upkeep.confirm();
     await reconciler.settle();
-    publisher.recover(this.#facts.name);
     this.#registration = stayRegistered(
       {
         store: this.#options.store,
@@ -130,6 +129,7 @@ export class Agent {
         }),
         needsSystemAddress: reachesAllTenants(this.#facts.roles),
         onChange: () => reconciler.request(),
+        onRegistered: () => publisher.recover(this.#facts.name),
         onNameTaken: (underlay) => this.#options.onNameTaken?.(underlay),
       },
       this.#abort.signal,

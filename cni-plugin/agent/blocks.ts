@@ -226,7 +226,8 @@ export class Blocks {
         if ((await this.#claim(tenant, prefix)) === undefined) return;
         taken.add(prefix);
       }
-      // The snapshot may lag behind blocks that were given back: look at the store before saying no.
+      // The snapshot may lag behind blocks that were given back and subnets that were added: look at the store before saying no.
+      await this.#refreshTenant(tenant);
       taken.clear();
       const { entries } = await this.#options.store.list(keys.blocks(tenant));
       for (const { key } of entries) taken.add(parsePrefixKey(key));

@@ -23,6 +23,8 @@ export interface RegistrationOptions {
   /** another machine, at this underlay address, is alive under our name */
   readonly onNameTaken: (underlay: string) => void;
   readonly onChange: () => void;
+  /** each time the node has become known: whoever took it for dead may have removed what it had written */
+  readonly onRegistered: () => void;
 }
 
 /** Runs until aborted, or until the name is found taken; never rejects. */
@@ -40,6 +42,7 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
       const live = { kind: 'put', key: keys.liveNode(options.node().name), value: formatRecord({}), lease } as const;
       await store.commit([], [live]);
       log.info({ op: 'register', node: options.node().name }, 'node is known to the cluster');
+      options.onRegistered();
       backoff.reset();
       await Promise.race([lease.lost, aborted(signal)]);
     } catch (error) {
