@@ -1,6 +1,6 @@
 /**
- * Attacks from below: a node of the cluster that is in the wrong hands, and sends what it likes by VXLAN, under its own address. Each packet
- * is shown to arrive once the rule that stops it is taken out.
+ * Attacks from below: a node of the cluster that is in the wrong hands, and sends what it likes by VXLAN, under its own address. Each
+ * packet is shown to arrive once the rule that stops it is taken out.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
