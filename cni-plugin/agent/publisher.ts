@@ -58,7 +58,7 @@ export class Publisher {
     }
   }
 
-  /** At start: the store may have missed anything since the journal was last open. */
+  /** At start, and whenever the node was taken for dead: the store may have missed or lost anything. */
   recover(node: string): void {
     for (const { endpoint, phase } of this.#options.journal.endpoints.values()) {
       if (phase === 'ready' && endpoint.node === node) this.#unpublished.set(endpoint.id, endpoint);
@@ -117,6 +117,7 @@ export class Publisher {
     try {
       for (const [id, tenant] of [...journal.owed]) await this.#remove(id, tenant);
       for (const endpoint of [...this.#unpublished.values()]) {
+        if (!this.#unpublished.has(endpoint.id)) continue;
         try {
           await this.#put(endpoint);
         } catch (error) {
@@ -127,6 +128,8 @@ export class Publisher {
           );
         }
         this.#unpublished.delete(endpoint.id);
+        // It may have gone meanwhile, and its record been removed before this put it there.
+        if (!journal.endpoints.has(endpoint.id)) await this.#remove(endpoint.id, endpoint.tenant);
       }
     } catch (error) {
       log.debug({ op: 'publish', err: error }, 'store away');
