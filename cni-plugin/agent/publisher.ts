@@ -127,9 +127,8 @@ export class Publisher {
             'endpoint has no tenant',
           );
         }
-        this.#unpublished.delete(endpoint.id);
         // It may have gone meanwhile, and its record been removed before this put it there.
-        if (!journal.endpoints.has(endpoint.id)) await this.#remove(endpoint.id, endpoint.tenant);
+        if (!this.#unpublished.delete(endpoint.id)) await this.#remove(endpoint.id, endpoint.tenant);
       }
     } catch (error) {
       log.debug({ op: 'publish', err: error }, 'store away');

@@ -11,6 +11,7 @@ import type { Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
+import type { Store } from '../../../controller/store/store.ts';
 import { endpoint, tenant } from './builders.ts';
 
 const red = tenant('red', 42, { namespaces: ['red', 'web'] });
@@ -66,4 +67,30 @@ it('publishes later what the store could not be told, unless it is gone by then'
   expect(await publisher.publish(other)).toBe(false);
   await publisher.unpublish(other.id);
   await expect.poll(stored).toEqual(['endpoints/red/node1/aaaaaaaaaaaa']);
+});
+
+it('takes out again what has gone while it was being published', async () => {
+  await setTenant(red);
+  const local = { endpoint: pod, netns: '/run/netns/a', phase: 'ready' } as const;
+  await journal.record({ op: 'endpoint', local });
+  let gone: Promise<void> | undefined;
+  const racing: Store = {
+    get: async (key) => {
+      const found = await store.get(key);
+      // The record is not there yet, so nothing is removed; then the put comes.
+      gone ??= journal.record({ op: 'gone', id: pod.id }).then(() => racer.unpublish(pod.id));
+      await gone;
+      return found;
+    },
+    list: (prefix, options) => store.list(prefix, options),
+    commit: (guards, writes) => store.commit(guards, writes),
+    watch: (prefix, after, until) => store.watch(prefix, after, until),
+    lease: (ttlSeconds) => store.lease(ttlSeconds),
+    close: async () => undefined,
+  };
+  const racer = new Publisher({ store: racing, journal, log: pino({ level: 'silent' }), retryMs: 5 });
+  racer.recover('node1');
+  await expect.poll(() => gone).toBeDefined();
+  await racer.close();
+  expect(await stored()).toEqual([]);
 });
