@@ -14,6 +14,7 @@ export class BlockUpkeep {
   readonly #idleSince = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #confirming: Promise<void> | undefined;
+  #toConfirm = false;
   /** may there be endpoints outside this node's blocks? A former life may have been cut short while it took them down */
   #hasStrays = true;
 
@@ -40,9 +41,12 @@ export class BlockUpkeep {
 
   /** Takes down what has an address that is another node's by now; the store being away, at its next sign of life. */
   confirm(): Promise<void> {
-    this.#confirming ??= this.#confirmOnce().finally(() => {
+    this.#toConfirm = true;
+    this.#confirming ??= (async () => {
+      // What is learned while this runs is looked at too.
+      for (; this.#toConfirm; await this.#confirmOnce()) this.#toConfirm = false;
       this.#confirming = undefined;
-    });
+    })();
     return this.#confirming;
   }
 
