@@ -116,6 +116,29 @@ describe('a node that is forgotten', () => {
   });
 });
 
+test('a node that hung while it was forgotten claims again what nobody took, and gives up the rest by itself', async () => {
+  await makeTenant(lab, 'tiny', { subnetPrefixLength: 27 });
+  const kept = await lab.attach('node3', { tenant: 'red' });
+  const lost = await lab.attach('node3', { tenant: 'tiny' });
+  await lab.killAgent('node3', 'SIGSTOP');
+  await forget('node3');
+  const heir = await waitFor(() => lab.attach('node1', { tenant: 'tiny' }), { what: 'node1 gets the block' });
+  await lab.killAgent('node3', 'SIGCONT');
+  await untilListed(lab, 'red', [...red, kept]);
+  await untilReached([red[0], kept]);
+  await untilListed(lab, 'tiny', [heir]);
+  await waitFor(
+    () =>
+      lab.check(lost).then(
+        () => false,
+        () => true,
+      ),
+    { what: 'the container of node3 is detached' },
+  );
+  for (const each of [heir, lost, kept]) await lab.detach(each);
+  expect(contradictions(await etcdDump(lab))).toEqual([]);
+});
+
 describe('the underlay’s MTU', () => {
   /** of the container's own interface and of every link of ours on node1 */
   async function mtus(): Promise<readonly number[]> {

@@ -84,22 +84,19 @@ export class Flood {
     return flood;
   }
 
-  /** Resolves once so many more messages of every allowed flow have come back. */
+  /** Resolves once so many more messages of every allowed flow have come back. @throws WaitTimeout naming those that stay silent */
   async passes(messages: number): Promise<void> {
     const before = await this.counts();
-    const wanted = new Map(before.map(({ name, echoed }) => [name, echoed + messages]));
-    let silent: string[] = [];
     const look = async () => {
-      const counts = await this.counts();
-      silent = this.#flows
-        .filter(({ forbidden }, index) => !forbidden && (counts[index]?.echoed ?? 0) < (wanted.get(name(index)) ?? 0))
-        .map((flow) => flow.name);
-      return silent.length === 0;
+      const now = await this.counts();
+      const silent = this.#flows.filter(({ forbidden: isForbidden }, index) => {
+        const more = (now[index]?.echoed ?? 0) - (before[index]?.echoed ?? 0);
+        return !isForbidden && more < messages;
+      });
+      if (silent.length > 0) throw new Error(`silent are ${silent.map(({ name }) => name).join(', ')}`);
+      return true;
     };
-    const name = (index: number) => this.#flows[index]?.name ?? '';
-    await waitFor(look, { what: 'every allowed flow passes' }).catch((error: Error) => {
-      throw new Error(`${error.message}: silent are ${silent.join(', ')}`, { cause: error });
-    });
+    await waitFor(look, { what: 'every allowed flow passes' });
   }
 
   counts(): Promise<readonly FlowCount[]> {
