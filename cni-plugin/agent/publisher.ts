@@ -21,7 +21,9 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #unpublished = new Map<string, Endpoint>();
   #timer: NodeJS.Timeout | undefined;
-  #working: Promise<void> | undefined;
+  #working: Promise<void> = Promise.resolve();
+  /** the endpoint that is being published just now, and whether it has gone since */
+  #current: { readonly id: string; isGone: boolean } | undefined;
   #closed = false;
 
   constructor(options: PublisherOptions) {
@@ -48,6 +50,7 @@ export class Publisher {
   /** The endpoint is gone (and the journal says so): take its record out of the store, now or later. Resolves at once when it cannot. */
   async unpublish(id: string): Promise<void> {
     this.#unpublished.delete(id);
+    if (this.#current?.id === id) this.#current.isGone = true;
     const tenant = this.#options.journal.owed.get(id);
     if (tenant === undefined) return;
     try {
@@ -108,7 +111,8 @@ export class Publisher {
     if (this.#closed || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#working = this.#work();
+      // One after the other: two at once would undo each other's work.
+      this.#working = this.#working.then(() => this.#work());
     }, delayMs);
   }
 
@@ -117,22 +121,28 @@ export class Publisher {
     try {
       for (const [id, tenant] of [...journal.owed]) await this.#remove(id, tenant);
       for (const endpoint of [...this.#unpublished.values()]) {
-        if (!this.#unpublished.has(endpoint.id)) continue;
-        try {
-          await this.#put(endpoint);
-        } catch (error) {
-          if (!(error instanceof Conflict)) throw error;
-          log.error(
-            { op: 'publish', endpoint: endpoint.id, tenant: endpoint.tenant, err: error },
-            'endpoint has no tenant',
-          );
-        }
-        // It may have gone meanwhile, and its record been removed before this put it there.
-        if (!this.#unpublished.delete(endpoint.id)) await this.#remove(endpoint.id, endpoint.tenant);
+        if (this.#unpublished.has(endpoint.id)) await this.#publishLate(endpoint);
       }
     } catch (error) {
       log.debug({ op: 'publish', err: error }, 'store away');
       this.#retryLater();
     }
+  }
+
+  async #publishLate(endpoint: Endpoint): Promise<void> {
+    const current = { id: endpoint.id, isGone: false };
+    this.#current = current;
+    try {
+      await this.#put(endpoint);
+    } catch (error) {
+      if (!(error instanceof Conflict)) throw error;
+      const fields = { op: 'publish', endpoint: endpoint.id, tenant: endpoint.tenant, err: error };
+      this.#options.log.error(fields, 'endpoint has no tenant');
+    } finally {
+      this.#current = undefined;
+    }
+    this.#unpublished.delete(endpoint.id);
+    // Its record may have been removed before this put it there.
+    if (current.isGone) await this.#remove(endpoint.id, endpoint.tenant);
   }
 }

@@ -38,7 +38,7 @@ const NOTHING = { namespaces: [], processes: [], dir: false };
 describe('a lab', () => {
   test('describes itself in the form of the design', () => {
     const description = lab.describe();
-    expect(Object.keys(description)).toEqual(['controllers', 'token', 'hosts', 'outside']);
+    expect(Object.keys(description)).toEqual(['id', 'controllers', 'token', 'hosts', 'outside']);
     expect(description.hosts.map(({ name, roles }) => [name, ...roles])).toEqual([
       ['node1', 'compute'],
       ['node2', 'compute'],
