@@ -38,6 +38,18 @@ async function setTenant(changed: Tenant): Promise<void> {
   await store.commit([], [{ kind: 'put', key: keys.tenant(changed.name), value: formatRecord(changed) }]);
 }
 
+/** The store, but for how it answers a get. */
+function storeWith(get: Store['get']): Store {
+  return {
+    get,
+    list: (prefix, options) => store.list(prefix, options),
+    commit: (guards, writes) => store.commit(guards, writes),
+    watch: (prefix, after, until) => store.watch(prefix, after, until),
+    lease: (ttlSeconds) => store.lease(ttlSeconds),
+    close: async () => undefined,
+  };
+}
+
 const stored = async () => (await store.list('endpoints/')).entries.map(({ key }) => key);
 
 it('publishes under the node, once', async () => {
@@ -74,23 +86,37 @@ it('takes out again what has gone while it was being published', async () => {
   const local = { endpoint: pod, netns: '/run/netns/a', network: 'tenet', phase: 'ready' } as const;
   await journal.record({ op: 'endpoint', local });
   let gone: Promise<void> | undefined;
-  const racing: Store = {
-    get: async (key) => {
-      const found = await store.get(key);
-      // The record is not there yet, so nothing is removed; then the put comes.
-      gone ??= journal.record({ op: 'gone', id: pod.id }).then(() => racer.unpublish(pod.id));
-      await gone;
-      return found;
-    },
-    list: (prefix, options) => store.list(prefix, options),
-    commit: (guards, writes) => store.commit(guards, writes),
-    watch: (prefix, after, until) => store.watch(prefix, after, until),
-    lease: (ttlSeconds) => store.lease(ttlSeconds),
-    close: async () => undefined,
-  };
+  const racing = storeWith(async (key) => {
+    const found = await store.get(key);
+    // The record is not there yet, so nothing is removed; then the put comes.
+    gone ??= journal.record({ op: 'gone', id: pod.id }).then(() => racer.unpublish(pod.id));
+    await gone;
+    return found;
+  });
   const racer = new Publisher({ store: racing, journal, log: pino({ level: 'silent' }), retryMs: 5 });
   racer.recover('node1');
   await expect.poll(() => gone !== undefined).toBe(true);
   await racer.close();
   expect(await stored()).toEqual([]);
+});
+
+it('leaves alone what it has published late, though asked again meanwhile', async () => {
+  await setTenant(red);
+  const local = { endpoint: pod, netns: '/run/netns/a', network: 'tenet', phase: 'ready' } as const;
+  await journal.record({ op: 'endpoint', local });
+  let askedAgain = false;
+  const slow = storeWith(async (key) => {
+    if (!askedAgain) {
+      askedAgain = true;
+      late.recover('node1');
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    return store.get(key);
+  });
+  const late = new Publisher({ store: slow, journal, log: pino({ level: 'silent' }), retryMs: 5 });
+  late.recover('node1');
+  await expect.poll(stored).toHaveLength(1);
+  await expect.poll(() => askedAgain).toBe(true);
+  await late.close();
+  expect(await stored()).toEqual(['endpoints/red/node1/aaaaaaaaaaaa']);
 });
