@@ -5,7 +5,7 @@
 import { Conflict, Exhausted, InvalidInput, Unavailable } from '../../controller/errors.ts';
 import type { Block, Tenant } from '../../controller/model/records.ts';
 import { keys, parsePrefixKey } from '../../controller/store/keys.ts';
-import { formatRecord, parseRecord } from '../../controller/store/records.ts';
+import { formatRecord } from '../../controller/store/records.ts';
 import { IndeterminateCommit, type Store } from '../../controller/store/store.ts';
 import {
   addressAt,
@@ -17,6 +17,7 @@ import {
   prefixOf,
   prefixSize,
 } from '../../dataplane/address.ts';
+import { findHolder, releaseClaim } from './block-claims.ts';
 import { freeBlocks } from './free-blocks.ts';
 import type { Journal } from './journal.ts';
 import { KeyedLock } from './keyed-lock.ts';
@@ -118,7 +119,8 @@ export class Blocks {
       this.#leaving.add(block.prefix);
       try {
         if (this.inUse(block.prefix)) return false;
-        await this.#deleteClaim(block);
+        await releaseClaim(this.#options.store, { ...block, node: this.#options.node });
+        this.#doubtful.delete(block.prefix);
         await this.#options.journal.record({ op: 'unblock', tenant: block.tenant, prefix: block.prefix });
         return true;
       } catch (error) {
@@ -129,17 +131,6 @@ export class Blocks {
         this.#leaving.delete(block.prefix);
       }
     });
-  }
-
-  async #deleteClaim({ tenant, prefix }: Block): Promise<void> {
-    const { store, node } = this.#options;
-    const key = keys.block(tenant, prefix);
-    const { entry } = await store.get(key);
-    if (entry !== undefined && parseRecord<{ node: string }>(key, entry.value).node === node) {
-      const guard = { kind: 'unchanged', key, modRevision: entry.modRevision } as const;
-      await store.commit([guard], [{ kind: 'delete', key }]);
-    }
-    this.#doubtful.delete(prefix);
   }
 
   /**
@@ -172,6 +163,9 @@ export class Blocks {
 
   async #claimAgain({ tenant, prefix }: Block): Promise<boolean> {
     try {
+      // Also of a tenant that is being deleted: forgotten here, the claim would stand in the way of the deletion for good.
+      const holder = await findHolder(this.#options.store, tenant, prefix);
+      if (holder !== undefined) return holder === this.#options.node;
       await this.#refreshTenant(tenant);
       const subnets = this.#options.snapshot.tenant(tenant)?.subnets ?? [];
       const isTenants = subnets.some((subnet) => prefixContains(subnet, prefixBase(prefix)));
@@ -213,8 +207,14 @@ export class Blocks {
       (block) => block.node === node && !journal.blocks.has(block.prefix),
     );
     if (lost.length === 0 || !mayAdopt()) return false;
-    for (const { prefix } of lost) await journal.record({ op: 'block', tenant, prefix });
-    return true;
+    let adopted = false;
+    for (const { prefix } of lost) {
+      // One just given back is still this node's in the snapshot.
+      if ((await findHolder(this.#options.store, tenant, prefix)) !== node) continue;
+      await journal.record({ op: 'block', tenant, prefix });
+      adopted = true;
+    }
+    return adopted;
   }
 
   async #claimAny(tenant: string): Promise<void> {
@@ -271,8 +271,7 @@ export class Blocks {
       if (!(error instanceof IndeterminateCommit)) throw error;
     }
     if (revision === undefined) {
-      const { entry } = await store.get(key);
-      const holder = entry && parseRecord<{ node: string }>(key, entry.value).node;
+      const holder = await findHolder(this.#options.store, tenant, prefix);
       if (holder === undefined) {
         await this.#refreshTenant(tenant);
         return this.#claim(tenant, prefix);

@@ -149,6 +149,8 @@ async function wire(endpoint: Endpoint, request: EndpointRequest, context: Agent
   const link = podLinkName(endpoint.id);
   const mtu = overlayMtu(context.facts());
   const published = publisher.publish(endpoint);
+  // Awaited below; a refusal that comes before that must not end the process.
+  published.catch(() => undefined);
   try {
     dataplane.createPod({
       link,

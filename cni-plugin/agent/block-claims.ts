@@ -1,0 +1,22 @@
+/** Who holds a block, as the store itself says: snapshots learn of tenants and of blocks in no order, and late. Decides nothing. */
+
+import type { Block } from '../../controller/model/records.ts';
+import { keys } from '../../controller/store/keys.ts';
+import { parseRecord } from '../../controller/store/records.ts';
+import type { Store } from '../../controller/store/store.ts';
+import type { IpPrefix } from '../../dataplane/address.ts';
+
+/** @returns the node that has claimed the block @throws Unavailable */
+export async function findHolder(store: Store, tenant: string, prefix: IpPrefix): Promise<string | undefined> {
+  const key = keys.block(tenant, prefix);
+  const { entry } = await store.get(key);
+  return entry && parseRecord<{ node: string }>(key, entry.value).node;
+}
+
+/** Takes a node's claim of its block away; one that is another's, or gone, stays so. @throws Unavailable, IndeterminateCommit */
+export async function releaseClaim(store: Store, { tenant, prefix, node }: Block): Promise<void> {
+  const key = keys.block(tenant, prefix);
+  const { entry } = await store.get(key);
+  if (entry === undefined || parseRecord<{ node: string }>(key, entry.value).node !== node) return;
+  await store.commit([{ kind: 'unchanged', key, modRevision: entry.modRevision }], [{ kind: 'delete', key }]);
+}
