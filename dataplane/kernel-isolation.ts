@@ -6,12 +6,12 @@ import type { Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import type { ChainSpec } from './isolation/chain-spec.ts';
 import { compileRules } from './isolation/rules.ts';
-import { COLLECTIONS, SETS, TABLE, toItem, toSetElement } from './isolation/sets.ts';
+import { COLLECTIONS, isSetCollection, SETS, type SetCollection, TABLE, toItem, toSetElement } from './isolation/sets.ts';
 import type { Batch } from './nftables/batch.ts';
 import type { SetElement } from './nftables/element.ts';
 import type { Nftables, TableDump } from './nftables/nftables.ts';
 import type { NftSet } from './nftables/set.ts';
-import { type Collection, type ElementItem, type Item, itemKey, type NodeState, type RuleSetItem } from './state.ts';
+import { type Item, itemKey, type NodeState, type RuleSetItem } from './state.ts';
 
 /** The table as read back, and the rule set that was recognised in it. */
 export class KernelIsolation {
@@ -116,12 +116,13 @@ function changeElements(batch: Batch, changes: readonly Change[]): void {
   for (const [collection, elements] of groupElements(added)) batch.addElements(SETS[collection], elements);
 }
 
-function groupElements(items: Iterable<Item>): Map<Collection, SetElement[]> {
-  const groups = new Map<Collection, SetElement[]>();
+function groupElements(items: Iterable<Item>): Map<SetCollection, SetElement[]> {
+  const groups = new Map<SetCollection, SetElement[]>();
   for (const item of items) {
-    const element = item.kind === 'element' ? toSetElement(item) : undefined;
+    if (item.kind !== 'element' || !isSetCollection(item.collection)) continue;
+    const element = toSetElement(item);
     if (element === undefined) continue;
-    const { collection } = item as ElementItem;
+    const { collection } = item;
     const group = groups.get(collection);
     if (group === undefined) groups.set(collection, [element]);
     else group.push(element);

@@ -75,6 +75,7 @@ export interface ElementItem {
  * |---|---|---|
  * | identity | address → identity | who an address is, exactly |
  * | block | base address of a block → identity | who every other address of the block is |
+ * | network | prefix of a subnet → identity | whose all addresses of a subnet are, allocated or not: for backends without identities |
  * | guard | pod link, MAC, address | the only source that may come out of a pod |
  * | podAddress | pod link, address | whose replies may come out of a pod |
  * | overlaySource | overlay link, identity | who may come out of an overlay |
@@ -89,6 +90,7 @@ export interface ElementItem {
 export type Collection =
   | 'identity'
   | 'block'
+  | 'network'
   | 'guard'
   | 'podAddress'
   | 'overlaySource'

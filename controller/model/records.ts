@@ -99,6 +99,34 @@ export interface Node {
   readonly version: string;
 }
 
+/** `tenant` asks that its endpoints and `peer`'s may talk. In force only while both have asked. */
+export interface Peering {
+  readonly tenant: string;
+  readonly peer: string;
+  /** RFC 3339 */
+  readonly createdAt: string;
+}
+
+/**
+ * Revisions up to which a node has everything of one kind in its kernel: of tenants' own records, their namespaces, their
+ * peerings. Kinds are apart because each is followed by a watch of its own, and nothing orders watches among each other.
+ */
+export interface EnforcedRevisions {
+  readonly tenant: number;
+  readonly namespaces: number;
+  readonly peerings: number;
+}
+
+/** What a node's kernel enforces, told by its agent after each change that it has applied. */
+export interface Enforced {
+  /** of the last transaction, RFC 3339 */
+  readonly at: string;
+  /** of all tenants: gateways and manage nodes, which follow every one */
+  readonly all?: EnforcedRevisions;
+  /** of each tenant the node follows because something of it is here; absent ones are not enforced yet */
+  readonly tenants: Readonly<Record<string, EnforcedRevisions>>;
+}
+
 /** The system tenant: VNI 1, where gateways and manage nodes live. */
 export const SYSTEM_TENANT = 'system';
 export const SYSTEM_VNI = 1;

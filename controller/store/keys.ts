@@ -30,6 +30,10 @@ export const keys = {
   namespaceClaim: (namespace: string) => `claims/namespace/${namespace}`,
   namespaces: (tenant: string) => `namespaces/${tenant}/`,
   namespace: (tenant: string, namespace: string) => `namespaces/${tenant}/${namespace}`,
+  allNamespaces: 'namespaces/',
+  allPeerings: 'peerings/',
+  peerings: (tenant: string) => `peerings/${tenant}/`,
+  peering: (tenant: string, peer: string) => `peerings/${tenant}/${peer}`,
   allBlocks: 'blocks/',
   blocks: (tenant: string) => `blocks/${tenant}/`,
   block: (tenant: string, block: IpPrefix) => `blocks/${tenant}/${prefixKey(block)}`,
@@ -42,6 +46,9 @@ export const keys = {
   /** Held by a live agent's lease; the node's record itself outlives the agent, for so do its rules and pods. */
   liveNodes: 'live/',
   liveNode: (node: string) => `live/${node}`,
+  allEnforced: 'enforced/',
+  /** Gone with the node's record; outlives its agent, for so does what is in the kernel. */
+  enforced: (node: string) => `enforced/${node}`,
   leader: 'leader',
 } as const;
 

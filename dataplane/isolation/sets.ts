@@ -27,9 +27,16 @@ export const SETS = {
   vxlanPeer: { ...TABLE, name: 'vxlan_peer4', key: ['ipv4_addr', 'ether_addr'], size: SIZE.nodes },
   vxlanRouted: { ...TABLE, name: 'vxlan_routed4', key: ['ipv4_addr'], size: SIZE.nodes },
   exception: { ...TABLE, name: 'exception4', key: ['ipv4_addr', 'inet_proto', 'inet_service'], size: SIZE.few },
-} as const satisfies Record<Collection, NftSet>;
+} as const satisfies Record<Exclude<Collection, 'network'>, NftSet>;
 
-export const COLLECTIONS = Object.keys(SETS) as Collection[];
+/** Collections that are sets here: an address finds its subnet by its block. */
+export type SetCollection = keyof typeof SETS;
+
+export const COLLECTIONS = Object.keys(SETS) as SetCollection[];
+
+export function isSetCollection(collection: Collection): collection is SetCollection {
+  return collection in SETS;
+}
 
 /** @returns undefined for an element of the other family, which these sets do not hold */
 export function toSetElement(item: ElementItem): SetElement | undefined {

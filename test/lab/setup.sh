@@ -6,7 +6,7 @@
 # Exit status: 0 ready, 1 something failed, 2 this machine cannot run Tenet (the message says why and what to do).
 set -eu
 
-packages='etcd-server iproute2 nftables iptables ipset conntrack iputils-ping procps'
+packages='etcd-server etcd-client iproute2 nftables iptables ipset conntrack iputils-ping procps'
 node_minimum='20.11'
 sources='controller cni-plugin dataplane test bench package.json package-lock.json tsconfig.json'
 build_stamp='dist/.setup-stamp'
@@ -96,7 +96,7 @@ disable_etcd_service() {
 
 install_packages() {
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    for tool in etcd ip nft iptables ipset conntrack ping ps; do
+    for tool in etcd etcdctl ip nft iptables ipset conntrack ping ps; do
       command -v "$tool" >/dev/null || refuse "needs the command $tool, and this is no Debian to install it on." \
         "On Debian 12 these packages have all of it: $packages"
     done

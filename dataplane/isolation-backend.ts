@@ -1,0 +1,29 @@
+/**
+ * Where isolation is enforced, as one interface: the nftables backend and the iptables backend hold the same desired state (elements
+ * and the rule set of state.ts) in different kernel objects. Links and routes are the same for both and not their business. Types only.
+ */
+import type { Change } from './diff.ts';
+import type { Item, NodeState, RuleSetItem } from './state.ts';
+
+export type BackendName = 'nftables' | 'iptables';
+
+export interface IsolationBackend {
+  readonly name: BackendName;
+  /**
+   * Everything of this backend's in the kernel, as elements and rule set.
+   * @param wanted the rules that should be there; found only if they are exactly these
+   */
+  observe(wanted: RuleSetItem | undefined): Map<string, Item>;
+  /**
+   * Makes the changes of elements and rules among `changes`, others are ignored. Nothing in between allows what neither the old nor the
+   * new state allows, and rules are in force with all their elements or not at all.
+   * @param desired the whole state wanted, for a change that means writing all of it
+   * @throws KernelError naming the object refused; read the kernel back then
+   */
+  apply(changes: readonly Change[], desired: NodeState): void;
+  /** Is anything of this backend's in the kernel? */
+  exists(): boolean;
+  /** Takes everything of this backend's out of the kernel: another one enforces by now. Idempotent. */
+  remove(): void;
+  close(): void;
+}
