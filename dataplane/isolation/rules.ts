@@ -11,7 +11,6 @@
  *   postrouting                    what leaves the cluster takes the node's address
  *
  * Answers are judged by who may call whom now, like calls: what is no longer allowed ends with the transaction that says so.
- *
  * An identity is looked up into `meta priority` (0: nobody), which forwarding had set from the type of service and which is put
  * back before the packet goes on. The packet's mark is never touched.
  */
