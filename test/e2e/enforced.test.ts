@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Container } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
+import { waitFor } from '../lab/probe/deadline.ts';
 import type { RestResponse } from '../lab/rest.ts';
 import { makeTenant, silentPairs } from './support/cluster.ts';
 
@@ -107,6 +108,20 @@ test('a node that stands still is named, and gets what it missed once it goes on
   ])
     expect((await write('DELETE', `/v1/tenants/${tenant}/peerings/${peer}`)).status).toBe(200);
   await expectOpen(false);
+});
+
+test('a write that waits for a node outlives a restart of etcd, and so does whoever asks next', async () => {
+  await lab.killAgent('node3', 'SIGSTOP');
+  const waiting = write('PATCH', '/v1/tenants/red', { labels: { round: 'one' } });
+  await waitFor(async () => JSON.stringify((await lab.rest('GET', '/v1/tenants/red')).body).includes('one'), {
+    what: 'the write is in etcd',
+  });
+  await lab.killEtcd();
+  await lab.startEtcd();
+  await lab.killAgent('node3', 'SIGCONT');
+  expectEnforced(await waiting, 200, ['gw1', 'node2', 'node3']);
+  const next = await write('PATCH', '/v1/tenants/red', { labels: { round: 'two' } });
+  expectEnforced(next, 200, ['gw1', 'node2', 'node3']);
 });
 
 test('namespaces, subnets and new tenants come to the nodes that need them', async () => {
