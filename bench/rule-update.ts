@@ -5,13 +5,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findVersion } from './machine.ts';
 import { BenchNamespace } from './namespace.ts';
 import type { Figure, Part, PartResult, RunOptions, Target } from './result.ts';
 import type { Contestant, Prepared } from './rule-update-contestant.ts';
 import { emptyProcess, iptablesPeer, nftPeer } from './rule-update-peers.ts';
 import { TENET, tenetContestant } from './rule-update-tenet.ts';
 import { type SampleOptions, sampleInterleaved, type Timing } from './sample.ts';
+import { installedTools } from './tools.ts';
 
 const SIZES = [1_000, 10_000, 100_000] as const;
 const LEGACY = 'iptables-legacy-restore --noflush';
@@ -29,11 +29,17 @@ const WANTED_GROWTH = 1.3;
 export const ruleUpdate: Part = {
   name: 'rule-update',
   title: 'One rule or element added and deleted, with many there already',
+  scale: 'existing',
+  baseline: TENET,
+  charts: [
+    { title: 'One rule or element added', kind: 'lines', operations: ['add'] },
+    { title: 'One rule or element deleted', kind: 'lines', operations: ['delete'] },
+  ],
   run: runRuleUpdate,
 };
 
-function runRuleUpdate({ quick, progress }: RunOptions): PartResult {
-  const tools = installed(['nft', 'iptables-nft-restore', 'iptables-legacy-restore']);
+async function runRuleUpdate({ quick, signal, progress }: RunOptions): Promise<PartResult> {
+  const tools = installedTools(['nft', 'iptables-nft-restore', 'iptables-legacy-restore']);
   const scratch = mkdtempSync(join(tmpdir(), 'tenet-bench-'));
   try {
     const lockFile = join(scratch, 'xtables.lock');
@@ -44,32 +50,26 @@ function runRuleUpdate({ quick, progress }: RunOptions): PartResult {
     ];
     const rounds = quick ? { rounds: 8, budgetMs: 2_000, fewest: 2 } : { rounds: 40, budgetMs: 8_000, fewest: 3 };
     const skipped: string[] = [];
-    const figures = SIZES.flatMap((existing) => {
+    const figures: Figure[] = [];
+    for (const existing of SIZES) {
       progress(`${existing} there already`);
-      return compare(sampleAt(existing, [tenetContestant, ...peers, emptyProcess], rounds, skipped), existing);
-    });
+      const contestants = [tenetContestant, ...peers, emptyProcess];
+      const timings = await sampleAt(existing, contestants, { ...rounds, signal }, skipped);
+      figures.push(...timings.map((timing) => ({ ...timing, scale: existing })));
+    }
     return { figures, targets: judge(figures), tools, skipped };
   } finally {
     rmSync(scratch, { recursive: true });
   }
 }
 
-function installed(names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    names.flatMap((name) => {
-      const version = findVersion(name);
-      return version === undefined ? [] : [[name, version]];
-    }),
-  );
-}
-
 /** Every contestant in a namespace of its own; one that this machine cannot run is left out and named. */
-function sampleAt(
+async function sampleAt(
   existing: number,
   contestants: readonly Contestant[],
   options: SampleOptions,
   skipped: string[],
-): Timing[] {
+): Promise<Timing[]> {
   const prepared: Prepared[] = [];
   const namespaces: BenchNamespace[] = [];
   try {
@@ -83,7 +83,7 @@ function sampleAt(
         skipped.push(`${contestant.name}, ${existing}: ${error instanceof Error ? error.message : error}`);
       }
     }
-    return sampleInterleaved(
+    return await sampleInterleaved(
       prepared.map(({ subject }) => subject),
       options,
     );
@@ -93,18 +93,9 @@ function sampleAt(
   }
 }
 
-function compare(timings: readonly Timing[], existing: number): Figure[] {
-  return timings.map((timing) => {
-    const tenet = timings.find(({ subject, operation }) => subject === TENET && operation === timing.operation);
-    const times = timing.medianUs / (tenet?.medianUs ?? Number.NaN);
-    return { ...timing, existing, timesTenet: Math.round(times * 10) / 10 };
-  });
-}
-
 function judge(figures: readonly Figure[]): Target[] {
   const median = (subject: string, operation: string, existing: number) =>
-    figures.find((each) => each.subject === subject && each.operation === operation && each.existing === existing)
-      ?.medianUs;
+    figures.find((each) => each.subject === subject && each.operation === operation && each.scale === existing)?.value;
   const targets: Target[] = [];
   for (const operation of ['add', 'delete']) {
     const times = SIZES.map((size) => median(TENET, operation, size) ?? Number.NaN);
