@@ -8,13 +8,14 @@ import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { ROOT } from '../test/lab/services.ts';
 import { describeMachine } from './machine.ts';
+import { packet } from './packet/packet.ts';
 import { plotReport } from './plot.ts';
 import { compareFigures, formatReport } from './report.ts';
 import { type Part, type PartResult, PartUnavailable, type Report } from './result.ts';
 import { ruleUpdate } from './rule-update.ts';
 
 /** In the order they run in. */
-const PARTS: readonly Part[] = [ruleUpdate];
+const PARTS: readonly Part[] = [ruleUpdate, packet];
 
 /** All parts together; each of a quick run. A part that is not done by then is given up. */
 const LIMIT_MS = { all: 15 * 60_000, quickPart: 60_000 } as const;
