@@ -9,6 +9,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { ROOT } from '../test/lab/services.ts';
 import { cni } from './cni/cni.ts';
 import { describeMachine } from './machine.ts';
+import { overlay } from './overlay/overlay.ts';
 import { packet } from './packet/packet.ts';
 import { plotReport } from './plot.ts';
 import { compareFigures, formatReport } from './report.ts';
@@ -16,7 +17,7 @@ import { type Part, type PartResult, PartUnavailable, type Report } from './resu
 import { ruleUpdate } from './rule-update.ts';
 
 /** In the order they run in. */
-const PARTS: readonly Part[] = [ruleUpdate, packet, cni];
+const PARTS: readonly Part[] = [ruleUpdate, packet, overlay, cni];
 
 /** All parts together; each of a quick run. A part that is not done by then is given up. */
 const LIMIT_MS = { all: 15 * 60_000, quickPart: 60_000 } as const;

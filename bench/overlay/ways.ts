@@ -1,0 +1,95 @@
+/**
+ * The ways from host to host that are compared, all over the fabric of one lab: Tenet's between two containers, a bridge and a VXLAN link
+ * without any rules between two others, and the hosts' own without an overlay. Each has somebody who answers at its far end.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { withNetns } from '../../dataplane/system/netns.ts';
+import { ip, makeContainerNetns } from '../../test/lab/fabric.ts';
+import type { Lab, Stranger } from '../../test/lab/lab.ts';
+import { netnsPath } from '../../test/lab/probe/netns-path.ts';
+import { netnsName } from '../../test/lab/topology.ts';
+import type { Peer } from './conversation.ts';
+
+export const TENET = 'Tenet';
+export const BARE = 'bridge + VXLAN, no rules';
+export const DIRECT = 'veth, no overlay';
+
+export interface Way {
+  readonly name: string;
+  /** path of the namespace that calls */
+  readonly from: string;
+  readonly to: Peer;
+}
+
+const TENANT = 'bench';
+const PORT = 5201;
+/** Of an overlay over an underlay of 1500, as Tenet's. */
+const MTU = 1450;
+
+/** @returns the ways, and what ends their answering processes @throws Error if one cannot be built */
+export async function buildWays(lab: Lab): Promise<{ readonly ways: readonly Way[]; readonly close: () => void }> {
+  const answering: ChildProcess[] = [];
+  const close = () => {
+    for (const child of answering) child.kill('SIGKILL');
+  };
+  const way = async (name: string, from: string, to: string, address: string): Promise<Way> => {
+    answering.push(await startAnswering(netnsPath(to)));
+    return { name, from: netnsPath(from), to: { address, port: PORT } };
+  };
+  try {
+    const { status, body } = await lab.rest('POST', '/v1/tenants', { name: TENANT });
+    if (status !== 201) throw new Error(`POST /v1/tenants answered ${status}: ${JSON.stringify(body)}`);
+    const near = await lab.attach('node1', { name: 'near', tenant: TENANT });
+    const far = await lab.attach('node2', { name: 'far', tenant: TENANT });
+    const hosts = [await lab.addStranger(), await lab.addStranger()] as const;
+    const bare = await bareOverlay(lab, hosts);
+    const ways = [
+      await way(BARE, bare[0].netns, bare[1].netns, bare[1].address),
+      await way(TENET, near.netns, far.netns, far.ip),
+      await way(DIRECT, hosts[0].netns, hosts[1].netns, hosts[1].address),
+    ];
+    return { ways, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+type Pair<T> = readonly [T, T];
+
+/** A container on each of two hosts, on a bridge that a VXLAN link joins to the other. */
+async function bareOverlay(
+  lab: Lab,
+  [one, other]: Pair<Stranger>,
+): Promise<Pair<{ readonly netns: string; readonly address: string }>> {
+  const container = async (host: Stranger, remote: Stranger, number: number) => {
+    const netns = netnsName(lab.id, `c-bare-${number}`);
+    const address = `10.99.0.${number}`;
+    await makeContainerNetns(netns);
+    await ip(host.netns, [
+      `link add br0 mtu ${MTU} type bridge`,
+      `link add vx0 mtu ${MTU} type vxlan id 99 dev eth0 local ${host.address} remote ${remote.address} dstport 4789`,
+      'link set vx0 master br0 up',
+      `link add pod0 mtu ${MTU} type veth peer name eth0 mtu ${MTU} netns ${netnsPath(netns)}`,
+      'link set pod0 master br0 up',
+      'link set br0 up',
+    ]);
+    await ip(netns, [`address add ${address}/24 dev eth0`, 'link set eth0 up']);
+    return { netns, address };
+  };
+  return [await container(one, other, 1), await container(other, one, 2)];
+}
+
+/** Resolves once it listens. @throws Error if it ends before that */
+function startAnswering(netns: string): Promise<ChildProcess> {
+  const worker = join(import.meta.dirname, 'answering-worker.js');
+  const child = withNetns(netns, () =>
+    spawn(process.execPath, [worker, String(PORT)], { stdio: ['ignore', 'pipe', 'inherit'] }),
+  );
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`the answering process ended with ${code}`)));
+    child.stdout.once('data', () => resolve(child));
+  });
+}
