@@ -4,7 +4,7 @@
  */
 import type { IpAddress } from './address.ts';
 import type { Dataplane, Failures, PodSpec, PodView } from './dataplane.ts';
-import { applied, type Change } from './diff.ts';
+import { applyTo, type Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import { isPodLink } from './ownership.ts';
 import { type Item, itemKey, itemLink, type NodeState, type RuleSetItem } from './state.ts';
@@ -47,9 +47,7 @@ export class FakeDataplane implements Dataplane {
       if (failure !== undefined) failures.set(key, failure);
       else if (op !== 'remove' && !this.#hasLink(item)) failures.set(key, new KernelError(op, key, ERRNO.ENODEV));
     }
-    const next = applied(this.kernel, changes, new Set(failures.keys()));
-    this.kernel.clear();
-    for (const [key, item] of next) this.kernel.set(key, item);
+    applyTo(this.kernel, changes, failures);
     this.calls.push(`apply ${changes.length}`);
     return failures;
   }

@@ -6,7 +6,15 @@ import type { Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import type { ChainSpec } from './isolation/chain-spec.ts';
 import { compileRules } from './isolation/rules.ts';
-import { COLLECTIONS, isSetCollection, SETS, type SetCollection, TABLE, toItem, toSetElement } from './isolation/sets.ts';
+import {
+  COLLECTIONS,
+  isSetCollection,
+  SETS,
+  type SetCollection,
+  TABLE,
+  toItem,
+  toSetElement,
+} from './isolation/sets.ts';
 import type { Batch } from './nftables/batch.ts';
 import type { SetElement } from './nftables/element.ts';
 import type { Nftables, TableDump } from './nftables/nftables.ts';

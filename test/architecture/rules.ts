@@ -135,7 +135,13 @@ export const AREAS: readonly Area[] = [
   {
     name: 'agent/desired',
     files: ['cni-plugin/agent/desired/**'],
-    mayImport: ['agent/snapshot', 'controller/model', 'dataplane/state', 'dataplane/address'],
+    mayImport: [
+      'agent/snapshot',
+      'controller/model',
+      'controller/store-format',
+      'dataplane/state',
+      'dataplane/address',
+    ],
     pure: true,
   },
   { name: 'agent/reconcile', files: ['cni-plugin/agent/reconcile/**'], mayImport: ['dataplane/state'] },
