@@ -12,7 +12,7 @@ import { describeMachine } from './machine.ts';
 import { plotReport } from './plot.ts';
 import { compareFigures, formatReport } from './report.ts';
 import { type Part, type PartResult, PartUnavailable, type Report } from './result.ts';
-import { ruleUpdate } from './rule-update.ts';
+import { ruleUpdate } from './rule-update/rule-update.ts';
 
 /** In the order they run in. */
 const PARTS: readonly Part[] = [ruleUpdate, control];
