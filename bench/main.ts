@@ -61,7 +61,7 @@ const say = (what: string): void => void process.stderr.write(`bench: ${what}\n`
 async function runPart(part: Part, limitMs: number): Promise<Report | undefined> {
   const { name, scale, baseline } = part;
   const started = performance.now();
-  const expired = AbortSignal.timeout(limitMs);
+  const expired = AbortSignal.timeout(Math.round(limitMs));
   const nothing: PartResult = { figures: [], targets: [], tools: {}, skipped: [] };
   const report = ({ figures, ...rest }: PartResult): Report => ({
     part: name,
