@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { ROOT } from '../test/lab/services.ts';
+import { bulk } from './bulk/bulk.ts';
 import { control } from './control/control.ts';
 import { describeMachine } from './machine.ts';
 import { plotReport } from './plot.ts';
@@ -15,7 +16,7 @@ import { type Part, type PartResult, PartUnavailable, type Report } from './resu
 import { ruleUpdate } from './rule-update/rule-update.ts';
 
 /** In the order they run in. */
-const PARTS: readonly Part[] = [ruleUpdate, control];
+const PARTS: readonly Part[] = [ruleUpdate, bulk, control];
 
 /** All parts together; each of a quick run. A part that is not done by then is given up. */
 const LIMIT_MS = { all: 15 * 60_000, quickPart: 60_000 } as const;
