@@ -7,7 +7,7 @@ import type { Dataplane, Failures, PodSpec, PodView } from './dataplane.ts';
 import { applyTo, type Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import { isPodLink } from './ownership.ts';
-import { type Item, itemKey, itemLink, type NodeState, type RuleSetItem } from './state.ts';
+import { type Item, itemKey, itemLink, type NodeState, ruleSetOf } from './state.ts';
 
 export class FakeDataplane implements Dataplane {
   /** what the kernel holds; tests may change it behind everybody's back and then call {@link disturb} */
@@ -31,10 +31,10 @@ export class FakeDataplane implements Dataplane {
     for (const listener of this.#listeners) listener(what);
   }
 
-  observe(wanted: RuleSetItem | undefined): NodeState {
+  observe(desired: NodeState): NodeState {
     const state = new Map(this.kernel);
     const rules = state.get('rules');
-    if (rules !== undefined && JSON.stringify(rules) !== JSON.stringify(wanted)) state.delete('rules');
+    if (rules !== undefined && JSON.stringify(rules) !== JSON.stringify(ruleSetOf(desired))) state.delete('rules');
     return state;
   }
 
@@ -51,6 +51,8 @@ export class FakeDataplane implements Dataplane {
     this.calls.push(`apply ${changes.length}`);
     return failures;
   }
+
+  retireOthers(): void {}
 
   monitor(onForeignChange: (what: string) => void): { close(): void } {
     this.#listeners.add(onForeignChange);

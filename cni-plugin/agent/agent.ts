@@ -12,7 +12,7 @@ import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import { ERRNO, isErrno } from '../../dataplane/errors.ts';
 import { POD_LINK_PREFIX, podLinkName } from '../../dataplane/ownership.ts';
-import type { Item, NodeState, RuleSetItem } from '../../dataplane/state.ts';
+import type { Item } from '../../dataplane/state.ts';
 import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../agent-protocol.ts';
 import { Acknowledger } from './acknowledger.ts';
 import { BlockUpkeep } from './block-upkeep.ts';
@@ -71,7 +71,7 @@ export class Agent {
     this.#acknowledger = new Acknowledger({ store, node: options.facts.name, log });
     const reconciler = new Reconciler({
       desired: () => (this.#context.view.inSync ? desired.update() : undefined),
-      observe: (wanted) => dataplane.observe(ruleSetOf(wanted)),
+      observe: (wanted) => dataplane.observe(wanted),
       apply: (changes, wanted) => dataplane.apply(changes, wanted),
       onPass: (pass) => this.#afterPass(pass),
     });
@@ -260,6 +260,7 @@ export class Agent {
       } else log.warn({ op: 'apply', item: key, err: error }, 'not applied; trying again');
     }
     if (pass.error !== undefined || pass.failures.size > 0) return;
+    this.#context.dataplane.retireOthers();
     this.#acknowledger.applied();
     if (pass.changes.length > 0 || pass.resync) log.debug(fields, 'applied');
   }
@@ -271,11 +272,6 @@ export class Agent {
     const local = journal.endpoints.get(link.name.slice(POD_LINK_PREFIX.length));
     if (local !== undefined) dataplane.setPodMtu(local.netns, local.endpoint.ifname, link.mtu);
   }
-}
-
-function ruleSetOf(desired: NodeState): RuleSetItem | undefined {
-  const item = desired.get('rules');
-  return item?.kind === 'ruleSet' ? item : undefined;
 }
 
 function round(ms: number): number {

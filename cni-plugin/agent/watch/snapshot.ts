@@ -174,7 +174,7 @@ function tenantOfBlock(key: string): string {
   return key.split('/')[1] ?? '';
 }
 
-function valueOf<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
   const known = map.get(key);
   if (known !== undefined) return known;
   const made = make();
