@@ -4,7 +4,7 @@
  */
 import type { IpAddress, MacAddress } from './address.ts';
 import type { Change } from './diff.ts';
-import type { NodeState, RuleSetItem } from './state.ts';
+import type { NodeState } from './state.ts';
 
 /** A container's interface to be made: both ends, and everything inside the container's namespace. */
 export interface PodSpec {
@@ -37,15 +37,18 @@ export type Failures = ReadonlyMap<string, Error>;
 export interface Dataplane {
   /**
    * Everything of ours in the kernel, whoever put it there.
-   * @param wanted the rules that should be there; found only if they are exactly these
+   * @param desired what should be there: rules are found only if they are exactly these, and what the kernel has no form for counts as
+   * being there
    */
-  observe(wanted: RuleSetItem | undefined): NodeState;
+  observe(desired: NodeState): NodeState;
   /**
    * Makes changes in order. Isolation (elements, rules) is one transaction: when it is refused nothing is done and the error is
    * thrown. Links and routes are tried one by one: what fails is reported, the rest is done.
    * @param desired the whole state wanted, for a change that means writing all of it (a lost table)
    */
   apply(changes: readonly Change[], desired: NodeState): Failures;
+  /** Everything wanted is in the kernel: what a former life enforced by another backend only stands in the way, and goes. */
+  retireOthers(): void;
   /**
    * Calls back, soon and coalesced, after anyone but this process changed something of ours.
    * @param alsoLinks links of others that matter too

@@ -26,14 +26,24 @@ const ADD_ORDER = {
 
 /** @returns changes in the order in which to make them; empty when the states are equal */
 export function diff(desired: NodeState, observed: NodeState): Change[] {
+  return diffOf(allKeys(desired, observed), desired, observed);
+}
+
+/**
+ * As {@link diff}, of some keys alone: costs what they cost, however large the states are.
+ * @param keys all in which the states can differ
+ */
+export function diffOf(keys: Iterable<string>, desired: NodeState, observed: NodeState): Change[] {
   const changes: Change[] = [];
   const removals: Change[] = [];
-  for (const [key, item] of desired) {
+  for (const key of keys) {
+    const item = desired.get(key);
     const previous = observed.get(key);
-    if (previous === undefined) changes.push({ op: 'add', item });
+    if (item === undefined) {
+      if (previous !== undefined) removals.push({ op: 'remove', item: previous });
+    } else if (previous === undefined) changes.push({ op: 'add', item });
     else if (!sameItem(item, previous)) changes.push({ op: 'replace', item, previous });
   }
-  for (const [key, item] of observed) if (!desired.has(key)) removals.push({ op: 'remove', item });
   changes.sort(byOrder(1));
   removals.sort(byOrder(-1));
   return [...changes, ...removals];
@@ -43,18 +53,21 @@ function byOrder(sign: 1 | -1) {
   return (a: Change, b: Change) => sign * (ADD_ORDER[a.item.kind] - ADD_ORDER[b.item.kind]);
 }
 
-/** The state after `changes`, those in `failed` (by item key) left undone. */
-export function applied(
-  state: NodeState,
+function* allKeys(desired: NodeState, observed: NodeState): Generator<string> {
+  yield* desired.keys();
+  for (const key of observed.keys()) if (!desired.has(key)) yield key;
+}
+
+/** Makes `changes` to a state in place, those in `failed` (by item key) left undone. */
+export function applyTo(
+  state: Map<string, Item>,
   changes: readonly Change[],
-  failed: ReadonlySet<string> = new Set(),
-): NodeState {
-  const next = new Map(state);
+  failed: { has(key: string): boolean } = new Set(),
+): void {
   for (const change of changes) {
     const key = itemKey(change.item);
     if (failed.has(key)) continue;
-    if (change.op === 'remove') next.delete(key);
-    else next.set(key, change.item);
+    if (change.op === 'remove') state.delete(key);
+    else state.set(key, change.item);
   }
-  return next;
 }

@@ -4,10 +4,10 @@
  */
 import type { IpAddress } from './address.ts';
 import type { Dataplane, Failures, PodSpec, PodView } from './dataplane.ts';
-import { applied, type Change } from './diff.ts';
+import { applyTo, type Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import { isPodLink } from './ownership.ts';
-import { type Item, itemKey, itemLink, type NodeState, type RuleSetItem } from './state.ts';
+import { type Item, itemKey, itemLink, type NodeState, ruleSetOf } from './state.ts';
 
 export class FakeDataplane implements Dataplane {
   /** what the kernel holds; tests may change it behind everybody's back and then call {@link disturb} */
@@ -31,10 +31,10 @@ export class FakeDataplane implements Dataplane {
     for (const listener of this.#listeners) listener(what);
   }
 
-  observe(wanted: RuleSetItem | undefined): NodeState {
+  observe(desired: NodeState): NodeState {
     const state = new Map(this.kernel);
     const rules = state.get('rules');
-    if (rules !== undefined && JSON.stringify(rules) !== JSON.stringify(wanted)) state.delete('rules');
+    if (rules !== undefined && JSON.stringify(rules) !== JSON.stringify(ruleSetOf(desired))) state.delete('rules');
     return state;
   }
 
@@ -47,12 +47,12 @@ export class FakeDataplane implements Dataplane {
       if (failure !== undefined) failures.set(key, failure);
       else if (op !== 'remove' && !this.#hasLink(item)) failures.set(key, new KernelError(op, key, ERRNO.ENODEV));
     }
-    const next = applied(this.kernel, changes, new Set(failures.keys()));
-    this.kernel.clear();
-    for (const [key, item] of next) this.kernel.set(key, item);
+    applyTo(this.kernel, changes, failures);
     this.calls.push(`apply ${changes.length}`);
     return failures;
   }
+
+  retireOthers(): void {}
 
   monitor(onForeignChange: (what: string) => void): { close(): void } {
     this.#listeners.add(onForeignChange);

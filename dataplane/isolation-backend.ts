@@ -3,12 +3,14 @@
  * and the rule set of state.ts) in different kernel objects. Links and routes are the same for both and not their business. Types only.
  */
 import type { Change } from './diff.ts';
-import type { Item, NodeState, RuleSetItem } from './state.ts';
+import type { Collection, Item, NodeState, RuleSetItem } from './state.ts';
 
 export type BackendName = 'nftables' | 'iptables';
 
 export interface IsolationBackend {
   readonly name: BackendName;
+  /** collections that this backend has no use for: they count as being as wanted */
+  readonly ignores: ReadonlySet<Collection>;
   /**
    * Everything of this backend's in the kernel, as elements and rule set.
    * @param wanted the rules that should be there; found only if they are exactly these

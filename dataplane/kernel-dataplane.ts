@@ -4,30 +4,22 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { IpAddress } from './address.ts';
+import { type ChosenBackend, chooseBackend } from './backends.ts';
 import { Conntrack } from './conntrack/conntrack.ts';
 import type { Dataplane, Failures, PodSpec, PodView } from './dataplane.ts';
 import type { Change } from './diff.ts';
-import { ERRNO } from './errors.ts';
-import { KernelIsolation } from './kernel-isolation.ts';
+import type { BackendName } from './isolation-backend.ts';
 import { applyLinks, observeLinks } from './kernel-links.ts';
 import { KernelMonitor } from './kernel-monitor.ts';
 import { createPod, setPodMtu, viewPod } from './kernel-pods.ts';
+import { LinkDeleter } from './link-deleter.ts';
 import { NetlinkConnection } from './netlink/connection.ts';
-import { Nftables } from './nftables/nftables.ts';
 import { isPodLink } from './ownership.ts';
 import type { InterfaceAddress } from './rtnetlink/ifaddr.ts';
-import { encodeDelLink, type Link } from './rtnetlink/link.ts';
+import type { Link } from './rtnetlink/link.ts';
 import type { Route } from './rtnetlink/route.ts';
-import { RtBatch, Rtnetlink } from './rtnetlink/rtnetlink.ts';
-import {
-  type Item,
-  itemKey,
-  type NodeState,
-  type OverlayLinkItem,
-  type PodLinkItem,
-  type RuleSetItem,
-} from './state.ts';
-import { linkIndex } from './system/libc.ts';
+import { Rtnetlink } from './rtnetlink/rtnetlink.ts';
+import { type Item, itemKey, type NodeState, type OverlayLinkItem, type PodLinkItem, ruleSetOf } from './state.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
 
 /** Within this time the last notification about a link that we made or deleted has been read. */
@@ -36,8 +28,11 @@ const ECHO_MS = 1_000;
 export class KernelDataplane implements Dataplane {
   readonly #routeSocket = new NetlinkSocket(NETLINK_ROUTE);
   readonly #filterSocket = new NetlinkSocket(NETLINK_NETFILTER);
-  readonly #rtnetlink = new Rtnetlink(new NetlinkConnection(this.#routeSocket));
-  readonly #isolation: KernelIsolation;
+  readonly #route = new NetlinkConnection(this.#routeSocket);
+  readonly #filter = new NetlinkConnection(this.#filterSocket);
+  readonly #rtnetlink = new Rtnetlink(this.#route);
+  readonly #chosen: ChosenBackend;
+  readonly #deleter: LinkDeleter;
   readonly #conntrack: Conntrack;
   /** of every socket that changes something: what we did ourselves is no news */
   readonly #ownPorts = new Set<number>();
@@ -48,28 +43,47 @@ export class KernelDataplane implements Dataplane {
 
   /** routes that were ours in this process's life */
   readonly #routes = new Set<string>();
+  #monitor: KernelMonitor | undefined;
+  #hasRetired = false;
 
-  /** @throws KernelError without the privilege (CAP_NET_ADMIN) */
-  static open(): KernelDataplane {
-    return new KernelDataplane();
+  /** @throws KernelError without the privilege (CAP_NET_ADMIN), or when the kernel lacks the backend asked for */
+  static open(backend: BackendName | 'auto' = 'auto'): KernelDataplane {
+    return new KernelDataplane(backend);
   }
 
-  private constructor() {
+  private constructor(backend: BackendName | 'auto') {
     for (const { portId } of [this.#routeSocket, this.#filterSocket]) this.#ownPorts.add(portId);
-    this.#isolation = new KernelIsolation(new Nftables(new NetlinkConnection(this.#filterSocket)));
+    this.#deleter = new LinkDeleter(this.#rtnetlink, (portId) => this.#ownPorts.add(portId));
+    this.#chosen = chooseBackend(backend, {
+      filter: this.#filter,
+      isTouched: () => this.#monitor?.rulesTouched() ?? true,
+    });
     this.#conntrack = new Conntrack(new NetlinkConnection(new NetlinkSocket(NETLINK_NETFILTER)));
   }
 
-  observe(wanted: RuleSetItem | undefined): NodeState {
+  /** Where isolation is enforced, and why there. */
+  get backend(): { readonly name: BackendName; readonly why: string } {
+    return { name: this.#chosen.backend.name, why: this.#chosen.why };
+  }
+
+  /** Messages sent so far to the kernel's routing and filtering, deletions of links left out: what a change costs can be counted. */
+  get messagesSent(): { readonly route: number; readonly filter: number } {
+    return { route: this.#route.messagesSent, filter: this.#filter.messagesSent };
+  }
+
+  observe(desired: NodeState): NodeState {
+    const { backend } = this.#chosen;
     const items: Map<string, Item> = observeLinks(this.#rtnetlink);
-    for (const [key, item] of this.#isolation.observe(wanted)) items.set(key, item);
+    for (const [key, item] of backend.observe(ruleSetOf(desired))) items.set(key, item);
+    for (const [key, item] of desired)
+      if (item.kind === 'element' && backend.ignores.has(item.collection)) items.set(key, item);
     this.#wanted = items;
     for (const [key, { kind }] of items) if (kind === 'route') this.#routes.add(key);
     return items;
   }
 
   apply(changes: readonly Change[], desired: NodeState): Failures {
-    this.#isolation.apply(changes, desired);
+    this.#chosen.backend.apply(changes, desired);
     this.#wanted = desired;
     for (const link of new Set(changes.flatMap(({ item }) => (isLink(item) ? item.name : [])))) this.#unsettle(link);
     const failures = applyLinks(
@@ -88,8 +102,14 @@ export class KernelDataplane implements Dataplane {
     return failures;
   }
 
+  retireOthers(): void {
+    if (this.#hasRetired) return;
+    for (const other of this.#chosen.others) if (other.exists()) other.remove();
+    this.#hasRetired = true;
+  }
+
   monitor(onForeignChange: (what: string) => void, alsoLinks: readonly string[]): { close(): void } {
-    return new KernelMonitor({
+    const monitor = new KernelMonitor({
       ownPorts: this.#ownPorts,
       unsettled: this.#unsettled,
       alsoLinks: new Set(alsoLinks),
@@ -97,6 +117,13 @@ export class KernelDataplane implements Dataplane {
       wanted: () => this.#wanted,
       onForeignChange,
     });
+    this.#monitor = monitor;
+    return {
+      close: () => {
+        this.#monitor = undefined;
+        monitor.close();
+      },
+    };
   }
 
   createPod(spec: PodSpec): void {
@@ -112,22 +139,11 @@ export class KernelDataplane implements Dataplane {
     return viewPod(netns, ifname);
   }
 
-  /** The kernel waits for grace periods, 16 to 20 ms, before it answers: so not on this thread, nor on the shared socket. */
   async deleteLink(name: string): Promise<boolean> {
-    const index = linkIndex(name);
-    if (index === undefined) return false;
-    const socket = new NetlinkSocket(NETLINK_ROUTE);
-    this.#ownPorts.add(socket.portId);
     this.#unsettle(name);
     try {
-      const batch = new RtBatch().add('RTM_DELLINK', `link ${name}`, (out) => encodeDelLink(out, index), [
-        ERRNO.ENODEV,
-      ]);
-      const errors = await new Rtnetlink(new NetlinkConnection(socket)).sendAsync(batch);
-      for (const error of errors.values()) throw error;
-      return true;
+      return await this.#deleter.delete(name);
     } finally {
-      socket.close();
       this.#unsettle(name);
     }
   }
@@ -164,6 +180,7 @@ export class KernelDataplane implements Dataplane {
   }
 
   close(): void {
+    for (const backend of [this.#chosen.backend, ...this.#chosen.others]) backend.close();
     this.#rtnetlink.close();
     this.#filterSocket.close();
     this.#conntrack.close();

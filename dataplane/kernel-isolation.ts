@@ -1,28 +1,56 @@
 /**
- * The nftables half of a node's state: the table read back as items, and changes to it made as ONE transaction. What the rules are
- * is isolation/rules.ts's; here they are only compared and replaced whole.
+ * The nftables backend: the table read back as items, and changes to it made as ONE transaction, which happens only if nobody else
+ * has changed the table meanwhile. What the rules are is isolation/rules.ts's; here they are only compared and replaced whole.
  */
 import type { Change } from './diff.ts';
-import { ERRNO, KernelError } from './errors.ts';
+import { ERRNO, isErrno, KernelError } from './errors.ts';
 import type { ChainSpec } from './isolation/chain-spec.ts';
 import { compileRules } from './isolation/rules.ts';
-import { COLLECTIONS, isSetCollection, SETS, type SetCollection, TABLE, toItem, toSetElement } from './isolation/sets.ts';
+import {
+  COLLECTIONS,
+  isSetCollection,
+  SETS,
+  type SetCollection,
+  TABLE,
+  toItem,
+  toSetElement,
+} from './isolation/sets.ts';
+import type { IsolationBackend } from './isolation-backend.ts';
 import type { Batch } from './nftables/batch.ts';
 import type { SetElement } from './nftables/element.ts';
 import type { Nftables, TableDump } from './nftables/nftables.ts';
 import type { NftSet } from './nftables/set.ts';
-import { type Item, itemKey, type NodeState, type RuleSetItem } from './state.ts';
+import { type Collection, type Item, itemKey, type NodeState, type RuleSetItem } from './state.ts';
 
-/** The table as read back, and the rule set that was recognised in it. */
-export class KernelIsolation {
+export interface KernelIsolationOptions {
+  /** has anybody but this process changed the table since it was last read back? Asked when the rule set as a whole has changed. */
+  readonly isTouched?: () => boolean;
+  /** elements that a set is made for at first; tests have small ones */
+  readonly sizes?: Partial<Record<SetCollection, number>>;
+}
+
+/** How often others may change other tables while one transaction is on its way. */
+const TRIES = 16;
+
+export class KernelIsolation implements IsolationBackend {
+  readonly name = 'nftables';
+  /** an address finds its subnet by its block */
+  readonly ignores: ReadonlySet<Collection> = new Set(['network']);
   readonly #nftables: Nftables;
+  readonly #options: KernelIsolationOptions;
   /** what the rules in the kernel were compiled from, as far as this process knows */
   #current: RuleSetItem | undefined;
   /** the rules the kernel should have, by the item they come from */
   #compiled: { readonly item: RuleSetItem; readonly chains: readonly ChainSpec[] } | undefined;
+  /** the rule set's number at which the table is as believed */
+  #generation: number | undefined;
+  /** of each set: the elements it holds, and can hold */
+  readonly #fill = new Map<SetCollection, { count: number; size: number }>();
 
-  constructor(nftables: Nftables) {
+  /** @param nftables stays the caller's to close */
+  constructor(nftables: Nftables, options: KernelIsolationOptions = {}) {
     this.#nftables = nftables;
+    this.#options = options;
   }
 
   /**
@@ -33,10 +61,14 @@ export class KernelIsolation {
     const items = new Map<string, Item>();
     const dump = this.#nftables.dumpTable(TABLE);
     this.#current = undefined;
+    this.#generation = dump?.generation ?? this.#nftables.generationId();
+    this.#fill.clear();
     if (dump === undefined) return items;
     const sets = new Map(dump.sets.map((set) => [set.name, set]));
     for (const collection of COLLECTIONS) {
-      for (const element of sets.get(SETS[collection].name)?.elements ?? []) {
+      const { elements = [], set } = sets.get(SETS[collection].name) ?? {};
+      this.#fill.set(collection, { count: elements.length, size: set?.size ?? 0 });
+      for (const element of elements) {
         const item = toItem(collection, element);
         items.set(itemKey(item), item);
       }
@@ -59,19 +91,80 @@ export class KernelIsolation {
     const ruleSet = isolation.find(({ item, op }) => item.kind === 'ruleSet' && op !== 'remove')?.item;
     if (ruleSet?.kind === 'ruleSet') this.#replaceTable(ruleSet, desired);
     else if (this.#current === undefined) throw new KernelError('apply', 'rules of table inet tenet', ERRNO.ENOENT);
-    else this.#nftables.transaction((batch) => changeElements(batch, isolation));
+    // A set cannot grow; the whole table is made anew with a larger one, in one transaction.
+    else if (!this.#hasRoom(isolation)) this.#replaceTable(this.#current, desired);
+    else this.#commit((batch) => changeElements(batch, isolation));
+  }
+
+  exists(): boolean {
+    return this.#nftables.hasTable(TABLE);
+  }
+
+  remove(): void {
+    this.#current = undefined;
+    this.#generation = undefined;
+    if (!this.exists()) return;
+    this.#nftables.transaction((batch) => batch.deleteTable(TABLE));
+  }
+
+  close(): void {
+    this.#current = undefined;
+  }
+
+  /**
+   * A transaction on the table as it was last read back or changed. Others may change their own tables meanwhile, which the kernel does
+   * not tell from a change of ours: whoever listens to its notifications does.
+   * @throws KernelError, ERESTART when the table itself was changed: read it back
+   */
+  #commit(build: (batch: Batch) => void): void {
+    for (let tries = 1; ; tries++) {
+      try {
+        const known = this.#generation;
+        const isSent = this.#nftables.transaction(build, known === undefined ? {} : { generation: known });
+        // u32; 0 is never used. One that changed nothing leaves it as it is: then the next one finds out.
+        if (isSent && known !== undefined) this.#generation = (known + 1) % 2 ** 32 || 1;
+        return;
+      } catch (error) {
+        const isTouched = this.#options.isTouched?.() ?? true;
+        if (!isErrno(error, ERRNO.ERESTART) || isTouched || tries === TRIES) throw error;
+        this.#generation = this.#nftables.generationId();
+      }
+    }
+  }
+
+  /** Counts what the changes add; what they are about to exceed is remembered at its new size. */
+  #hasRoom(changes: readonly Change[]): boolean {
+    for (const { item, op } of changes) {
+      if (item.kind !== 'element' || !isSetCollection(item.collection) || op === 'replace') continue;
+      const fill = this.#fill.get(item.collection);
+      if (fill !== undefined && toSetElement(item) !== undefined) fill.count += op === 'add' ? 1 : -1;
+    }
+    return [...this.#fill.values()].every(({ count, size }) => count <= size);
+  }
+
+  /** Twice what it is to hold, at least what it is made for at first. */
+  #sizeFor(collection: SetCollection, count: number): number {
+    const least = this.#options.sizes?.[collection] ?? SETS[collection].size;
+    return count <= least ? least : 2 ** Math.ceil(Math.log2(count * 2));
   }
 
   #replaceTable(item: RuleSetItem, desired: NodeState): void {
     const chains = this.#compile(item);
-    this.#nftables.transaction((batch) => {
+    const elements = groupElements(desired.values());
+    for (const collection of COLLECTIONS) {
+      const count = elements.get(collection)?.length ?? 0;
+      this.#fill.set(collection, { count, size: this.#sizeFor(collection, count) });
+    }
+    this.#commit((batch) => {
       batch.addTable(TABLE);
       batch.deleteTable(TABLE);
       batch.addTable(TABLE);
-      for (const collection of COLLECTIONS) batch.addSet(SETS[collection]);
+      for (const collection of COLLECTIONS) {
+        const size = this.#fill.get(collection)?.size ?? SETS[collection].size;
+        batch.addSet({ ...SETS[collection], size });
+      }
       for (const { chain } of chains) batch.addChain(chain);
       for (const { rules } of chains) for (const rule of rules) batch.addRule(rule);
-      const elements = groupElements(desired.values());
       for (const [collection, list] of elements) batch.addElements(SETS[collection], list);
     });
     this.#current = item;

@@ -58,6 +58,8 @@ export class KernelMonitor {
   /** unsettled links last heard of as they should not be */
   readonly #doubtful = new Set<string>();
   #quiet: NodeJS.Timeout | undefined;
+  /** heard of a change of the rules, or of nothing for sure, and not yet told */
+  #rulesTouched = false;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
@@ -66,6 +68,12 @@ export class KernelMonitor {
       this.#drain(this.#route, (message) => this.#aboutRoute(message));
       this.#drain(this.#filter, aboutNftables);
     });
+  }
+
+  /** Has somebody else changed our rules or elements, so that they have to be read back? Hears what there is to hear first. */
+  rulesTouched(): boolean {
+    this.#drain(this.#filter, aboutNftables);
+    return this.#rulesTouched;
   }
 
   close(): void {
@@ -81,13 +89,16 @@ export class KernelMonitor {
         for (const message of parseMessages(datagram)) {
           if (this.#options.ownPorts.has(message.portId)) continue;
           const what = about(message);
-          if (what !== undefined) this.#tell(what, socket === this.#filter ? 0 : QUIET_MS);
+          if (what === undefined) continue;
+          if (socket === this.#filter) this.#rulesTouched = true;
+          this.#tell(what, socket === this.#filter ? 0 : QUIET_MS);
         }
       }
     } catch (error) {
       // Notifications were lost: anything may have happened.
-      if (isErrno(error, ERRNO.ENOBUFS)) this.#tell('notifications lost');
-      else throw error;
+      if (!isErrno(error, ERRNO.ENOBUFS)) throw error;
+      if (socket === this.#filter) this.#rulesTouched = true;
+      this.#tell('notifications lost');
     }
   }
 
@@ -97,6 +108,7 @@ export class KernelMonitor {
     clearTimeout(this.#quiet);
     this.#quiet = setTimeout(() => {
       this.#quiet = undefined;
+      this.#rulesTouched = false;
       this.#options.onForeignChange(what);
     }, quietMs);
   }

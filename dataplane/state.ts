@@ -148,6 +148,12 @@ export function itemKey(item: Item): string {
   }
 }
 
+/** The rules of a state, if it has any. */
+export function ruleSetOf(state: NodeState): RuleSetItem | undefined {
+  const item = state.get('rules');
+  return item?.kind === 'ruleSet' ? item : undefined;
+}
+
 /** The link an item lives on or speaks of, if any. */
 export function itemLink(item: Item): string | undefined {
   switch (item.kind) {

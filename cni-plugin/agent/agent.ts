@@ -7,19 +7,21 @@
  */
 import type { Logger } from 'pino';
 import { InvalidInput } from '../../controller/errors.ts';
+import { parsePrefixKey } from '../../controller/store/keys.ts';
 import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import { ERRNO, isErrno } from '../../dataplane/errors.ts';
 import { POD_LINK_PREFIX, podLinkName } from '../../dataplane/ownership.ts';
-import type { Item, NodeState, RuleSetItem } from '../../dataplane/state.ts';
+import type { Item } from '../../dataplane/state.ts';
 import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../agent-protocol.ts';
+import { Acknowledger } from './acknowledger.ts';
 import { BlockUpkeep } from './block-upkeep.ts';
 import { Blocks } from './blocks.ts';
 import { ClusterView } from './cluster-view.ts';
 import type { AgentContext } from './context.ts';
-import { computeDesired } from './desired/desired.ts';
+import { Desired } from './desired/desired.ts';
 import { type NodeFacts, overlayMtu, reachesAllTenants } from './desired/node-facts.ts';
-import { systemAddressOf } from './desired/overlays.ts';
+import { systemAddressOf } from './desired/world.ts';
 import { cniError } from './errors.ts';
 import type { Journal } from './journal.ts';
 import { KeyedLock } from './keyed-lock.ts';
@@ -55,17 +57,22 @@ export class Agent {
   #monitor: { close(): void } | undefined;
   #registration: Promise<void> | undefined;
   readonly #upkeep: BlockUpkeep;
+  readonly #acknowledger: Acknowledger;
 
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#facts = options.facts;
     const { store, journal, dataplane, log, stateDir } = options;
-    const snapshot = new Snapshot();
-    const wired = new Set<string>();
+    const snapshot: Snapshot = new Snapshot((key) => desired.touch(key));
+    const desired = new Desired(snapshot, options.facts);
+    journal.followBlocks((block, isOurs) =>
+      isOurs ? desired.setOwnBlock(block) : desired.removeOwnBlock(block.prefix),
+    );
+    this.#acknowledger = new Acknowledger({ store, node: options.facts.name, log });
     const reconciler = new Reconciler({
-      desired: () => (this.#context.view.inSync ? this.#desired() : undefined),
-      observe: (desired) => dataplane.observe(ruleSetOf(desired)),
-      apply: (changes, desired) => dataplane.apply(changes, desired),
+      desired: () => (this.#context.view.inSync ? desired.update() : undefined),
+      observe: (wanted) => dataplane.observe(wanted),
+      apply: (changes, wanted) => dataplane.apply(changes, wanted),
       onPass: (pass) => this.#afterPass(pass),
     });
     const view = new ClusterView({
@@ -74,7 +81,8 @@ export class Agent {
       stateDir,
       log,
       allTenants: reachesAllTenants(options.facts.roles),
-      onChange: () => this.#onClusterChange(),
+      onChange: (changed) => this.#onClusterChange(changed),
+      onSeen: (prefix, revision) => this.#acknowledger.seen(prefix, revision),
     });
     this.#context = {
       facts: () => this.#facts,
@@ -92,7 +100,7 @@ export class Agent {
       publisher: new Publisher({ store, journal, log }),
       reconciler,
       dataplane,
-      wired,
+      desired,
       locks: new KeyedLock(),
       log,
     };
@@ -101,10 +109,10 @@ export class Agent {
 
   /** Undoes what a crash left half-way, catches up with the cluster, then keeps the kernel right until closed. */
   async start(): Promise<void> {
-    const { journal, wired, dataplane, view, publisher, reconciler, log } = this.#context;
+    const { journal, desired, dataplane, view, publisher, reconciler, log } = this.#context;
     const links = new Set(dataplane.podLinks());
-    for (const [id, { phase }] of journal.endpoints) {
-      if (phase === 'ready' && links.has(podLinkName(id))) wired.add(id);
+    for (const [id, { phase, endpoint }] of journal.endpoints) {
+      if (phase === 'ready' && links.has(podLinkName(id))) desired.setEndpoint(endpoint);
     }
     for (const [id, { phase, endpoint }] of [...journal.endpoints]) {
       if (phase !== 'wiring') continue;
@@ -129,7 +137,10 @@ export class Agent {
         }),
         needsSystemAddress: reachesAllTenants(this.#facts.roles),
         onChange: () => reconciler.request(),
-        onRegistered: () => publisher.recover(this.#facts.name),
+        onRegistered: () => {
+          publisher.recover(this.#facts.name);
+          this.#acknowledger.registered();
+        },
         onNameTaken: (underlay) => this.#options.onNameTaken?.(underlay),
       },
       this.#abort.signal,
@@ -164,6 +175,7 @@ export class Agent {
     this.#context.view.close();
     this.#context.reconciler.close();
     await this.#registration;
+    await this.#acknowledger.close();
     await this.#context.publisher.close();
     await this.#context.journal.close();
     this.#context.dataplane.close();
@@ -201,26 +213,20 @@ export class Agent {
     return { ok: true };
   }
 
-  #desired() {
-    const { journal, wired, snapshot } = this.#context;
-    const endpoints = [];
-    for (const id of wired) {
-      const local = journal.endpoints.get(id);
-      if (local !== undefined) endpoints.push(local.endpoint);
-    }
-    return computeDesired(snapshot, this.#facts, { endpoints, blocks: journal.blocks.values() });
-  }
-
-  #onClusterChange(): void {
-    this.#context.reconciler.request();
-    void this.#upkeep.confirm();
-    this.#upkeep.giveBackOfDeleted();
+  /** @param changed keys of the store; without, any may have changed */
+  #onClusterChange(changed?: readonly string[]): void {
+    const { reconciler, journal } = this.#context;
+    reconciler.request();
+    const isOurBlock = (key: string) => key.startsWith('blocks/') && journal.blocks.has(parsePrefixKey(key));
+    if (changed === undefined || changed.some(isOurBlock)) void this.#upkeep.confirm();
+    if (changed === undefined || changed.some((key) => key.startsWith('tenants/'))) this.#upkeep.giveBackOfDeleted();
   }
 
   #onForeignChange(what: string): void {
-    const { log, reconciler } = this.#context;
+    const { log, reconciler, desired } = this.#context;
     log.debug({ op: 'monitor', what }, 'something changed: reading the kernel back');
     this.#facts = this.#look();
+    desired.setFacts(this.#facts);
     reconciler.distrust();
   }
 
@@ -240,7 +246,7 @@ export class Agent {
   }
 
   #afterPass(pass: Pass): void {
-    const { log, wired } = this.#context;
+    const { log, desired } = this.#context;
     for (const change of pass.changes) if (change.op === 'replace') this.#followMtu(change.item, change.previous);
     const fields = { op: 'apply', changes: pass.changes.length, resync: pass.resync, ms: round(pass.durationMs) };
     if (pass.error !== undefined)
@@ -250,10 +256,13 @@ export class Agent {
       const id = /^link tnp([0-9a-f]{12})$/.exec(key)?.[1];
       if (id !== undefined && isErrno(error, ERRNO.ENODEV)) {
         log.warn({ op: 'apply', endpoint: id }, 'the container’s link is gone');
-        wired.delete(id);
+        desired.removeEndpoint(id);
       } else log.warn({ op: 'apply', item: key, err: error }, 'not applied; trying again');
     }
-    if (pass.error === undefined && pass.failures.size === 0) log.debug(fields, 'applied');
+    if (pass.error !== undefined || pass.failures.size > 0) return;
+    this.#context.dataplane.retireOthers();
+    this.#acknowledger.applied();
+    if (pass.changes.length > 0 || pass.resync) log.debug(fields, 'applied');
   }
 
   /** A container's own end of the link has the MTU of the host's end. */
@@ -263,11 +272,6 @@ export class Agent {
     const local = journal.endpoints.get(link.name.slice(POD_LINK_PREFIX.length));
     if (local !== undefined) dataplane.setPodMtu(local.netns, local.endpoint.ifname, link.mtu);
   }
-}
-
-function ruleSetOf(desired: NodeState): RuleSetItem | undefined {
-  const item = desired.get('rules');
-  return item?.kind === 'ruleSet' ? item : undefined;
 }
 
 function round(ms: number): number {

@@ -1,6 +1,7 @@
 /**
- * Follows in the store what this node needs, and nothing more, into the snapshot: the cluster, its nodes, the system overlay, and
- * each tenant with something here (a gateway: every tenant's blocks). Keeps a copy on disk to start from while the store is away.
+ * Follows in the store what this node needs, and nothing more, into the snapshot: the cluster, its nodes, the system overlay, each
+ * tenant with something here and those it has asked to peer with (a gateway: every tenant). Keeps a copy on disk to start from while
+ * the store is away.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { Unavailable } from '../../controller/errors.ts';
 import { SYSTEM_TENANT } from '../../controller/model/records.ts';
 import { follow } from '../../controller/store/follow.ts';
 import { keys } from '../../controller/store/keys.ts';
-import type { Entry, Store, WatchBatch } from '../../controller/store/store.ts';
+import type { Entry, Revision, Store, WatchBatch } from '../../controller/store/store.ts';
 import type { Snapshot } from './watch/snapshot.ts';
 
 export interface ClusterViewOptions {
@@ -19,8 +20,10 @@ export interface ClusterViewOptions {
   readonly log: Logger;
   /** gateways and manage nodes follow every tenant */
   readonly allTenants: boolean;
-  /** called after each change of the snapshot */
-  readonly onChange: () => void;
+  /** called after each change of the snapshot, with the keys it is about; without when it can be any */
+  readonly onChange: (keys?: readonly string[]) => void;
+  /** everything under a prefix up to this revision is in the snapshot; undefined: the prefix is followed no more */
+  readonly onSeen: (prefix: string, revision: Revision | undefined) => void;
 }
 
 interface Following {
@@ -34,6 +37,8 @@ const CACHE_DELAY_MS = 500;
 export class ClusterView {
   readonly #options: ClusterViewOptions;
   readonly #following = new Map<string, Following>();
+  /** tenants followed for their own sake, not as somebody's peers */
+  readonly #needed = new Set<string>();
   /** what the cache file holds once written */
   readonly #entries = new Map<string, Entry>();
   #cacheTimer: NodeJS.Timeout | undefined;
@@ -54,14 +59,8 @@ export class ClusterView {
    * disk if there is one.
    */
   async start(tenants: Iterable<string>, patienceMs = 2_000): Promise<void> {
-    const { allTenants } = this.#options;
-    const base = [
-      keys.cluster,
-      keys.nodes,
-      ...(allTenants ? [keys.tenants, keys.allBlocks] : tenantKeys(SYSTEM_TENANT)),
-    ];
-    const wanted = [...base, ...(allTenants ? [] : [...tenants].flatMap(tenantKeys))];
-    const loaded = Promise.all(wanted.map((prefix) => this.#follow(prefix)));
+    for (const tenant of tenants) this.#needed.add(tenant);
+    const loaded = this.#followAll();
     const timer = new AbortController();
     const first = await Promise.race([loaded.then(() => 'store' as const), after(patienceMs, timer.signal)]);
     timer.abort();
@@ -82,24 +81,21 @@ export class ClusterView {
    * @throws Unavailable when the store does not show it in time and it was not known before
    */
   async need(tenant: string, patienceMs = 2_000): Promise<void> {
-    if (this.#options.allTenants) return;
-    const loaded = Promise.all(tenantKeys(tenant).map((prefix) => this.#follow(prefix)));
-    if (this.#options.snapshot.tenant(tenant) !== undefined) return;
+    const { allTenants, snapshot } = this.#options;
+    if (allTenants || (this.#needed.has(tenant) && snapshot.tenant(tenant) !== undefined)) return;
+    this.#needed.add(tenant);
+    const loaded = this.#followAll();
     const timer = new AbortController();
     const first = await Promise.race([loaded.then(() => 'store' as const), after(patienceMs, timer.signal)]);
     timer.abort();
-    if (first !== 'store')
+    if (first !== 'store' && snapshot.tenant(tenant) === undefined)
       throw new Unavailable('store', `the store does not answer, and tenant ${tenant} is not known here yet`);
   }
 
   /** The tenant has nothing here any more. */
   forget(tenant: string): void {
-    if (this.#options.allTenants || tenant === SYSTEM_TENANT) return;
-    for (const prefix of tenantKeys(tenant)) {
-      this.#following.get(prefix)?.abort.abort();
-      this.#following.delete(prefix);
-      this.#replace(prefix, []);
-    }
+    if (this.#options.allTenants || !this.#needed.delete(tenant)) return;
+    this.#dropUnwanted();
     this.#options.onChange();
   }
 
@@ -107,6 +103,36 @@ export class ClusterView {
     for (const { abort } of this.#following.values()) abort.abort();
     clearTimeout(this.#cacheTimer);
     if (this.#inSync) this.#writeCache();
+  }
+
+  /** Resolves when all has been seen that is wanted now, and what that in turn makes wanted. */
+  async #followAll(): Promise<void> {
+    for (let wanted = this.#wanted(); ; ) {
+      await Promise.all([...wanted].map((prefix) => this.#follow(prefix)));
+      const before = wanted;
+      wanted = this.#wanted();
+      if ([...wanted].every((prefix) => before.has(prefix))) return;
+    }
+  }
+
+  #wanted(): ReadonlySet<string> {
+    const { allTenants, snapshot } = this.#options;
+    const base = [keys.cluster, keys.nodes];
+    if (allTenants) return new Set([...base, keys.tenants, keys.allBlocks, keys.allNamespaces, keys.allPeerings]);
+    const tenants = new Set([SYSTEM_TENANT, ...this.#needed]);
+    for (const tenant of this.#needed) for (const peer of snapshot.askedBy(tenant)) tenants.add(peer);
+    return new Set([...base, ...[...tenants].flatMap(tenantKeys)]);
+  }
+
+  #dropUnwanted(): void {
+    const wanted = this.#wanted();
+    for (const [prefix, { abort }] of [...this.#following]) {
+      if (wanted.has(prefix)) continue;
+      abort.abort();
+      this.#following.delete(prefix);
+      this.#options.onSeen(prefix, undefined);
+      this.#replace(prefix, []);
+    }
   }
 
   #follow(prefix: string): Promise<void> {
@@ -117,12 +143,10 @@ export class ClusterView {
     const concerns = (key: string) => prefix.endsWith('/') || key === prefix;
     const loaded = new Promise<void>((resolve) => {
       const sink = {
-        snapshot: (entries: readonly Entry[]) => {
-          this.#replace(
-            prefix,
-            entries.filter(({ key }) => concerns(key)),
-          );
-          this.#changed();
+        snapshot: (entries: readonly Entry[], revision: Revision) => {
+          const own = entries.filter(({ key }) => concerns(key));
+          this.#replace(prefix, own);
+          this.#heard(prefix, revision);
           resolve();
         },
         events: (batch: WatchBatch) => {
@@ -133,9 +157,12 @@ export class ClusterView {
             if (event.kind === 'put') this.#entries.set(key, event.entry);
             else this.#entries.delete(key);
           }
-          if (batch.events.length > 0) this.#changed();
+          const concerned = batch.events.map((event) => (event.kind === 'put' ? event.entry.key : event.key));
+          this.#heard(prefix, batch.revision, concerned.filter(concerns));
         },
       };
+      // Followed no more: nobody has to wait for it.
+      abort.signal.addEventListener('abort', () => resolve());
       follow(store, prefix, sink, abort.signal).catch((error: unknown) => {
         if (!abort.signal.aborted) log.error({ op: 'follow', prefix, err: error }, 'gave up following');
       });
@@ -154,10 +181,22 @@ export class ClusterView {
     else this.#options.snapshot.put(entries[0]);
   }
 
-  #changed(): void {
+  /** @param keys that changed; without, any under the prefix may have */
+  #heard(prefix: string, revision: Revision, changed?: readonly string[]): void {
+    this.#options.onSeen(prefix, revision);
+    if (changed?.length === 0) return;
+    // Who may talk to whom has changed, and with that whom to follow.
+    if (prefix.startsWith(keys.allPeerings) && !this.#options.allTenants) {
+      this.#dropUnwanted();
+      void this.#followAll();
+    }
+    this.#changed(changed);
+  }
+
+  #changed(changed?: readonly string[]): void {
     for (const [key, why] of this.#options.snapshot.unreadable) this.#options.log.error({ op: 'snapshot', key }, why);
     if (this.#options.snapshot.cluster !== undefined) this.#onceBorn?.();
-    if (this.#inSync) this.#options.onChange();
+    if (this.#inSync) this.#options.onChange(changed);
     this.#cacheTimer ??= setTimeout(() => {
       this.#cacheTimer = undefined;
       if (this.#inSync) this.#writeCache();
@@ -192,7 +231,7 @@ export class ClusterView {
 }
 
 function tenantKeys(tenant: string): string[] {
-  return [keys.tenant(tenant), keys.blocks(tenant)];
+  return [keys.tenant(tenant), keys.namespaces(tenant), keys.peerings(tenant), keys.blocks(tenant)];
 }
 
 function after(ms: number, signal: AbortSignal): Promise<'late'> {

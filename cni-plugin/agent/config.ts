@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { NodeRole } from '../../controller/model/records.ts';
 import { type IpAddress, parseIp } from '../../dataplane/address.ts';
+import type { BackendName } from '../../dataplane/isolation-backend.ts';
 import { DEFAULT_AGENT_SOCKET } from '../agent-protocol.ts';
 
 export interface AgentConfig {
@@ -15,7 +16,7 @@ export interface AgentConfig {
   /** absent: the interface's first global address */
   readonly underlayAddress?: IpAddress;
   readonly underlayMacCheck: boolean;
-  readonly backend: 'auto' | 'nftables';
+  readonly backend: 'auto' | BackendName;
   readonly logLevel: string;
 }
 
@@ -81,7 +82,9 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
         .default('on'),
     )
     .addOption(
-      new Option('--backend <name>', 'where isolation is enforced').choices(['auto', 'nftables']).default('auto'),
+      new Option('--backend <name>', 'where isolation is enforced')
+        .choices(['auto', 'nftables', 'iptables'])
+        .default('auto'),
     )
     .addOption(
       new Option('--log-level <level>', 'how much is said')

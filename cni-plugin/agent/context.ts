@@ -4,6 +4,7 @@ import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import type { Blocks } from './blocks.ts';
 import type { ClusterView } from './cluster-view.ts';
+import type { Desired } from './desired/desired.ts';
 import type { NodeFacts } from './desired/node-facts.ts';
 import type { Journal } from './journal.ts';
 import type { KeyedLock } from './keyed-lock.ts';
@@ -21,8 +22,8 @@ export interface AgentContext {
   readonly publisher: Publisher;
   readonly reconciler: Reconciler;
   readonly dataplane: Dataplane;
-  /** ids of the endpoints whose link exists: only these are part of the desired state */
-  readonly wired: Set<string>;
+  /** what the kernel should hold; of endpoints those whose link exists */
+  readonly desired: Desired;
   readonly locks: KeyedLock;
   readonly log: Logger;
 }

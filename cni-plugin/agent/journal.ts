@@ -74,6 +74,7 @@ export class Journal {
   #size: number;
   #queue: { readonly text: string; readonly done: (error?: unknown) => void }[] = [];
   #flushing: Promise<void> | undefined;
+  #onBlock: (block: Block, isOurs: boolean) => void = () => undefined;
 
   /** @throws JournalError if the file is damaged in its middle, or another agent has it */
   static open(stateDir: string, node: string): Journal {
@@ -105,6 +106,12 @@ export class Journal {
   /** Endpoint id → tenant of those whose record must still leave the store. */
   get owed(): ReadonlyMap<string, string> {
     return this.#owed;
+  }
+
+  /** Tells of each block that is there now, and from now on of each that is taken or given back. */
+  followBlocks(onBlock: (block: Block, isOurs: boolean) => void): void {
+    this.#onBlock = onBlock;
+    for (const block of this.#blocks.values()) onBlock(block, true);
   }
 
   /** Remembers, and resolves once it is on disk. What is remembered counts at once. */
@@ -191,12 +198,18 @@ export class Journal {
 
   #apply(record: JournalRecord & { readonly tenant?: string }): void {
     switch (record.op) {
-      case 'block':
-        this.#blocks.set(record.prefix, { tenant: record.tenant, prefix: record.prefix, node: this.node });
+      case 'block': {
+        const block = { tenant: record.tenant, prefix: record.prefix, node: this.node };
+        this.#blocks.set(record.prefix, block);
+        this.#onBlock(block, true);
         break;
-      case 'unblock':
+      }
+      case 'unblock': {
+        const block = this.#blocks.get(record.prefix);
         this.#blocks.delete(record.prefix);
+        if (block !== undefined) this.#onBlock(block, false);
         break;
+      }
       case 'endpoint':
         this.#endpoints.set(record.local.endpoint.id, record.local);
         this.#owed.delete(record.local.endpoint.id);

@@ -24,7 +24,7 @@ if (process.getuid?.() !== 0) {
 }
 
 try {
-  const dataplane = KernelDataplane.open();
+  const dataplane = KernelDataplane.open(config.backend);
   const readFacts = () => ({
     name: config.node,
     roles: config.roles,
@@ -60,8 +60,8 @@ try {
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop(signal));
   log.info(
-    { op: 'start', ...facts.underlay, roles: config.roles, socket: config.socket, backend: 'nftables' },
-    'starting',
+    { op: 'start', ...facts.underlay, roles: config.roles, socket: config.socket, backend: dataplane.backend.name },
+    `starting; rules in ${dataplane.backend.name}: ${dataplane.backend.why}`,
   );
   await agent.start();
   log.info({ op: 'start' }, 'in sync: every rule is in force');

@@ -9,7 +9,7 @@ import { keys } from '../../controller/store/keys.ts';
 import { formatRecord, parseRecord } from '../../controller/store/records.ts';
 import type { Lease, Store } from '../../controller/store/store.ts';
 import { addressAt, familyOf, hostPrefix, prefixSize } from '../../dataplane/address.ts';
-import { systemAddressOf } from './desired/overlays.ts';
+import { systemAddressOf } from './desired/world.ts';
 import type { Snapshot } from './watch/snapshot.ts';
 
 export interface RegistrationOptions {

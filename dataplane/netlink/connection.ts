@@ -29,6 +29,7 @@ const MESSAGES_PER_SEND = 4096;
 export class NetlinkConnection {
   readonly #transport: Transport;
   #sequence: number;
+  #messagesSent = 0;
   /** this kernel has been seen to acknowledge the end of a batch */
   #acknowledgesEnd = false;
 
@@ -36,6 +37,11 @@ export class NetlinkConnection {
   constructor(transport: Transport, sequence = 1) {
     this.#transport = transport;
     this.#sequence = sequence;
+  }
+
+  /** So far: what a change costs can be counted. */
+  get messagesSent(): number {
+    return this.#messagesSent;
   }
 
   /**
@@ -149,6 +155,7 @@ export class NetlinkConnection {
     const first = this.#sequence;
     const count = numberMessages(bytes, first);
     this.#sequence = (first + count) >>> 0;
+    this.#messagesSent += count;
     return [first, count];
   }
 

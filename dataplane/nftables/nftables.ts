@@ -75,13 +75,16 @@ export class Nftables {
    * Makes all changes that `build` puts into the batch, or none. Nothing is sent if there are none.
    * @param build uses the batch before it returns, never after
    * @param options.generation refuse (ERESTART) unless the rule set is still at this generation: read it again then
+   * @returns whether there was anything to send
    * @throws KernelError naming the first object refused; CodecError on a value that cannot be written
    */
-  transaction(build: (batch: Batch) => void, options: { readonly generation?: number } = {}): void {
+  transaction(build: (batch: Batch) => void, options: { readonly generation?: number } = {}): boolean {
     const batch = this.#batch();
     batch.begin(options.generation);
     build(batch);
-    if (!batch.empty) this.#connection.batch(batch.end(), this.#describe);
+    if (batch.empty) return false;
+    this.#connection.batch(batch.end(), this.#describe);
+    return true;
   }
 
   /**
@@ -96,6 +99,15 @@ export class Nftables {
       if (this.generationId() === generation) return dump;
     }
     throw new KernelError('dump', describeTable(ref), ERRNO.EINTR);
+  }
+
+  hasTable(ref: TableRef): boolean {
+    try {
+      return this.#table(ref) !== undefined;
+    } catch (error) {
+      if (isErrno(error, ERRNO.ENOENT)) return false;
+      throw error;
+    }
   }
 
   /** Reads the elements of a set. @throws KernelError, ENOENT if there is no such set */

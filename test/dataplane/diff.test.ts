@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
-import { applied, diff } from '../../dataplane/diff.ts';
+import { applyTo, type Change, diff, diffOf } from '../../dataplane/diff.ts';
 import { type Item, itemKey, type NodeState } from '../../dataplane/state.ts';
 
 const link = fc.constantFrom('tnt42', 'tnt43', 'tnpaaaaaaaaaaaa');
@@ -30,6 +30,12 @@ const state: fc.Arbitrary<NodeState> = fc
   .array(item)
   .map((items) => new Map(items.map((each) => [itemKey(each), each])));
 
+function applied(to: NodeState, changes: readonly Change[], failed?: ReadonlySet<string>): NodeState {
+  const next = new Map(to);
+  applyTo(next, changes, failed);
+  return next;
+}
+
 describe('diff', () => {
   it('is empty between a state and itself', () => {
     fc.assert(
@@ -43,6 +49,17 @@ describe('diff', () => {
     fc.assert(
       fc.property(state, state, (a, b) => {
         expect(diff(b, applied(a, diff(b, a)))).toEqual([]);
+      }),
+    );
+  });
+
+  it('of the keys that differ, whatever others are named with them, is the whole one', () => {
+    fc.assert(
+      fc.property(state, state, (a, b) => {
+        const byKey = (x: Change, y: Change) => (itemKey(x.item) < itemKey(y.item) ? -1 : 1);
+        const some = [...new Set([...a.keys(), ...b.keys(), 'neither has it'])];
+        expect(diffOf(some, b, a).sort(byKey)).toEqual(diff(b, a).sort(byKey));
+        expect(diffOf([], b, a)).toEqual([]);
       }),
     );
   });

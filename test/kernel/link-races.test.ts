@@ -46,7 +46,7 @@ afterAll(() => {
 function changesTo(desired: NodeState) {
   const isLinks = ([, { kind }]: readonly [string, { readonly kind: string }]) =>
     kind !== 'element' && kind !== 'ruleSet';
-  return diff(desired, new Map([...dataplane.observe(undefined)].filter(isLinks)));
+  return diff(desired, new Map([...dataplane.observe(new Map())].filter(isLinks)));
 }
 
 /** As the agent: again after a failure, until nothing is left to do. @returns passes that changed something */

@@ -55,7 +55,7 @@ afterAll(() => {
 beforeEach(async () => {
   news = [];
   await settle(TENANT, maker);
-  dataplane.observe(undefined);
+  dataplane.observe(new Map());
   monitor = dataplane.monitor((what) => news.push(what), ['eth9']);
 });
 afterEach(() => monitor.close());
@@ -75,7 +75,7 @@ async function settle(desired: NodeState, by = dataplane): Promise<void> {
 /** What is there apart from rules. */
 function linksSeen(by: KernelDataplane): NodeState {
   const isLinks = ([, item]: [string, Item]) => item.kind !== 'element' && item.kind !== 'ruleSet';
-  return new Map([...by.observe(undefined)].filter(isLinks));
+  return new Map([...by.observe(new Map())].filter(isLinks));
 }
 
 async function firstNews(): Promise<string> {

@@ -1,13 +1,15 @@
 /** What every node holds whatever runs on it: the rules, who the nodes are, what is open to all, what is never "beyond". Pure. */
-import type { ClusterConfig, Exception, Node } from '../../../controller/model/records.ts';
+import type { Exception, Node } from '../../../controller/model/records.ts';
 import type { ElementItem, Item } from '../../../dataplane/state.ts';
-import type { Snapshot } from '../watch/snapshot.ts';
 import { isOnSegment, type NodeFacts, VXLAN_PORT } from './node-facts.ts';
+import type { World } from './world.ts';
 
 /** @see https://www.iana.org/assignments/protocol-numbers */
 const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
-export function* clusterItems(cluster: ClusterConfig, snapshot: Snapshot, facts: NodeFacts): Generator<Item> {
+export function* clusterItems({ snapshot, facts }: World): Generator<Item> {
+  const { cluster } = snapshot;
+  if (cluster === undefined) return;
   yield {
     kind: 'ruleSet',
     pools: cluster.pools,
@@ -18,10 +20,12 @@ export function* clusterItems(cluster: ClusterConfig, snapshot: Snapshot, facts:
   for (const destination of cluster.pools) yield { kind: 'route', type: 'blackhole', destination };
   for (const exception of cluster.exceptions) yield exceptionElement(exception);
   yield { kind: 'element', collection: 'node', fields: [facts.underlay.address] };
-  for (const node of snapshot.nodes.values()) {
-    yield { kind: 'element', collection: 'node', fields: [node.underlay] };
-    if (node.name !== facts.name) yield vxlanPeer(node, facts);
-  }
+}
+
+/** A node is closed to pods; another one may send VXLAN. */
+export function* nodeItems(node: Node, { facts }: World): Generator<Item> {
+  yield { kind: 'element', collection: 'node', fields: [node.underlay] };
+  if (node.name !== facts.name) yield vxlanPeer(node, facts);
 }
 
 function exceptionElement(exception: Exception): ElementItem {

@@ -1,18 +1,30 @@
 /**
- * The whole desired state of a node: what it knows of the cluster and its own endpoints in, kernel items out. Every part
- * contributes items by itself and equal keys are equal items, so the order of parts means nothing. Pure.
+ * The desired state of a node, kept up to date: what it knows of the cluster and its own endpoints in, kernel items out. It is the union
+ * of parts, each a pure function of the world as it is now, so the order of events means nothing; an event makes anew only the parts
+ * that it can have changed, so it costs its own effect, not the size of the cluster. Pure, and does no I/O.
  *
- *   snapshot ─┬─ cluster.ts    rules, nodes, exceptions, pools
- *             ├─ overlays.ts   system overlay, tenants' overlays, remote blocks
- *   endpoints ┴─ endpoints.ts  pod links, addresses, who may call whom
+ *   cluster, nodes  ─► cluster.ts     rules, nodes, exceptions, pools
+ *   tenants, blocks ─► overlays.ts    system overlay, tenants' and peers' overlays, remote blocks
+ *   endpoints       ─► endpoints.ts   pod links, addresses, who may call whom
  */
-import type { Block, Endpoint } from '../../../controller/model/records.ts';
-import { type Item, itemKey, type NodeState } from '../../../dataplane/state.ts';
+import { type Block, type Endpoint, SYSTEM_TENANT } from '../../../controller/model/records.ts';
+import { keys } from '../../../controller/store/keys.ts';
+import type { IpAddress, IpPrefix } from '../../../dataplane/address.ts';
+import type { Item, NodeState } from '../../../dataplane/state.ts';
 import type { Snapshot } from '../watch/snapshot.ts';
-import { clusterItems } from './cluster.ts';
+import { clusterItems, nodeItems } from './cluster.ts';
 import { endpointItems } from './endpoints.ts';
 import type { NodeFacts } from './node-facts.ts';
-import { overlayItems } from './overlays.ts';
+import { blockItems, ownBlockItems, systemItems, tenantItems } from './overlays.ts';
+import { PartedState } from './parted-state.ts';
+import { gatewayAddress, type World } from './world.ts';
+
+/** What is wanted, and where it can differ from what was wanted at the last look. */
+export interface Wanted {
+  readonly state: NodeState;
+  /** keys of items; `all` when nobody knows */
+  readonly changed: ReadonlySet<string> | 'all';
+}
 
 /** What this node itself has: known here first, and kept when the store is away. */
 export interface LocalState {
@@ -20,18 +32,218 @@ export interface LocalState {
   readonly blocks: Iterable<Block>;
 }
 
-/** @returns undefined while the cluster's configuration is unknown: then nothing may be written */
+const NONE: ReadonlySet<string> = new Set();
+
+export class Desired {
+  readonly #snapshot: Snapshot;
+  readonly #world: { -readonly [K in keyof World]: World[K] };
+  readonly #parts = new PartedState();
+  readonly #endpoints = new Map<string, Endpoint>();
+  readonly #idsByTenant = new Map<string, Set<string>>();
+  readonly #ownBlocks = new Map<IpPrefix, Block>();
+  /** node that each block's part was made with, and the blocks of each */
+  readonly #holderOf = new Map<string, string>();
+  readonly #blocksOn = new Map<string, Set<string>>();
+  /** of each tenant, as its blocks' parts were made with it */
+  readonly #vniOf = new Map<string, number>();
+  #gatewayAddress: IpAddress | undefined;
+  /** names of parts to be made anew */
+  #stale = new Set<string>();
+  #allStale = true;
+
+  /** @param snapshot to be followed by {@link touch} */
+  constructor(snapshot: Snapshot, facts: NodeFacts) {
+    this.#snapshot = snapshot;
+    this.#world = {
+      snapshot,
+      facts,
+      endpoints: this.#endpoints,
+      endpointsOf: (tenant) => this.#idsByTenant.get(tenant) ?? NONE,
+    };
+  }
+
+  /** The machine itself has changed. */
+  setFacts(facts: NodeFacts): void {
+    if (JSON.stringify(facts) !== JSON.stringify(this.#world.facts)) this.#allStale = true;
+    this.#world.facts = facts;
+  }
+
+  /** An endpoint whose link exists here has come; the same id may come again changed. */
+  setEndpoint(endpoint: Endpoint): void {
+    this.removeEndpoint(endpoint.id);
+    const { id, tenant } = endpoint;
+    const ids = this.#idsByTenant.get(tenant) ?? new Set();
+    this.#endpoints.set(id, endpoint);
+    this.#idsByTenant.set(tenant, ids.add(id));
+    if (ids.size === 1) this.#touchReach(tenant);
+    this.#stale.add(`endpoint ${id}`);
+  }
+
+  /** Is the endpoint's link part of what is wanted? */
+  hasEndpoint(id: string): boolean {
+    return this.#endpoints.has(id);
+  }
+
+  /** @returns whether it was there */
+  removeEndpoint(id: string): boolean {
+    const tenant = this.#endpoints.get(id)?.tenant;
+    if (tenant === undefined) return false;
+    this.#endpoints.delete(id);
+    this.#idsByTenant.get(tenant)?.delete(id);
+    if (this.#idsByTenant.get(tenant)?.size === 0) {
+      this.#idsByTenant.delete(tenant);
+      this.#touchReach(tenant);
+    }
+    this.#stale.add(`endpoint ${id}`);
+    return true;
+  }
+
+  setOwnBlock(block: Block): void {
+    this.#ownBlocks.set(block.prefix, block);
+    this.#stale.add(`own ${block.prefix}`);
+  }
+
+  removeOwnBlock(prefix: IpPrefix): void {
+    this.#ownBlocks.delete(prefix);
+    this.#stale.add(`own ${prefix}`);
+  }
+
+  /** The snapshot's record of a store key came, changed or went. */
+  touch(key: string): void {
+    const [kind, first = '', second = ''] = key.split('/');
+    if (key === keys.cluster) this.#stale.add('cluster');
+    else if (kind === 'nodes') {
+      this.#stale.add(`node ${first}`);
+      for (const block of this.#blocksOn.get(first) ?? []) this.#stale.add(`block ${block}`);
+    } else if (kind === 'tenants') this.#touchTenant(first);
+    else if (kind === 'blocks') {
+      this.#stale.add(`block ${key}`);
+      if (first === SYSTEM_TENANT) this.#stale.add('system');
+    } else if (kind === 'peerings') {
+      for (const tenant of [first, second]) {
+        this.#stale.add(`tenant ${tenant}`);
+        this.#touchBlocks(tenant);
+        this.#touchEndpoints(tenant);
+      }
+    }
+  }
+
+  /** @returns undefined while the cluster's configuration is unknown: then nothing may be written */
+  update(): Wanted | undefined {
+    if (this.#snapshot.cluster === undefined) {
+      this.#allStale = true;
+      return undefined;
+    }
+    // Nearly everything on a gateway is made with its own address.
+    const address = gatewayAddress(this.#world);
+    if (address !== this.#gatewayAddress) this.#allStale = true;
+    this.#gatewayAddress = address;
+    const all = this.#allStale;
+    const stale = all ? new Set([...this.#parts.names(), ...this.#everyPart()]) : this.#stale;
+    if (all) for (const [name, { tenant }] of this.#snapshot.tenants) this.#vniOf.set(name, tenant.vni);
+    // Until it is done: what fails half-way is made anew as a whole.
+    this.#allStale = true;
+    for (const name of stale) this.#parts.set(name, [...this.#make(name)]);
+    this.#stale = new Set();
+    this.#allStale = false;
+    const changed = this.#parts.takeChanged();
+    return { state: this.#parts.state, changed: all ? 'all' : changed };
+  }
+
+  *#everyPart(): Generator<string> {
+    yield 'cluster';
+    yield 'system';
+    for (const name of this.#snapshot.nodes.keys()) yield `node ${name}`;
+    for (const name of this.#snapshot.tenants.keys()) {
+      yield `tenant ${name}`;
+      for (const key of this.#snapshot.blockKeys(name)) yield `block ${key}`;
+    }
+    for (const key of this.#snapshot.blockKeys(SYSTEM_TENANT)) yield `block ${key}`;
+    for (const prefix of this.#ownBlocks.keys()) yield `own ${prefix}`;
+    for (const id of this.#endpoints.keys()) yield `endpoint ${id}`;
+  }
+
+  /** The items of a part as the world is now; none for one that is gone. */
+  #make(name: string): Iterable<Item> {
+    const space = name.indexOf(' ');
+    const kind = space < 0 ? name : name.slice(0, space);
+    const id = name.slice(space + 1);
+    const world = this.#world;
+    switch (kind) {
+      case 'cluster':
+        return clusterItems(world);
+      case 'system':
+        return systemItems(world);
+      case 'node': {
+        const node = this.#snapshot.nodes.get(id);
+        return node === undefined ? [] : nodeItems(node, world);
+      }
+      case 'tenant':
+        return tenantItems(id, world);
+      case 'block': {
+        const block = this.#snapshot.block(id);
+        this.#recordHolder(id, block?.node);
+        return block === undefined ? [] : blockItems(block, world);
+      }
+      case 'own': {
+        const block = this.#ownBlocks.get(id as IpPrefix);
+        return block === undefined ? [] : ownBlockItems(block, world);
+      }
+      default: {
+        const endpoint = this.#endpoints.get(id);
+        return endpoint === undefined ? [] : endpointItems(endpoint, world);
+      }
+    }
+  }
+
+  #touchTenant(name: string): void {
+    const vni = this.#snapshot.tenant(name)?.vni;
+    this.#stale.add(`tenant ${name}`);
+    this.#touchEndpoints(name);
+    if (vni === this.#vniOf.get(name)) return;
+    // It came or went: everything that speaks of it.
+    if (vni === undefined) this.#vniOf.delete(name);
+    else this.#vniOf.set(name, vni);
+    this.#touchReach(name);
+    for (const peer of this.#snapshot.askedBy(name)) this.#touchEndpoints(peer);
+  }
+
+  /** Whether a tenant concerns this node has changed, and with that whether those do that it may talk to. */
+  #touchReach(tenant: string): void {
+    for (const each of [tenant, ...this.#snapshot.askedBy(tenant)]) {
+      this.#stale.add(`tenant ${each}`);
+      this.#touchBlocks(each);
+    }
+  }
+
+  #touchBlocks(tenant: string): void {
+    for (const key of this.#snapshot.blockKeys(tenant)) this.#stale.add(`block ${key}`);
+    for (const block of this.#ownBlocks.values()) {
+      if (block.tenant === tenant) this.#stale.add(`own ${block.prefix}`);
+    }
+  }
+
+  #touchEndpoints(tenant: string): void {
+    for (const id of this.#world.endpointsOf(tenant)) this.#stale.add(`endpoint ${id}`);
+  }
+
+  #recordHolder(key: string, node: string | undefined): void {
+    const before = this.#holderOf.get(key);
+    if (before === node) return;
+    if (before !== undefined) this.#blocksOn.get(before)?.delete(key);
+    if (node === undefined) {
+      this.#holderOf.delete(key);
+      return;
+    }
+    this.#holderOf.set(key, node);
+    this.#blocksOn.set(node, (this.#blocksOn.get(node) ?? new Set()).add(key));
+  }
+}
+
+/** The desired state made from nothing. @returns undefined while the cluster's configuration is unknown */
 export function computeDesired(snapshot: Snapshot, facts: NodeFacts, local: LocalState): NodeState | undefined {
-  const { cluster } = snapshot;
-  if (cluster === undefined) return undefined;
-  const endpoints = [...local.endpoints];
-  const tenants = new Set(endpoints.map((endpoint) => endpoint.tenant));
-  const state = new Map<string, Item>();
-  const add = (items: Iterable<Item>) => {
-    for (const item of items) state.set(itemKey(item), item);
-  };
-  add(clusterItems(cluster, snapshot, facts));
-  add(overlayItems(snapshot, facts, tenants, [...local.blocks]));
-  for (const endpoint of endpoints) add(endpointItems(endpoint, snapshot.tenant(endpoint.tenant), facts));
-  return state;
+  const desired = new Desired(snapshot, facts);
+  for (const block of local.blocks) desired.setOwnBlock(block);
+  for (const endpoint of local.endpoints) desired.setEndpoint(endpoint);
+  return desired.update()?.state;
 }

@@ -1,17 +1,19 @@
 /**
- * One endpoint of this node: its link, the way to it, and who may call whom. Without its tenant it keeps its link and nothing
- * else: a missing referent denies. Pure.
+ * What one endpoint of this node takes: its link, its addresses, whose packets may come out of it, whom it may call and who may
+ * call it: its own tenant, peers, and gateways unless the tenant forbids them. An endpoint whose tenant is unknown gets its link
+ * and nothing else: a missing referent denies. Pure.
  */
-import { type Endpoint, SYSTEM_VNI, type Tenant } from '../../../controller/model/records.ts';
+import { type Endpoint, SYSTEM_VNI } from '../../../controller/model/records.ts';
 import { hostPrefix, parseIp } from '../../../dataplane/address.ts';
 import { POD_GATEWAY, podLinkName } from '../../../dataplane/ownership.ts';
 import type { Collection, Item } from '../../../dataplane/state.ts';
-import { type NodeFacts, overlayMtu } from './node-facts.ts';
-import { identityOf } from './overlays.ts';
+import { overlayMtu } from './node-facts.ts';
+import { identityOf, type World } from './world.ts';
 
-export function* endpointItems(endpoint: Endpoint, tenant: Tenant | undefined, facts: NodeFacts): Generator<Item> {
+export function* endpointItems(endpoint: Endpoint, { snapshot, facts }: World): Generator<Item> {
   const link = podLinkName(endpoint.id);
   yield { kind: 'podLink', name: link, mtu: overlayMtu(facts), up: true };
+  const tenant = snapshot.tenant(endpoint.tenant);
   if (tenant === undefined) return;
   const element = (collection: Collection, ...fields: (string | number)[]): Item => ({
     kind: 'element',
@@ -31,8 +33,10 @@ export function* endpointItems(endpoint: Endpoint, tenant: Tenant | undefined, f
     yield element('guard', link, endpoint.mac, address);
     yield element('podAddress', link, address);
   }
-  yield element('egress', identityOf(tenant), link);
-  yield element('ingress', identityOf(tenant), link);
+  for (const friend of [tenant, ...snapshot.peersOf(tenant.name)]) {
+    yield element('egress', identityOf(friend), link);
+    yield element('ingress', identityOf(friend), link);
+  }
   if (tenant.ingress.gateways) yield element('ingress', SYSTEM_VNI, link);
   if (tenant.egress.internet) yield element('internet', link);
 }

@@ -1,90 +1,72 @@
 /**
- * Overlay links and the way to other nodes' blocks: one VXLAN link per tenant with an endpoint here, the system overlay on
- * every node. A remote block costs one route and one identity; a remote node one neighbour and one FDB entry. Pure.
+ * Overlay links and the way to other nodes' blocks: one VXLAN link per tenant with an endpoint here or a peer that has one, the system
+ * overlay on every node. A remote block costs one route and one identity; a remote node one neighbour and one FDB entry. A packet goes by
+ * the overlay of the tenant it is for, also between peers. Pure.
  */
 import { type Block, type Node, SYSTEM_TENANT, SYSTEM_VNI, type Tenant } from '../../../controller/model/records.ts';
 import { type IpAddress, type IpPrefix, parseIp, prefixBase } from '../../../dataplane/address.ts';
 import { overlayLinkName, POD_GATEWAY } from '../../../dataplane/ownership.ts';
 import type { Item } from '../../../dataplane/state.ts';
-import type { Snapshot } from '../watch/snapshot.ts';
-import { type NodeFacts, overlayMac, overlayMtu, reachesAllTenants, VXLAN_PORT } from './node-facts.ts';
+import { overlayMac, overlayMtu, VXLAN_PORT } from './node-facts.ts';
+import { gatewayAddress, identityOf, isLocal, isReached, type World } from './world.ts';
 
-/** Of the default policy: a tenant's endpoints cannot be told apart, so all share one identity, the tenant's VNI. */
-export function identityOf(tenant: Tenant): number {
-  return tenant.vni;
-}
-
-/**
- * @param localTenants those with an endpoint here
- * @param ownBlocks this node's, which the snapshot may not have seen yet
- */
-export function* overlayItems(
-  snapshot: Snapshot,
-  facts: NodeFacts,
-  localTenants: ReadonlySet<string>,
-  ownBlocks: readonly Block[],
-): Generator<Item> {
-  for (const block of ownBlocks) {
-    const tenant = snapshot.tenant(block.tenant);
-    if (tenant !== undefined && localTenants.has(tenant.name)) yield blockIdentity(block, tenant);
-  }
-  const systemAddress = reachesAllTenants(facts.roles) ? systemAddressOf(snapshot, facts.name) : undefined;
-  yield* systemOverlay(snapshot, facts, systemAddress);
-  for (const name of localTenants) {
-    const tenant = snapshot.tenant(name);
-    if (tenant !== undefined) yield* tenantOverlay(tenant, snapshot, facts, systemAddress);
-  }
-  if (systemAddress === undefined) return;
-  for (const { tenant } of snapshot.tenants.values()) {
-    if (tenant.name === SYSTEM_TENANT) continue;
-    // Answers to a gateway always come by the system overlay.
-    yield { kind: 'element', collection: 'overlaySource', fields: [overlayLinkName(SYSTEM_VNI), identityOf(tenant)] };
-    if (!localTenants.has(tenant.name)) yield* gatewayReach(tenant, snapshot, facts, systemAddress);
-  }
-}
-
-/** The address a node has claimed in the system overlay. */
-export function systemAddressOf(snapshot: Snapshot, node: string): IpAddress | undefined {
-  for (const block of snapshot.blocksOf(SYSTEM_TENANT)) if (block.node === node) return prefixBase(block.prefix);
-  return undefined;
-}
-
-function* systemOverlay(snapshot: Snapshot, facts: NodeFacts, systemAddress: IpAddress | undefined): Generator<Item> {
+/** The platform's own overlay, on every node; the ways in it are its blocks'. */
+export function* systemItems(world: World): Generator<Item> {
   const link = overlayLinkName(SYSTEM_VNI);
-  yield overlayLink(SYSTEM_VNI, facts);
+  yield overlayLink(SYSTEM_VNI, world);
   yield { kind: 'address', link, address: parseIp(POD_GATEWAY) };
-  if (systemAddress !== undefined) yield { kind: 'address', link, address: systemAddress };
-  yield { kind: 'element', collection: 'overlaySource', fields: [link, SYSTEM_VNI] };
-  for (const block of snapshot.blocksOf(SYSTEM_TENANT)) {
-    const address = prefixBase(block.prefix);
-    yield { kind: 'element', collection: 'identity', fields: [address], value: SYSTEM_VNI };
-    yield* wayTo(block, link, snapshot, facts, undefined);
-  }
+  const address = gatewayAddress(world);
+  if (address !== undefined) yield { kind: 'address', link, address };
+  yield mayArrive(link, SYSTEM_VNI);
 }
 
-function* tenantOverlay(
-  tenant: Tenant,
-  snapshot: Snapshot,
-  facts: NodeFacts,
-  systemAddress: IpAddress | undefined,
-): Generator<Item> {
+/** A tenant's overlay link, who may arrive on it, and which networks are the tenant's. */
+export function* tenantItems(name: string, world: World): Generator<Item> {
+  const tenant = world.snapshot.tenant(name);
+  if (tenant === undefined || name === SYSTEM_TENANT) return;
+  const reached = isReached(world, name);
+  const callsAll = gatewayAddress(world) !== undefined;
   const link = overlayLinkName(tenant.vni);
-  yield overlayLink(tenant.vni, facts);
-  yield { kind: 'element', collection: 'overlaySource', fields: [link, identityOf(tenant)] };
-  // A node that is both gateway and compute has one route a block and sends as a gateway over the tenant's own overlay.
-  if (tenant.ingress.gateways) yield { kind: 'element', collection: 'overlaySource', fields: [link, SYSTEM_VNI] };
-  for (const block of snapshot.blocksOf(tenant.name)) {
-    yield blockIdentity(block, tenant);
-    yield* wayTo(block, link, snapshot, facts, systemAddress);
+  if (reached) yield overlayLink(tenant.vni, world);
+  if (isLocal(world, name)) {
+    yield mayArrive(link, identityOf(tenant));
+    for (const peer of world.snapshot.peersOf(name)) yield mayArrive(link, identityOf(peer));
+    // A node that is both gateway and compute has one route a block and sends as a gateway over the tenant's own overlay.
+    if (tenant.ingress.gateways) yield mayArrive(link, SYSTEM_VNI);
+  }
+  // Answers to a gateway always come by the system overlay.
+  if (callsAll) yield mayArrive(overlayLinkName(SYSTEM_VNI), identityOf(tenant));
+  if (!reached && !callsAll) return;
+  for (const subnet of tenant.subnets) {
+    yield { kind: 'element', collection: 'network', fields: [subnet], value: identityOf(tenant) };
   }
 }
 
-function* gatewayReach(tenant: Tenant, snapshot: Snapshot, facts: NodeFacts, source: IpAddress): Generator<Item> {
-  const link = overlayLinkName(SYSTEM_VNI);
-  for (const block of snapshot.blocksOf(tenant.name)) {
-    yield blockIdentity(block, tenant);
-    yield* wayTo(block, link, snapshot, facts, source);
+/** Who the addresses of a block are, and the way there. */
+export function* blockItems(block: Block, world: World): Generator<Item> {
+  if (block.tenant === SYSTEM_TENANT) {
+    const fields = [prefixBase(block.prefix)];
+    yield { kind: 'element', collection: 'identity', fields, value: SYSTEM_VNI };
+    yield* wayTo(block, overlayLinkName(SYSTEM_VNI), world, undefined);
+    return;
   }
+  const tenant = world.snapshot.tenant(block.tenant);
+  if (tenant === undefined) return;
+  const source = gatewayAddress(world);
+  const reached = isReached(world, tenant.name);
+  if (!reached && source === undefined) return;
+  yield blockIdentity(block, tenant);
+  yield* wayTo(block, overlayLinkName(reached ? tenant.vni : SYSTEM_VNI), world, source);
+}
+
+/** This node's own block, which the snapshot may not have seen yet. */
+export function* ownBlockItems(block: Block, world: World): Generator<Item> {
+  const tenant = world.snapshot.tenant(block.tenant);
+  if (tenant !== undefined && isLocal(world, tenant.name)) yield blockIdentity(block, tenant);
+}
+
+function mayArrive(link: string, identity: number): Item {
+  return { kind: 'element', collection: 'overlaySource', fields: [link, identity] };
 }
 
 function blockIdentity(block: Block, tenant: Tenant): Item {
@@ -92,7 +74,7 @@ function blockIdentity(block: Block, tenant: Tenant): Item {
   return { kind: 'element', collection: 'block', fields, value: identityOf(tenant) };
 }
 
-function overlayLink(vni: number, facts: NodeFacts): Item {
+function overlayLink(vni: number, { facts }: World): Item {
   const { link, address } = facts.underlay;
   return {
     kind: 'overlayLink',
@@ -111,8 +93,7 @@ function overlayLink(vni: number, facts: NodeFacts): Item {
 function* wayTo(
   block: Block,
   link: string,
-  snapshot: Snapshot,
-  facts: NodeFacts,
+  { facts, snapshot }: World,
   source: IpAddress | undefined,
 ): Generator<Item> {
   if (block.node === facts.name) return;

@@ -1,20 +1,23 @@
 /**
- * Keeps the kernel as desired: coalesces requests into passes, trusts its own last state between them, reads the kernel back when
- * that trust is gone (at start, after an error, after a foreign change), and backs off while the kernel refuses. What to want and
- * how to apply it are injected.
+ * Keeps the kernel as desired: coalesces requests into passes, trusts its own last state between them and looks at what may have
+ * changed alone, reads the kernel back when that trust is gone (at start, after an error, after a foreign change), and backs off
+ * while the kernel refuses. What to want and how to apply it are injected.
  */
 
 import type { Failures } from '../../../dataplane/dataplane.ts';
-import { applied, type Change, diff } from '../../../dataplane/diff.ts';
-import type { NodeState } from '../../../dataplane/state.ts';
+import { applyTo, type Change, diff, diffOf } from '../../../dataplane/diff.ts';
+import { type Item, itemKey, type NodeState } from '../../../dataplane/state.ts';
 
 export interface ReconcilerOptions {
-  /** the whole state wanted now; undefined while it is not known (nothing is written then) */
-  readonly desired: () => NodeState | undefined;
+  /**
+   * The whole state wanted now, and the keys in which it may differ from what this last returned; undefined while it is not known
+   * (nothing is written then).
+   */
+  readonly desired: () => { readonly state: NodeState; readonly changed: ReadonlySet<string> | 'all' } | undefined;
   readonly observe: (desired: NodeState) => NodeState;
   /** throws when the isolation transaction was refused, else reports what failed */
   readonly apply: (changes: readonly Change[], desired: NodeState) => Failures;
-  /** told after each pass that changed or failed something */
+  /** told after each pass */
   readonly onPass?: (pass: Pass) => void;
   /** runs a callback later; injected for tests. @returns a function that cancels it */
   readonly later?: (ms: number, run: () => void) => () => void;
@@ -50,7 +53,7 @@ const MAX_RETRY_MS = 5_000;
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #later: (ms: number, run: () => void) => () => void;
-  #believed: NodeState | undefined;
+  #believed: Map<string, Item> | undefined;
   #waiters: Waiter[] = [];
   #scheduled = false;
   #cancelRetry: (() => void) | undefined;
@@ -94,9 +97,9 @@ export class Reconciler {
     this.request();
   }
 
-  /** Tells what somebody else of this process did to the kernel, so that the next pass need not read it back. */
-  believe(change: (believed: NodeState) => NodeState): void {
-    if (this.#believed !== undefined) this.#believed = change(this.#believed);
+  /** Tells what somebody else of this process made in the kernel, so that the next pass need not read it back. */
+  believe(item: Item): void {
+    this.#believed?.set(itemKey(item), item);
   }
 
   close(): void {
@@ -119,24 +122,22 @@ export class Reconciler {
         for (const waiter of waiters) waiter.reject(new NotInSync());
         return;
       }
-      const believed = this.#believed ?? this.#options.observe(desired);
-      changes = diff(desired, believed);
-      const failures: Failures = changes.length === 0 ? new Map() : this.#options.apply(changes, desired);
-      this.#believed = applied(believed, changes, new Set(failures.keys()));
-      this.#report({ changes, failures, resync, durationMs: performance.now() - started });
+      const { state, changed } = desired;
+      // Until this pass is through, nobody can say what the kernel holds.
+      const believed = this.#believed ?? new Map(this.#options.observe(state));
+      this.#believed = undefined;
+      changes = resync || changed === 'all' ? diff(state, believed) : diffOf(changed, state, believed);
+      const failures: Failures = changes.length === 0 ? new Map() : this.#options.apply(changes, state);
+      applyTo(believed, changes, failures);
+      this.#believed = believed;
+      this.#options.onPass?.({ changes, failures, resync, durationMs: performance.now() - started });
       if (failures.size > 0) this.#retry();
       else this.#retryMs = FIRST_RETRY_MS;
       for (const waiter of waiters) waiter.resolve(failures);
     } catch (error) {
-      this.#report({ changes, failures: new Map(), resync, error, durationMs: performance.now() - started });
+      this.#options.onPass?.({ changes, failures: new Map(), resync, error, durationMs: performance.now() - started });
       this.#retry();
       for (const waiter of waiters) waiter.reject(error);
-    }
-  }
-
-  #report(pass: Pass): void {
-    if (pass.changes.length > 0 || pass.failures.size > 0 || pass.error !== undefined || pass.resync) {
-      this.#options.onPass?.(pass);
     }
   }
 

@@ -7,7 +7,7 @@ import type { Endpoint, Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { hostPrefix, type IpAddress } from '../../../dataplane/address.ts';
 import { HOST_END_MAC, POD_GATEWAY, podLinkName } from '../../../dataplane/ownership.ts';
-import { itemKey, type PodLinkItem } from '../../../dataplane/state.ts';
+import type { PodLinkItem } from '../../../dataplane/state.ts';
 import { netnsIdentity } from '../../../dataplane/system/netns.ts';
 import type { CniResult } from '../../agent-protocol.ts';
 import type { AgentContext } from '../context.ts';
@@ -62,7 +62,7 @@ function existing(
   context: AgentContext,
 ): Endpoint | undefined {
   const local = context.journal.endpoints.get(request.id);
-  if (local?.phase !== 'ready' || !context.wired.has(request.id)) return undefined;
+  if (local?.phase !== 'ready' || !context.desired.hasEndpoint(request.id)) return undefined;
   const { endpoint } = local;
   if (endpoint.tenant !== tenant.name || endpoint.namespace !== namespace) return undefined;
   const view = context.dataplane.viewPod(request.netns, request.ifname);
@@ -145,7 +145,7 @@ function endpointOf(
 }
 
 async function wire(endpoint: Endpoint, request: EndpointRequest, context: AgentContext): Promise<void> {
-  const { dataplane, reconciler, wired, publisher } = context;
+  const { dataplane, reconciler, desired, publisher } = context;
   const link = podLinkName(endpoint.id);
   const mtu = overlayMtu(context.facts());
   const published = publisher.publish(endpoint);
@@ -161,8 +161,8 @@ async function wire(endpoint: Endpoint, request: EndpointRequest, context: Agent
       addresses: endpoint.ips,
     });
     const born: PodLinkItem = { kind: 'podLink', name: link, mtu, up: false };
-    reconciler.believe((state) => new Map(state).set(itemKey(born), born));
-    wired.add(endpoint.id);
+    reconciler.believe(born);
+    desired.setEndpoint(endpoint);
     const failures = await reconciler.settle();
     for (const [key, error] of failures) if (key.includes(link)) throw error;
   } catch (error) {

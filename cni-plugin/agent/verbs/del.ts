@@ -15,9 +15,9 @@ export async function del(request: Pick<EndpointRequest, 'id'>, context: AgentCo
 
 /** To be called with the endpoint's lock held. */
 export async function undo(id: string, context: AgentContext): Promise<void> {
-  const { journal, wired, reconciler, dataplane, blocks, publisher, log } = context;
+  const { journal, desired, reconciler, dataplane, blocks, publisher, log } = context;
   const local = journal.endpoints.get(id);
-  const wasWired = wired.delete(id);
+  const wasWired = desired.removeEndpoint(id);
   if (wasWired) {
     await reconciler.settle().catch((error: unknown) => {
       // The rules of a link that is gone admit nothing; the loop goes on trying to remove them.

@@ -22,7 +22,15 @@ export class Snapshot {
   readonly #tenants = new Map<string, KnownTenant>();
   /** by tenant, then by store key */
   readonly #blocks = new Map<string, Map<string, Block>>();
+  /** by the tenant that asked: those it asked for */
+  readonly #peerings = new Map<string, Set<string>>();
   readonly #unreadable = new Map<string, string>();
+  readonly #onChange: (key: string) => void;
+
+  /** @param onChange told of each key whose record came, changed or went */
+  constructor(onChange: (key: string) => void = () => undefined) {
+    this.#onChange = onChange;
+  }
 
   get cluster(): ClusterConfig | undefined {
     return this.#cluster;
@@ -55,6 +63,28 @@ export class Snapshot {
     return this.#blocks.get(tenant)?.values() ?? [];
   }
 
+  /** A block by its store key. */
+  block(key: string): Block | undefined {
+    return this.#blocks.get(tenantOfBlock(key))?.get(key);
+  }
+
+  blockKeys(tenant: string): Iterable<string> {
+    return this.#blocks.get(tenant)?.keys() ?? [];
+  }
+
+  /** Tenants that this one has asked to peer with, whether or not they have asked too. */
+  askedBy(tenant: string): Iterable<string> {
+    return this.#peerings.get(tenant) ?? [];
+  }
+
+  /** Tenants whose endpoints and this one's may talk: both have asked, and both are known here. */
+  *peersOf(tenant: string): Generator<Tenant> {
+    for (const peer of this.askedBy(tenant)) {
+      const known = this.tenant(peer);
+      if (known !== undefined && this.#peerings.get(peer)?.has(tenant) === true) yield known;
+    }
+  }
+
   /** The node that holds a block, as far as is known here. */
   holderOf(tenant: string, block: IpPrefix): string | undefined {
     return this.#blocks.get(tenant)?.get(keys.block(tenant, block))?.node;
@@ -80,7 +110,7 @@ export class Snapshot {
     const { key, value } = entry;
     this.#unreadable.delete(key);
     try {
-      const [kind, first = ''] = key.split('/');
+      const [kind, first = '', second = ''] = key.split('/');
       if (key === keys.cluster) this.#cluster = checkCluster(parseRecord(key, value));
       else if (kind === 'nodes') this.#nodes.set(first, checkNode(parseRecord(key, value)));
       else if (kind === 'tenants') {
@@ -88,8 +118,12 @@ export class Snapshot {
       } else if (kind === 'blocks') {
         const { node } = parseRecord<{ node: string }>(key, value);
         if (typeof node !== 'string') throw new RecordError(key, 'names no node');
-        this.#blocksByKey(first).set(key, { tenant: first, prefix: parsePrefixKey(key), node });
+        getOrMake(this.#blocks, first, () => new Map()).set(key, { tenant: first, prefix: parsePrefixKey(key), node });
+      } else if (kind === 'peerings') {
+        parseRecord(key, value);
+        getOrMake(this.#peerings, first, () => new Set()).add(second);
       }
+      this.#onChange(key);
     } catch (error) {
       this.remove(key);
       this.#unreadable.set(key, error instanceof RecordError ? error.message : String(error));
@@ -98,33 +132,52 @@ export class Snapshot {
 
   remove(key: string): void {
     this.#unreadable.delete(key);
-    const [kind, first = ''] = key.split('/');
+    const [kind, first = '', second = ''] = key.split('/');
     if (key === keys.cluster) this.#cluster = undefined;
     else if (kind === 'nodes') this.#nodes.delete(first);
     else if (kind === 'tenants') this.#tenants.delete(first);
     else if (kind === 'blocks') {
       this.#blocks.get(first)?.delete(key);
       if (this.#blocks.get(first)?.size === 0) this.#blocks.delete(first);
+    } else if (kind === 'peerings') {
+      this.#peerings.get(first)?.delete(second);
+      if (this.#peerings.get(first)?.size === 0) this.#peerings.delete(first);
     }
-  }
-
-  #blocksByKey(tenant: string): Map<string, Block> {
-    let blocks = this.#blocks.get(tenant);
-    if (blocks === undefined) {
-      blocks = new Map();
-      this.#blocks.set(tenant, blocks);
-    }
-    return blocks;
+    this.#onChange(key);
   }
 
   *#keysUnder(prefix: string): Generator<string> {
-    const all = [
-      ...(this.#cluster === undefined ? [] : [keys.cluster]),
-      ...[...this.#nodes.keys()].map(keys.node),
-      ...[...this.#tenants.keys()].map(keys.tenant),
-      ...[...this.#blocks.values()].flatMap((blocks) => [...blocks.keys()]),
-      ...this.#unreadable.keys(),
-    ];
-    for (const key of new Set(all)) if (key.startsWith(prefix)) yield key;
+    // Copies: what is removed while they are gone through must not disturb it.
+    for (const key of [...this.#keysOfKind(prefix)]) if (key.startsWith(prefix)) yield key;
+    for (const key of [...this.#unreadable.keys()]) if (key.startsWith(prefix)) yield key;
   }
+
+  /** @param prefix narrows it where that is cheap: there may be thousands of tenants */
+  *#keysOfKind(prefix: string): Generator<string> {
+    const [kind, first = ''] = prefix.split('/');
+    const all = kind === '';
+    if ((all || kind === keys.cluster) && this.#cluster !== undefined) yield keys.cluster;
+    if (all || kind === 'nodes') for (const node of this.#nodes.keys()) yield keys.node(node);
+    if (all || kind === 'tenants') for (const tenant of this.#tenants.keys()) yield keys.tenant(tenant);
+    if (all || kind === 'blocks') {
+      for (const tenant of first === '' ? this.#blocks.keys() : [first]) yield* this.blockKeys(tenant);
+    }
+    if (all || kind === 'peerings') {
+      for (const tenant of first === '' ? this.#peerings.keys() : [first]) {
+        for (const peer of this.askedBy(tenant)) yield keys.peering(tenant, peer);
+      }
+    }
+  }
+}
+
+function tenantOfBlock(key: string): string {
+  return key.split('/')[1] ?? '';
+}
+
+function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
 }

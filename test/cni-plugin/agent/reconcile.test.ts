@@ -22,7 +22,7 @@ function kernel() {
     retry: undefined as (() => void) | undefined,
   };
   const reconciler = new Reconciler({
-    desired: () => world.desired,
+    desired: () => world.desired && { state: world.desired, changed: 'all' },
     observe: () => {
       world.observed++;
       return world.actual;

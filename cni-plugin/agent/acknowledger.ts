@@ -1,0 +1,149 @@
+/**
+ * Tells the store what this node enforces: of each tenant it follows, the revision of each kind of record up to which everything is in
+ * the kernel. One write at a time, each with the latest: bursts cost a write each few milliseconds, not one a change. It decides
+ * nothing, and nobody here waits for it.
+ */
+import type { Logger } from 'pino';
+import type { Enforced, EnforcedRevisions } from '../../controller/model/records.ts';
+import { keys } from '../../controller/store/keys.ts';
+import { formatRecord } from '../../controller/store/records.ts';
+import type { Revision, Store } from '../../controller/store/store.ts';
+
+export interface AcknowledgerOptions {
+  readonly store: Store;
+  readonly node: string;
+  readonly log: Logger;
+  /** least time between two writes, 10 unless given */
+  readonly pauseMs?: number;
+  /** after a write that failed, 500 unless given */
+  readonly retryMs?: number;
+}
+
+type Kind = keyof EnforcedRevisions;
+/** Which records a followed prefix is about: of one tenant, or (a gateway's) of all. */
+interface Subject {
+  readonly tenant: string | undefined;
+  readonly kind: Kind;
+}
+
+export class Acknowledger {
+  readonly #options: AcknowledgerOptions;
+  /** heard of, by prefix; in the kernel after the next pass */
+  readonly #seen = new Map<string, Revision | undefined>();
+  readonly #enforced = new Map<string, Revision>();
+  #at = new Date().toISOString();
+  #dirty = false;
+  #ready = false;
+  #writing: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: AcknowledgerOptions) {
+    this.#options = options;
+  }
+
+  /** The snapshot holds everything under a followed prefix up to this revision; undefined: it is followed no more. */
+  seen(prefix: string, revision: Revision | undefined): void {
+    if (subjectOf(prefix) !== undefined) this.#seen.set(prefix, revision);
+  }
+
+  /** The kernel holds what the snapshot says. */
+  applied(): void {
+    for (const [prefix, revision] of this.#seen) {
+      if (this.#enforced.get(prefix) === revision) continue;
+      if (revision === undefined) this.#enforced.delete(prefix);
+      else this.#enforced.set(prefix, revision);
+      this.#dirty = true;
+    }
+    this.#seen.clear();
+    if (!this.#dirty) return;
+    this.#at = new Date().toISOString();
+    this.#write();
+  }
+
+  /** The node's record is in the store (again): only then may it be told what the node enforces. */
+  registered(): void {
+    this.#ready = true;
+    this.#dirty = true;
+    this.#write();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#writing;
+  }
+
+  #write(): void {
+    if (!this.#ready || this.#closed || this.#writing !== undefined || this.#timer !== undefined) return;
+    this.#writing = this.#put().then((isDone) => {
+      const { pauseMs = 10, retryMs = 500 } = this.#options;
+      this.#writing = undefined;
+      if (this.#closed) return;
+      this.#timer = setTimeout(
+        () => {
+          this.#timer = undefined;
+          if (this.#dirty) this.#write();
+        },
+        isDone ? pauseMs : retryMs,
+      );
+    });
+  }
+
+  /** @returns false when the store did not take it */
+  async #put(): Promise<boolean> {
+    const { store, node, log } = this.#options;
+    this.#dirty = false;
+    try {
+      const value = formatRecord(this.#record());
+      // A node that was forgotten says nothing more until it is registered again.
+      const guard = { kind: 'present', key: keys.node(node) } as const;
+      const { committed } = await store.commit([guard], [{ kind: 'put', key: keys.enforced(node), value }]);
+      this.#ready = committed;
+      return true;
+    } catch (error) {
+      log.debug({ op: 'acknowledge', err: error }, 'store away');
+      this.#dirty = true;
+      return false;
+    }
+  }
+
+  #record(): Enforced {
+    const tenants: Record<string, Partial<Record<Kind, Revision>>> = {};
+    let all: Partial<Record<Kind, Revision>> | undefined;
+    for (const [prefix, revision] of this.#enforced) {
+      const subject = subjectOf(prefix);
+      if (subject === undefined) continue;
+      if (subject.tenant === undefined) {
+        all ??= {};
+        all[subject.kind] = revision;
+      } else {
+        const known = tenants[subject.tenant] ?? {};
+        known[subject.kind] = revision;
+        tenants[subject.tenant] = known;
+      }
+    }
+    const whole = Object.entries(tenants).filter((entry): entry is [string, EnforcedRevisions] => isWhole(entry[1]));
+    const record = { at: this.#at, tenants: Object.fromEntries(whole) };
+    return all !== undefined && isWhole(all) ? { ...record, all } : record;
+  }
+}
+
+function isWhole(revisions: Partial<Record<Kind, Revision>>): revisions is EnforcedRevisions {
+  return revisions.tenant !== undefined && revisions.namespaces !== undefined && revisions.peerings !== undefined;
+}
+
+function subjectOf(prefix: string): Subject | undefined {
+  const [kind, tenant = ''] = prefix.split('/');
+  const of = tenant === '' ? undefined : tenant;
+  switch (kind) {
+    case 'tenants':
+      return { tenant: of, kind: 'tenant' };
+    case 'namespaces':
+      return { tenant: of, kind: 'namespaces' };
+    case 'peerings':
+      return { tenant: of, kind: 'peerings' };
+    default:
+      return undefined;
+  }
+}
