@@ -76,9 +76,15 @@ export const AREAS: readonly Area[] = [
     mayImport: ['controller/store-format', 'controller/model', 'controller/errors'],
   },
   {
+    name: 'controller/enforcement',
+    files: ['controller/enforcement/**'],
+    mayImport: ['controller/store', 'controller/store-format', 'controller/model', 'controller/errors'],
+  },
+  {
     name: 'controller/operations',
     files: ['controller/operations/**'],
     mayImport: [
+      'controller/enforcement',
       'controller/store',
       'controller/store-format',
       'controller/model',
@@ -91,6 +97,7 @@ export const AREAS: readonly Area[] = [
     files: ['controller/api/**'],
     mayImport: [
       'controller/operations',
+      'controller/enforcement',
       'controller/store',
       'controller/store-format',
       'controller/model',
