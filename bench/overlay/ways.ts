@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { HOST_END_MAC } from '../../dataplane/ownership.ts';
 import { withNetns } from '../../dataplane/system/netns.ts';
 import { ip, makeContainerNetns } from '../../test/lab/fabric.ts';
 import type { Lab, Stranger } from '../../test/lab/lab.ts';
@@ -17,9 +18,20 @@ export const DIRECT = 'veth, no overlay';
 
 export interface Way {
   readonly name: string;
-  /** path of the namespace that calls */
-  readonly from: string;
-  readonly to: Peer;
+  readonly near: End;
+  readonly far: End;
+  /** who answers at the far end */
+  readonly peer: Peer;
+  /** what the near end's frames are addressed to */
+  readonly nextHopMac: string;
+}
+
+/** Its link is `eth0`. */
+export interface End {
+  /** name of its namespace */
+  readonly netns: string;
+  readonly address: string;
+  readonly mac: string;
 }
 
 const TENANT = 'bench';
@@ -33,9 +45,9 @@ export async function buildWays(lab: Lab): Promise<{ readonly ways: readonly Way
   const close = () => {
     for (const child of answering) child.kill('SIGKILL');
   };
-  const way = async (name: string, from: string, to: string, address: string): Promise<Way> => {
-    answering.push(await startAnswering(netnsPath(to)));
-    return { name, from: netnsPath(from), to: { address, port: PORT } };
+  const way = async (name: string, near: End, far: End, nextHopMac: string = far.mac): Promise<Way> => {
+    answering.push(await startAnswering(netnsPath(far.netns)));
+    return { name, near, far, peer: { address: far.address, port: PORT }, nextHopMac };
   };
   try {
     const { status, body } = await lab.rest('POST', '/v1/tenants', { name: TENANT });
@@ -45,9 +57,9 @@ export async function buildWays(lab: Lab): Promise<{ readonly ways: readonly Way
     const hosts = [await lab.addStranger(), await lab.addStranger()] as const;
     const bare = await bareOverlay(lab, hosts);
     const ways = [
-      await way(BARE, bare[0].netns, bare[1].netns, bare[1].address),
-      await way(TENET, near.netns, far.netns, far.ip),
-      await way(DIRECT, hosts[0].netns, hosts[1].netns, hosts[1].address),
+      await way(BARE, ...bare),
+      await way(TENET, { ...near, address: near.ip }, { ...far, address: far.ip }, HOST_END_MAC),
+      await way(DIRECT, ...hosts),
     ];
     return { ways, close };
   } catch (error) {
@@ -59,24 +71,22 @@ export async function buildWays(lab: Lab): Promise<{ readonly ways: readonly Way
 type Pair<T> = readonly [T, T];
 
 /** A container on each of two hosts, on a bridge that a VXLAN link joins to the other. */
-async function bareOverlay(
-  lab: Lab,
-  [one, other]: Pair<Stranger>,
-): Promise<Pair<{ readonly netns: string; readonly address: string }>> {
-  const container = async (host: Stranger, remote: Stranger, number: number) => {
+async function bareOverlay(lab: Lab, [one, other]: Pair<Stranger>): Promise<Pair<End>> {
+  const container = async (host: Stranger, remote: Stranger, number: number): Promise<End> => {
     const netns = netnsName(lab.id, `c-bare-${number}`);
     const address = `10.99.0.${number}`;
+    const mac = `0a:58:0a:63:00:0${number}`;
     await makeContainerNetns(netns);
     await ip(host.netns, [
       `link add br0 mtu ${MTU} type bridge`,
       `link add vx0 mtu ${MTU} type vxlan id 99 dev eth0 local ${host.address} remote ${remote.address} dstport 4789`,
       'link set vx0 master br0 up',
-      `link add pod0 mtu ${MTU} type veth peer name eth0 mtu ${MTU} netns ${netnsPath(netns)}`,
+      `link add pod0 mtu ${MTU} type veth peer name eth0 address ${mac} mtu ${MTU} netns ${netnsPath(netns)}`,
       'link set pod0 master br0 up',
       'link set br0 up',
     ]);
     await ip(netns, [`address add ${address}/24 dev eth0`, 'link set eth0 up']);
-    return { netns, address };
+    return { netns, address, mac };
   };
   return [await container(one, other, 1), await container(other, one, 2)];
 }

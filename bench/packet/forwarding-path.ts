@@ -2,13 +2,12 @@
  * The way of the measured packets: a pod, its node, another pod of that node, each a network namespace, wired as Tenet wires them. The
  * receiver counts and throws away. What rules the node has is for whoever makes it; the way is always the same.
  */
-import { readFileSync } from 'node:fs';
 import { diff } from '../../dataplane/diff.ts';
 import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
 import { podLinkName } from '../../dataplane/ownership.ts';
 import type { NodeState } from '../../dataplane/state.ts';
 import { BenchNamespace } from '../namespace.ts';
-import { FrameSender, type FrameTrain } from './frame-train.ts';
+import { FrameSender, type FrameTrain, packetsReceived } from './frame-train.ts';
 import { BEHIND_RECEIVER, RECEIVER, SENDER, UNDERLAY } from './known-world.ts';
 
 const MTU = 1450;
@@ -61,10 +60,7 @@ export class ForwardingPath {
 
   /** Frames that have arrived at the receiver since it was made. */
   arrived(): number {
-    const table = this.#pods[1].run(() => readFileSync('/proc/thread-self/net/dev', 'utf8'));
-    // Name, then bytes and packets received. @see proc_pid_net(5)
-    const [, packets] = new RegExp(`^ *${RECEIVER.ifname}: *\\d+ +(\\d+)`, 'm').exec(table) ?? [];
-    return Number(packets);
+    return this.#pods[1].run(() => packetsReceived(RECEIVER.ifname));
   }
 
   /** Ends every tracked flow of the node. */

@@ -2,7 +2,7 @@
  * Many frames sent with few calls: frames laid out in memory once, ready for sendmmsg(2), so that the sender costs little and always the
  * same. Knows no protocol above Ethernet and measures nothing.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import koffi from 'koffi';
 import { ERRNO, KernelError } from '../../dataplane/errors.ts';
 import { linkIndex } from '../../dataplane/system/libc.ts';
@@ -79,7 +79,7 @@ export class FrameSender {
   readonly #fd: number;
 
   /** @throws KernelError */
-  constructor(namespace: BenchNamespace, link: string) {
+  constructor(namespace: Pick<BenchNamespace, 'run'>, link: string) {
     this.#fd = namespace.run(() => {
       const index = linkIndex(link);
       if (index === undefined) throw new KernelError('bind', `link ${link}`, ERRNO.ENODEV);
@@ -104,6 +104,15 @@ export class FrameSender {
   close(): void {
     closeSync(this.#fd);
   }
+}
+
+/** Packets that a link of this thread's namespace has received. @throws Error if there is no such link */
+export function packetsReceived(link: string): number {
+  // Name, then bytes and packets received. @see proc_pid_net(5)
+  const [, packets] =
+    new RegExp(`^ *${link}: *\\d+ +(\\d+)`, 'm').exec(readFileSync('/proc/thread-self/net/dev', 'utf8')) ?? [];
+  if (packets === undefined) throw new Error(`no link ${link}`);
+  return Number(packets);
 }
 
 function checked(result: number, op: string): number {
