@@ -27,7 +27,7 @@ export const AREAS: readonly Area[] = [
   },
   {
     name: 'dataplane/kernel-families',
-    files: ['dataplane/{rtnetlink/rtnetlink,nftables/nftables,conntrack/conntrack}.ts'],
+    files: ['dataplane/{rtnetlink/rtnetlink,nftables/nftables,conntrack/conntrack,ipset/ipset}.ts'],
     mayImport: [
       'dataplane/codecs',
       'dataplane/netlink',
@@ -38,7 +38,7 @@ export const AREAS: readonly Area[] = [
   },
   {
     name: 'dataplane/codecs',
-    files: ['dataplane/{rtnetlink,nftables,conntrack}/**'],
+    files: ['dataplane/{rtnetlink,nftables,conntrack,ipset}/**'],
     mayImport: ['dataplane/netlink-codec', 'dataplane/errors', 'dataplane/address'],
     pure: true,
   },
