@@ -4,8 +4,8 @@
  */
 import { writeSync } from 'node:fs';
 import { KernelError } from '../../dataplane/errors.ts';
+import { Connection, endWithParent, listen } from '../system/tcp.ts';
 import { answer } from './conversation.ts';
-import { Connection, endWithParent, listen } from './tcp.ts';
 
 endWithParent();
 const listener = listen(Number(process.argv[2]));

@@ -1,5 +1,5 @@
 /** What is said over a connection that is measured, at both ends: many bytes one way, or one byte there and back again and again. */
-import { Connection } from './tcp.ts';
+import { Connection } from '../system/tcp.ts';
 
 /** The first byte of a connection says which it is. */
 const ECHO = 1;

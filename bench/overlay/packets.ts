@@ -6,8 +6,8 @@ import { closeSync } from 'node:fs';
 import { withNetns } from '../../dataplane/system/netns.ts';
 import { netnsPath } from '../../test/lab/probe/netns-path.ts';
 import { openBound } from '../../test/lab/probe/socket.ts';
-import { FrameSender, FrameTrain, packetsReceived } from '../packet/frame-train.ts';
 import { DISCARD_PORT, udpFrame } from '../packet/udp-frame.ts';
+import { FrameSender, FrameTrain, packetsReceived } from '../system/frame-train.ts';
 import type { Way } from './ways.ts';
 
 const LINK = 'eth0';

@@ -1,4 +1,5 @@
 /** Who forwards in this benchmark: a node without rules, with connection tracking alone, with Tenet's rules, with rules one by one. */
+import type { BackendName } from '../../dataplane/isolation-backend.ts';
 import { podLinkName } from '../../dataplane/ownership.ts';
 import { ForwardingPath } from './forwarding-path.ts';
 import { addressOf, stateKnowing, stateWithoutRules } from './known-world.ts';
@@ -14,13 +15,14 @@ export interface Contestant {
 }
 
 export const NO_RULES = 'no rules';
-export const tenetName = (backend: string, endpoints: string): string => `Tenet ${backend}, ${endpoints} endpoints`;
+export const tenetName = (backend: BackendName, endpoints: string): string =>
+  `Tenet ${backend}, ${endpoints} endpoints`;
 
 export const noRules: Contestant = {
   name: NO_RULES,
   knowsAll: true,
   isOpen: true,
-  open: () => new ForwardingPath(stateWithoutRules()),
+  open: () => new ForwardingPath(stateWithoutRules(), 'nftables'),
 };
 
 /** What every stateful firewall pays before its first rule. */
@@ -35,13 +37,17 @@ export const trackingAlone: Contestant = {
     }),
 };
 
-/** The product's own rules and elements, as the agent would have them. @param count as {@link tenetName} calls it */
-export function tenet(count: string, endpoints: number, most: number): Contestant {
+/**
+ * The product's own rules and elements, as the agent would have them.
+ * @param known as {@link tenetName} calls it, and how many that is
+ * @param most destinations that there are
+ */
+export function tenet(backend: BackendName, [count, endpoints]: readonly [string, number], most: number): Contestant {
   return {
-    name: tenetName('nftables', count),
+    name: tenetName(backend, count),
     knowsAll: endpoints >= most,
     isOpen: false,
-    open: () => new ForwardingPath(stateKnowing(endpoints)),
+    open: () => new ForwardingPath(stateKnowing(endpoints), backend),
   };
 }
 
@@ -67,7 +73,7 @@ export function linearRules(command: string, rules: number, lockFile: string): C
 }
 
 function withRules(add: (path: ForwardingPath) => void): ForwardingPath {
-  const path = new ForwardingPath(stateWithoutRules());
+  const path = new ForwardingPath(stateWithoutRules(), 'nftables');
   try {
     add(path);
     return path;

@@ -3,11 +3,12 @@
  * receiver counts and throws away. What rules the node has is for whoever makes it; the way is always the same.
  */
 import { diff } from '../../dataplane/diff.ts';
+import type { BackendName } from '../../dataplane/isolation-backend.ts';
 import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
 import { podLinkName } from '../../dataplane/ownership.ts';
 import type { NodeState } from '../../dataplane/state.ts';
 import { BenchNamespace } from '../namespace.ts';
-import { FrameSender, type FrameTrain, packetsReceived } from './frame-train.ts';
+import { FrameSender, type FrameTrain, packetsReceived } from '../system/frame-train.ts';
 import { BEHIND_RECEIVER, RECEIVER, SENDER, UNDERLAY } from './known-world.ts';
 
 const MTU = 1450;
@@ -15,15 +16,19 @@ const MTU = 1450;
 export class ForwardingPath {
   readonly node = new BenchNamespace();
   readonly #pods = [new BenchNamespace(), new BenchNamespace()] as const;
-  readonly #dataplane = this.node.run(() => KernelDataplane.open());
+  readonly #dataplane: KernelDataplane;
   readonly #sender: FrameSender;
 
   /**
    * @param state of the node, as the agent would want it; without rules and elements nothing is filtered
+   * @param backend that enforces it
    * @throws Error if something of it cannot be made
    */
-  constructor(state: NodeState) {
+  constructor(state: NodeState, backend: BackendName) {
+    this.#dataplane = this.node.run(() => KernelDataplane.open(backend));
     try {
+      const { name } = this.#dataplane.backend;
+      if (name !== backend) throw new Error(`this build enforces by ${name} instead`);
       ip(this.node, [
         `link add ${UNDERLAY.link} type veth peer name far0`,
         `address add ${UNDERLAY.address}/24 dev ${UNDERLAY.link}`,

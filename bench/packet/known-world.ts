@@ -3,26 +3,52 @@
  * and by its block. The state follows from that as in the agent (computeDesired). Pure.
  */
 import { computeDesired } from '../../cni-plugin/agent/desired/desired.ts';
+import type { NodeFacts } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { Snapshot } from '../../cni-plugin/agent/watch/snapshot.ts';
-import type { Block, Endpoint } from '../../controller/model/records.ts';
+import type { Block, ClusterConfig, Endpoint, Node, Tenant } from '../../controller/model/records.ts';
+import { keys } from '../../controller/store/keys.ts';
+import { formatRecord } from '../../controller/store/records.ts';
 import { parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
 import { type Item, itemKey, type NodeState } from '../../dataplane/state.ts';
-import { endpoint, entries, facts, node, tenant } from '../../test/cni-plugin/agent/builders.ts';
+
+const CLUSTER: ClusterConfig = {
+  pools: [parsePrefix('10.128.0.0/9')],
+  systemSubnets: [parsePrefix('10.128.0.0/22')],
+  subnetPrefixLength: { v4: 22, v6: 64 },
+  blockPrefixLength: { v4: 27, v6: 123 },
+  platformNetworks: [],
+  exceptions: [],
+};
+export const UNDERLAY: NodeFacts['underlay'] = {
+  link: 'eth0',
+  address: parseIp('192.168.9.1'),
+  subnet: parsePrefix('192.168.9.0/24'),
+  mac: parseMac('02:00:00:00:00:01'),
+  mtu: 1500,
+};
+const FACTS: NodeFacts = { name: 'node1', roles: ['compute'], underlay: UNDERLAY, checkUnderlayMac: true };
+const OTHER_NODE: Node = {
+  name: 'node2',
+  underlay: parseIp('192.168.9.2'),
+  underlayMac: parseMac('02:00:00:00:00:02'),
+  roles: ['compute'],
+  version: '0.1.0',
+};
+const CREATED_AT = '2026-01-01T00:00:00Z';
 
 /** Its endpoints may all talk to each other. */
-const OURS = tenant('ours', 42, { subnets: [parsePrefix('10.130.0.0/15'), parsePrefix('10.129.0.0/24')] });
+const OURS = tenant('ours', 42, ['10.130.0.0/15', '10.129.0.0/24']);
 /** Has an endpoint here too: known, and closed to ours. */
-const THEIRS = tenant('theirs', 43, { subnets: [parsePrefix('10.140.0.0/24')] });
+const THEIRS = tenant('theirs', 43, ['10.140.0.0/24']);
 /** Other tenants with endpoints on this node. */
 const NEIGHBOURS = Array.from({ length: 50 }, (_, index) =>
-  tenant(`t${index}`, 44 + index, { subnets: [parsePrefix(`10.${150 + index}.0.0/24`)] }),
+  tenant(`t${index}`, 44 + index, [`10.${150 + index}.0.0/24`]),
 );
 /** Endpoints on this node, of all that it knows: as many as a kubelet lets be, and some. */
 const MOST_HERE = 250;
 /** Addresses in a block of the cluster, a /27. */
 const BLOCK = 32;
 
-export const UNDERLAY = facts().underlay;
 export const SENDER = local(1, OURS, '10.129.0.1');
 export const RECEIVER = local(2, OURS, '10.129.0.2');
 /** Nothing for {@link SENDER}. */
@@ -43,12 +69,17 @@ export function stateWithoutRules(): NodeState {
 /** Everything that should be in the kernel of a node that knows so many endpoints. */
 export function stateKnowing(endpoints: number): NodeState {
   const snapshot = new Snapshot();
-  for (const entry of entries({ nodes: [node(1), node(2)], tenants: [OURS, THEIRS, ...NEIGHBOURS] }))
-    snapshot.put(entry);
+  const records: readonly (readonly [string, object])[] = [
+    [keys.cluster, CLUSTER],
+    [keys.node(OTHER_NODE.name), OTHER_NODE],
+    ...[OURS, THEIRS, ...NEIGHBOURS].map((each) => [keys.tenant(each.name), each] as const),
+  ];
+  for (const [key, record] of records)
+    snapshot.put({ key, value: formatRecord(record), createRevision: 1, modRevision: 1 });
   const blocks = ['10.129.0.0/27', ...blocksOf(endpoints)].map(
-    (prefix): Block => ({ tenant: OURS.name, prefix: parsePrefix(prefix), node: 'node1' }),
+    (prefix): Block => ({ tenant: OURS.name, prefix: parsePrefix(prefix), node: FACTS.name }),
   );
-  const desired = (here: readonly Endpoint[]) => computeDesired(snapshot, facts(), { endpoints: here, blocks });
+  const desired = (here: readonly Endpoint[]) => computeDesired(snapshot, FACTS, { endpoints: here, blocks });
   const state = new Map(desired([SENDER, RECEIVER]));
   // The other pods here are in the rules alone: their links would carry nothing.
   for (const item of desired([SENDER, RECEIVER, ...othersHere(Math.min(endpoints, MOST_HERE) - 2)])?.values() ?? [])
@@ -77,8 +108,36 @@ function othersHere(count: number): Endpoint[] {
   });
 }
 
-function local(number: number, of: typeof OURS, ip: string): Endpoint {
+function tenant(name: string, vni: number, subnets: readonly string[]): Tenant {
+  return {
+    name,
+    vni,
+    subnets: subnets.map(parsePrefix),
+    namespaces: [name],
+    labels: {},
+    quota: {},
+    egress: { internet: true },
+    ingress: { gateways: true },
+    phase: 'active',
+    createdAt: CREATED_AT,
+  };
+}
+
+function local(number: number, of: Tenant, ip: string): Endpoint {
   const id = number.toString(16).padStart(12, '0');
   const bytes = ip.split('.').map((byte) => Number(byte).toString(16).padStart(2, '0'));
-  return endpoint(id, of, ip, { mac: parseMac(`0a:58:${bytes.join(':')}`) });
+  return {
+    id,
+    tenant: of.name,
+    namespace: of.name,
+    name: `pod-${id}`,
+    node: FACTS.name,
+    ips: [parseIp(ip)],
+    mac: parseMac(`0a:58:${bytes.join(':')}`),
+    labels: {},
+    ports: [],
+    containerId: id,
+    ifname: 'eth0',
+    createdAt: CREATED_AT,
+  };
 }
