@@ -173,7 +173,7 @@ function checkFile(file: string, text: string): Violation[] {
   return found;
 }
 
-/** Judges the sources of controller, cni-plugin and dataplane. */
+/** Judges the sources of controller, cni-plugin, dataplane, the lab and the benchmarks. */
 export function checkSources(sources: Sources, areas: readonly Area[] = AREAS): Violation[] {
   if (sources.size === 0) return [{ rule: 'nothing-scanned', file: '', line: 0, message: 'no source file was found' }];
   const perFile = [...sources].flatMap(([file, text]) => [

@@ -1,6 +1,15 @@
-/** What everybody in the rule update comparison shares: the names and addresses, so that all say the same thing. Pure. */
-import type { BenchNamespace } from './namespace.ts';
-import type { Subject } from './sample.ts';
+/** What everybody in the rule update comparison shares: the operations, the names and addresses, so that all say the same thing. Pure. */
+import type { BenchNamespace } from '../namespace.ts';
+import type { Subject } from '../sample.ts';
+
+/** What is done, in the order in which it is done: what is added is deleted by the next. */
+export const OPERATIONS = {
+  add: 'one element added',
+  delete: 'one element deleted',
+  addEndpoint: 'a whole endpoint added',
+  deleteEndpoint: 'a whole endpoint deleted',
+  changeIdentity: 'one identity changed',
+} as const;
 
 /** One way of updating rules. */
 export interface Contestant {
