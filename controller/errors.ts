@@ -39,10 +39,13 @@ export class NotFound extends DomainError {
   readonly code = 'not_found';
   readonly kind: string;
   readonly id: string;
-  constructor(kind: string, id: string) {
+  /** part of the request that names it, where several could */
+  readonly field: string | undefined;
+  constructor(kind: string, id: string, field?: string) {
     super(`${kind} ${JSON.stringify(id)} does not exist`);
     this.kind = kind;
     this.id = id;
+    this.field = field;
   }
 }
 

@@ -183,14 +183,17 @@ export class ClusterView {
 
   /** @param keys that changed; without, any under the prefix may have */
   #heard(prefix: string, revision: Revision, changed?: readonly string[]): void {
-    this.#options.onSeen(prefix, revision);
-    if (changed?.length === 0) return;
-    // Who may talk to whom has changed, and with that whom to follow.
-    if (prefix.startsWith(keys.allPeerings) && !this.#options.allTenants) {
+    const { allTenants, onSeen } = this.#options;
+    if (prefix.startsWith(keys.allPeerings) && !allTenants) {
+      // Who may talk to whom has changed, and with that whom to follow; it has been seen once they have been.
       this.#dropUnwanted();
-      void this.#followAll();
-    }
-    this.#changed(changed);
+      void this.#followAll().then(() => {
+        if (!this.#following.has(prefix)) return;
+        onSeen(prefix, revision);
+        if (this.#inSync) this.#options.onChange([]);
+      });
+    } else onSeen(prefix, revision);
+    if (changed?.length !== 0) this.#changed(changed);
   }
 
   #changed(changed?: readonly string[]): void {

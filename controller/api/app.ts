@@ -5,14 +5,18 @@
  *   every request   Authorization: Bearer TOKEN (but /healthz, /readyz, /docs); X-Request-Id comes back
  *   every object    has `revision`; answers carry ETag: "<revision>"; If-Match, If-None-Match honoured where given
  *   every list      ?limit=1..1000 (100) &continue=TOKEN → {items: [...], continue?, revision}
+ *   a write of tenants, namespaces, peerings   ?wait=enforced &timeout=10s → `status` besides; 202 when not every node had it in time;
+ *                                              a deletion then answers 200 {status} instead of 204
  *   every failure   application/problem+json {type, title, status, detail, code, errors?: [{field, message}], holder?, requestId}
  *
  *   Tenant     {name, vni, subnets: [cidr], namespaces: [name], labels, quota: {endpoints?, policies?, subnets?},
  *               egress: {internet}, ingress: {gateways}, phase: active|deleting, createdAt, endpoints: count, revision}
  *   Namespace  {tenant, name, labels, revision}
+ *   Peering    {tenant, peer, inForce: boolean, createdAt, revision}
  *   Endpoint   {id, tenant, namespace, name, node, ips, mac, labels, ports: [{name, containerPort, protocol}],
  *               containerId, ifname, createdAt, revision}
  *   Node       {name, underlay, underlayMac, roles, version, live: boolean, endpoints: count, revision}
+ *   status     {revision, enforced: boolean, nodes: [{node, enforcedAt?, latencyMs?, alive?: false}], lagging?: [name]}
  *   Cluster    {pools, systemSubnets, subnetPrefixLength: {v4, v6}, blockPrefixLength: {v4, v6}, platformNetworks,
  *               exceptions: [{name, address, protocol, port}], defaultTenant?, revision}
  *
@@ -27,6 +31,9 @@
  *   GET    /v1/tenants/{tenant}/namespaces[/{ns}]   200 list of Namespace, Namespace
  *   PUT    /v1/tenants/{tenant}/namespaces/{ns}     {labels?} → 201 or 200 Namespace
  *   DELETE /v1/tenants/{tenant}/namespaces/{ns}     204; 409 while endpoints live in it, or for the one of the tenant's own name
+ *   GET    /v1/tenants/{tenant}/peerings[/{peer}]   200 list of Peering, Peering
+ *   PUT    /v1/tenants/{tenant}/peerings/{peer}     nothing or {} → 201 or 200 Peering
+ *   DELETE /v1/tenants/{tenant}/peerings/{peer}     204
  *   GET    /v1/tenants/{tenant}/endpoints           ?namespace= &node= → 200 list of Endpoint
  *   GET    /v1/tenants/{tenant}/endpoints/{id}      200 Endpoint
  *   PUT    /v1/tenants/{tenant}/endpoints/{id}/labels   {labels} → 200 Endpoint
@@ -47,6 +54,7 @@ import { endpointRoutes } from './routes/endpoints.ts';
 import { healthRoutes } from './routes/health.ts';
 import { namespaceRoutes } from './routes/namespaces.ts';
 import { nodeRoutes } from './routes/nodes.ts';
+import { peeringRoutes } from './routes/peerings.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { useValidation } from './validation.ts';
 
@@ -79,7 +87,7 @@ export async function buildApp({ registry, metrics, token, version, log }: AppOp
   metrics.observe(app);
   useAuthentication(app, token);
   await useDocs(app, version);
-  for (const routes of [clusterRoutes, tenantRoutes, namespaceRoutes, endpointRoutes, nodeRoutes])
+  for (const routes of [clusterRoutes, tenantRoutes, namespaceRoutes, peeringRoutes, endpointRoutes, nodeRoutes])
     await app.register(routes, { registry });
   await app.register(healthRoutes, { registry, metrics });
   await app.ready();

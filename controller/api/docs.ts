@@ -9,12 +9,25 @@ import { NoQuery } from './pages.ts';
 import { PROBLEMS, Problem, problemResponses } from './problems.ts';
 import { ClusterView } from './schemas/cluster.ts';
 import { EndpointView } from './schemas/endpoint.ts';
+import { DeletedView, EnforcementView } from './schemas/enforcement.ts';
 import { NamespaceView } from './schemas/namespace.ts';
 import { NodeView } from './schemas/node.ts';
+import { PeeringView } from './schemas/peering.ts';
 import { DeletingView, TenantView } from './schemas/tenant.ts';
 
 /** Those that routes refer to by name. */
-const NAMED_SCHEMAS = [Problem, TenantView, DeletingView, NamespaceView, EndpointView, NodeView, ClusterView];
+const NAMED_SCHEMAS = [
+  Problem,
+  EnforcementView,
+  TenantView,
+  DeletingView,
+  DeletedView,
+  NamespaceView,
+  PeeringView,
+  EndpointView,
+  NodeView,
+  ClusterView,
+];
 
 /** Runs in the browser, before the page loads anything. Kept for the tab alone. */
 const ASK_FOR_TOKEN = `
@@ -37,8 +50,9 @@ function describe(): string {
   );
   return [
     'Tenants of a container platform and their networks. Every object has a `revision`, and an `ETag` that is the same in',
-    'quotes; `If-Match` and `If-None-Match` are honoured. Unknown fields and parameters are refused. Failures are RFC 9457',
-    'problem documents; match on their `code`:',
+    'quotes; `If-Match` and `If-None-Match` are honoured. Writes of tenants, namespaces and peerings take',
+    '`?wait=enforced&timeout=10s`: they answer once every node concerned has the change in its kernel, or with 202 and the nodes',
+    'that lag. Unknown fields and parameters are refused. Failures are RFC 9457 problem documents; match on their `code`:',
     '',
     '| code | status | meaning |',
     '|---|---|---|',
@@ -61,6 +75,7 @@ export async function useDocs(app: FastifyInstance, version: string): Promise<vo
       tags: [
         { name: 'tenants', description: 'Units of isolation: a VNI, subnets, namespaces, quotas' },
         { name: 'namespaces', description: 'Groups inside one tenant' },
+        { name: 'peerings', description: 'What tenants ask of each other: in force while both do' },
         { name: 'endpoints', description: 'Interfaces of containers' },
         { name: 'nodes', description: 'Machines that run an agent' },
         { name: 'cluster', description: 'What holds for all tenants' },

@@ -3,7 +3,7 @@
  * ours that is logged and not shown.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { Conflict, DomainError, InvalidInput, QuotaExceeded } from '../errors.ts';
+import { Conflict, DomainError, InvalidInput, NotFound, QuotaExceeded } from '../errors.ts';
 import { IndeterminateCommit } from '../store/store.ts';
 import { formatProblem, PROBLEM_TYPE, PROBLEMS, type ProblemDetail } from './problems.ts';
 
@@ -69,12 +69,13 @@ function domainProblem(error: DomainError): ProblemDetail {
     return { code, detail, errors: error.errors };
   }
   if (error instanceof QuotaExceeded) return { code, detail: message, errors: [{ field: error.field, message }] };
-  if (!(error instanceof Conflict)) return { code, detail: message };
+  if (!(error instanceof Conflict || error instanceof NotFound)) return { code, detail: message };
+  const holder = error instanceof Conflict ? error.holder : undefined;
   return {
     code,
     detail: message,
     ...(error.field === undefined ? {} : { errors: [{ field: error.field, message }] }),
-    ...(error.holder === undefined ? {} : { holder: error.holder }),
+    ...(holder === undefined ? {} : { holder }),
   };
 }
 

@@ -63,6 +63,11 @@ export class Census {
     return [...this.#counted()].filter(([, nodes]) => nodes.has(node)).map(([tenant]) => tenant);
   }
 
+  /** Nodes with an endpoint of the tenant; none before the first count is done. */
+  nodesOf(tenant: string): string[] {
+    return [...(this.#counts?.get(tenant)?.keys() ?? [])];
+  }
+
   #counted(): Counts {
     if (this.#counts === undefined) throw new Unavailable('store', 'endpoints have not been counted yet');
     return this.#counts;

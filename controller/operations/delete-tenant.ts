@@ -2,6 +2,7 @@
  * Taking a tenant away: mark it, so that nothing new begins in it; wait until its nodes have given back their blocks; remove all of
  * it in one commit. Whoever asked waits a while, the leader's upkeep goes on for as long as it takes.
  */
+import type { EnforcementStatus } from '../enforcement/enforcement.ts';
 import { Conflict, NotFound } from '../errors.ts';
 import { type ClusterConfig, SYSTEM_TENANT, type Tenant } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
@@ -25,8 +26,20 @@ export const GIVE_BACK_MS = 5000;
 /** Namespaces removed in one commit, two writes each. */
 const NAMESPACES_AT_ONCE = 25;
 
+/** Peerings that others have asked of the tenant, removed in one commit. */
+const PEERINGS_AT_ONCE = 90;
+
 /** Nodes that still hold a block or an endpoint of the tenant, in order; none: it is gone. */
 export type Remaining = readonly string[];
+
+/** How far a deletion has come. */
+export interface Deletion {
+  readonly remaining: Remaining;
+  /** when it was marked */
+  readonly marked: Revision;
+  /** when it was removed; absent while something remains, or where another controller did it */
+  readonly removed?: Revision;
+}
 
 /**
  * @param waitMs at most this long for the nodes
@@ -37,18 +50,58 @@ export async function deleteTenant(
   name: string,
   precondition: Precondition,
   waitMs: number = GIVE_BACK_MS,
-): Promise<Remaining> {
-  await retryLost(() => tryToMark(registry, name, precondition));
+): Promise<Deletion> {
+  const marked = await retryLost(() => tryToMark(registry, name, precondition));
   const deadline = AbortSignal.timeout(waitMs);
   for (;;) {
-    const { remaining, revision } = await finishDeletion(registry.store, name);
-    if (remaining.length === 0 || deadline.aborted) return remaining;
+    const { remaining, revision, removed } = await finishDeletion(registry.store, name);
+    if (remaining.length === 0 || deadline.aborted)
+      return { remaining, marked, ...(removed === undefined ? {} : { removed }) };
     await untilChanged(registry.store, keys.blocks(name), revision, deadline);
   }
 }
 
-/** @returns undefined when the tenant changed meanwhile */
-async function tryToMark(registry: Registry, name: string, precondition: Precondition): Promise<'marked' | undefined> {
+/**
+ * Waits until gateways and manage nodes have forgotten the tenant as well. Nobody else has anything left to forget: a node gives
+ * back its blocks once it has nothing of the tenant.
+ * @param timeoutMs at most this long
+ */
+export async function awaitDeletion(
+  { store, enforcement }: Registry,
+  tenant: string,
+  { remaining, marked, removed }: Deletion,
+  timeoutMs: number,
+): Promise<EnforcementStatus> {
+  if (remaining.length > 0) return await enforcement.describeLate(marked, remaining);
+  const startedMs = performance.now();
+  const revision = removed ?? (await findRemoval(store, tenant, marked, AbortSignal.timeout(timeoutMs)));
+  if (revision === undefined) return await enforcement.describeLate(marked, []);
+  const leftMs = Math.max(0, timeoutMs - (performance.now() - startedMs));
+  return await enforcement.wait({ tenant, kinds: ['tenant'], revision, holders: [] }, leftMs);
+}
+
+/**
+ * When a tenant that was marked and is gone was removed, by whichever controller; undefined when history does not go back so far,
+ * or does not tell before `signal` aborts.
+ */
+async function findRemoval(
+  store: Store,
+  name: string,
+  marked: Revision,
+  signal: AbortSignal,
+): Promise<Revision | undefined> {
+  const key = keys.tenant(name);
+  try {
+    for await (const { events } of store.watch(key, marked, signal))
+      for (const event of events) if (event.kind === 'delete' && event.key === key) return event.modRevision;
+  } catch (error) {
+    if (!(error instanceof Compacted)) throw error;
+  }
+  return undefined;
+}
+
+/** @returns the mark's revision; undefined when the tenant changed meanwhile */
+async function tryToMark(registry: Registry, name: string, precondition: Precondition): Promise<Revision | undefined> {
   const { store } = registry;
   const { entry } = await store.get(keys.tenant(name));
   if (entry === undefined) throw new NotFound('tenant', name);
@@ -56,7 +109,7 @@ async function tryToMark(registry: Registry, name: string, precondition: Precond
   if (name === SYSTEM_TENANT)
     throw new Conflict(`tenant "${SYSTEM_TENANT}" is the platform's own and cannot be deleted`);
   const found = toStored<Tenant>(entry);
-  if (found.record.phase === 'deleting') return 'marked';
+  if (found.record.phase === 'deleting') return found.revision;
   const cluster = await findRecord<ClusterConfig>(store, keys.cluster);
   if (cluster?.record.defaultTenant === name)
     throw new Conflict(`tenant ${JSON.stringify(name)} is the cluster's default tenant: PATCH /v1/cluster first`);
@@ -72,7 +125,7 @@ async function tryToMark(registry: Registry, name: string, precondition: Precond
       ],
     },
   );
-  if (marked !== undefined) return 'marked';
+  if (marked !== undefined) return marked.revision;
   await refuseEndpoints(store, name);
   return undefined;
 }
@@ -89,15 +142,16 @@ async function refuseEndpoints(store: Store, tenant: string): Promise<void> {
 }
 
 /**
- * Removes a tenant that is being deleted, if nothing of it is left on any node.
+ * Removes a tenant that is being deleted, if nothing of it is left on any node. Its namespaces and the peerings that others asked
+ * of it go first where there are many; nothing can be added to either any more.
  * @param extra guards besides, such as a leader's
- * @returns what is left on nodes, none: the tenant is gone; as of `revision`
+ * @returns what is left on nodes, none: the tenant is gone; as of `revision`. `removed` when this very call removed it
  */
 export async function finishDeletion(
   store: Store,
   name: string,
   extra: readonly Guard[] = [],
-): Promise<{ readonly remaining: Remaining; readonly revision: Revision }> {
+): Promise<{ readonly remaining: Remaining; readonly revision: Revision; readonly removed?: Revision }> {
   return await retryLost(async () => {
     const found = await findRecord<Tenant>(store, keys.tenant(name));
     const { nodes, revision } = await holders(store, name);
@@ -108,8 +162,10 @@ export async function finishDeletion(
       await removeNamespaces(store, found, namespaces.slice(0, NAMESPACES_AT_ONCE), extra);
       return undefined;
     }
-    const gone = await removeTenant(store, found, extra);
-    return gone ? { remaining: [], revision } : undefined;
+    // Read after the mark was: since then nobody can ask for it, so these are all there will ever be.
+    const isWithout = await removePeerings(store, found, await peeringsAskedOf(store, name), extra);
+    const removed = isWithout ? await removeTenant(store, found, extra) : undefined;
+    return removed === undefined ? undefined : { remaining: [], revision, removed };
   });
 }
 
@@ -125,23 +181,49 @@ async function removeTenant(
   store: Store,
   { record, revision }: Stored<Tenant>,
   extra: readonly Guard[],
-): Promise<boolean> {
+): Promise<Revision | undefined> {
   const { name, vni, subnets, namespaces } = record;
   const key = keys.tenant(name);
   const empty = [keys.endpoints(name), keys.blocks(name)].map(
     (prefix): Guard => ({ kind: 'emptyRange', from: prefix, to: rangeEnd(prefix) }),
   );
   const own = [key, keys.vniClaim(vni), ...subnets.map(keys.subnetClaim), ...namespaces.map(keys.namespaceClaim)];
-  const everything = [keys.namespaces(name)].map(
+  const everything = [keys.namespaces(name), keys.peerings(name)].map(
     (prefix): Write => ({ kind: 'deleteRange', from: prefix, to: rangeEnd(prefix) }),
   );
-  const { committed } = await commitSurely(
+  const result = await commitSurely(
     store,
     [{ kind: 'unchanged', key, modRevision: revision }, ...empty, ...extra],
     [...own.map((each): Write => ({ kind: 'delete', key: each })), ...everything],
     { key, value: undefined },
   );
-  return committed;
+  return result.committed ? result.revision : undefined;
+}
+
+/** Keys of every `peerings/<other>/<tenant>`. Reads all peerings there are, by pages: deletions are rare, an index would not be. */
+async function peeringsAskedOf(store: Store, tenant: string): Promise<string[]> {
+  const { entries } = await store.list(keys.allPeerings);
+  return entries.map(({ key }) => key).filter((key) => key.endsWith(`/${tenant}`));
+}
+
+/**
+ * What others asked of a tenant that is going away, so that a later one of its name does not inherit it.
+ * @returns false when the tenant has changed, or is gone already
+ */
+async function removePeerings(
+  store: Store,
+  { record, revision }: Stored<Tenant>,
+  asked: readonly string[],
+  extra: readonly Guard[],
+): Promise<boolean> {
+  const guards: Guard[] = [{ kind: 'unchanged', key: keys.tenant(record.name), modRevision: revision }, ...extra];
+  for (let start = 0; start < asked.length; start += PEERINGS_AT_ONCE) {
+    const some = asked.slice(start, start + PEERINGS_AT_ONCE);
+    const writes = some.map((key): Write => ({ kind: 'delete', key }));
+    const { committed } = await commitSurely(store, guards, writes, { key: some[0] ?? '', value: undefined });
+    if (!committed) return false;
+  }
+  return true;
 }
 
 /** A tenant with many namespaces loses them by degrees: they do not fit into one commit. */

@@ -5,7 +5,7 @@ import { Conflict, NotFound, QuotaExceeded } from '../errors.ts';
 import type { Endpoint, Namespace } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
 import { formatRecord, parseRecord } from '../store/records.ts';
-import type { Store, Write } from '../store/store.ts';
+import type { Revision, Store, Write } from '../store/store.ts';
 import { putClaim, refuseTakenNamespace } from './claims.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
@@ -13,6 +13,13 @@ import { commitTenant, getTenant, readChangeable } from './tenants.ts';
 
 /** Namespaces a tenant may have at most: its record lists them all. */
 export const MAX_NAMESPACES = 500;
+
+/** A namespace as it was written. */
+export interface WrittenNamespace extends Stored<Namespace> {
+  readonly created: boolean;
+  /** at `revision` its tenant's own record was written as well, for it lists the namespaces */
+  readonly withTenant: boolean;
+}
 
 /** @throws NotFound for the tenant or the namespace, Unavailable */
 export async function getNamespace(store: Store, tenant: string, name: string): Promise<Stored<Namespace>> {
@@ -30,7 +37,7 @@ export async function putNamespace(
   registry: Registry,
   namespace: Namespace,
   precondition: Precondition,
-): Promise<Stored<Namespace> & { readonly created: boolean }> {
+): Promise<WrittenNamespace> {
   return await retryLost(async () => {
     const tenant = await readChangeable(registry, namespace.tenant);
     const key = keys.namespace(namespace.tenant, namespace.name);
@@ -39,12 +46,15 @@ export async function putNamespace(
     const write: Write = { kind: 'put', key, value: formatRecord(namespace) };
     if (entry === undefined) {
       const revision = await addNamespace(registry, tenant, namespace, write);
-      return revision === undefined ? undefined : { record: namespace, revision, created: true };
+      return revision === undefined ? undefined : { record: namespace, revision, created: true, withTenant: true };
     }
-    if (entry.value === write.value) return { ...toStored<Namespace>(entry), created: false };
+    if (entry.value === write.value) {
+      const withTenant = entry.createRevision === entry.modRevision;
+      return { ...toStored<Namespace>(entry), created: false, withTenant };
+    }
     const guard = { kind: 'unchanged', key, modRevision: entry.modRevision } as const;
     const { committed, revision } = await commitSurely(registry.store, [guard], [write], write);
-    return committed ? { record: namespace, revision, created: false } : undefined;
+    return committed ? { record: namespace, revision, created: false, withTenant: false } : undefined;
   });
 }
 
@@ -77,6 +87,7 @@ async function addNamespace(
 
 /**
  * The one of the tenant's own name stays as long as the tenant: containers without a namespace live there.
+ * @returns the commit's revision
  * @throws NotFound, Conflict while endpoints live in it, PreconditionFailed, Unavailable
  */
 export async function deleteNamespace(
@@ -84,8 +95,8 @@ export async function deleteNamespace(
   tenantName: string,
   name: string,
   precondition: Precondition,
-): Promise<void> {
-  await retryLost(async () => {
+): Promise<Revision> {
+  return await retryLost(async () => {
     const tenant = await readChangeable(registry, tenantName);
     const { record } = await getNamespace(registry.store, tenantName, name);
     const key = keys.namespace(tenantName, name);
@@ -96,7 +107,7 @@ export async function deleteNamespace(
       );
     await refuseInhabited(registry.store, record);
     const namespaces = tenant.record.namespaces.filter((each) => each !== name);
-    return await commitTenant(
+    const changed = await commitTenant(
       registry,
       tenant,
       { ...tenant.record, namespaces },
@@ -104,6 +115,7 @@ export async function deleteNamespace(
         writes: [keys.namespaceClaim(name), key].map((each): Write => ({ kind: 'delete', key: each })),
       },
     );
+    return changed?.revision;
   });
 }
 

@@ -3,10 +3,10 @@
  * own: a dead agent's containers may well live on, so only an operator may say that a node is gone.
  */
 import { Conflict, NotFound } from '../errors.ts';
-import type { Node } from '../model/records.ts';
+import type { Enforced, EnforcedRevisions, Node } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
-import { parseRecord } from '../store/records.ts';
-import type { Entry, Guard, Store, Write } from '../store/store.ts';
+import { parseRecord, RecordError } from '../store/records.ts';
+import type { Entry, Guard, Revision, Store, Write } from '../store/store.ts';
 import { listPage, type Page, type PageRequest } from './paging.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, type Stored, toStored } from './stored.ts';
@@ -16,6 +16,8 @@ export interface NodeState extends Stored<Node> {
   /** its agent holds its lease */
   readonly live: boolean;
   readonly endpoints: number;
+  /** what its kernel holds, by its agent's last word; absent before the first */
+  readonly enforced?: { readonly at: string; readonly revision: Revision };
 }
 
 /** Records removed by one commit: a guard and a write each. */
@@ -26,19 +28,43 @@ export async function listNodes({ store, census }: Registry, page: PageRequest):
   const counts = census.ofNodes();
   const { entries } = await store.list(keys.liveNodes);
   const live = new Set(entries.map(({ key }) => key));
-  return await listPage(store, keys.nodes, page, (entry) => {
-    const stored = toStored<Node>(entry);
+  const { items, ...rest } = await listPage(store, keys.nodes, page, (entry) => toStored<Node>(entry));
+  const withState = items.map(async (stored): Promise<NodeState> => {
     const { name } = stored.record;
-    return { ...stored, live: live.has(keys.liveNode(name)), endpoints: counts.get(name) ?? 0 };
+    const enforced = await readEnforced(store, name);
+    return { ...stored, live: live.has(keys.liveNode(name)), endpoints: counts.get(name) ?? 0, ...enforced };
   });
+  return { ...rest, items: await Promise.all(withState) };
 }
 
 /** @throws NotFound, Unavailable */
 export async function getNode({ store, census }: Registry, name: string): Promise<NodeState> {
-  const [node, live] = await Promise.all([store.get(keys.node(name)), store.get(keys.liveNode(name))]);
+  const [node, live, enforced] = await Promise.all([
+    store.get(keys.node(name)),
+    store.get(keys.liveNode(name)),
+    readEnforced(store, name),
+  ]);
   if (node.entry === undefined) throw new NotFound('node', name);
   const endpoints = census.ofNodes().get(name) ?? 0;
-  return { ...toStored<Node>(node.entry), live: live.entry !== undefined, endpoints };
+  return { ...toStored<Node>(node.entry), live: live.entry !== undefined, endpoints, ...enforced };
+}
+
+/** The highest revision of any kind: how far the node has come. One that nobody can read is as good as none. */
+async function readEnforced(store: Store, node: string): Promise<Pick<NodeState, 'enforced'>> {
+  const { entry } = await store.get(keys.enforced(node));
+  if (entry === undefined) return {};
+  try {
+    const { at, all, tenants } = parseRecord<Enforced>(entry.key, entry.value);
+    const revisions = [...(all ? [all] : []), ...Object.values(tenants ?? {})].flatMap((each: EnforcedRevisions) => [
+      each.tenant,
+      each.namespaces,
+      each.peerings,
+    ]);
+    return { enforced: { at, revision: Math.max(0, ...revisions.filter(Number.isSafeInteger)) } };
+  } catch (error) {
+    if (error instanceof RecordError) return {};
+    throw error;
+  }
 }
 
 /**
@@ -56,7 +82,8 @@ export async function deleteNode(registry: Registry, name: string, precondition:
     const { entries } = await store.list(keys.nodeEndpoints(tenant, name));
     await removeAll(store, name, entries);
   }
-  await removeAll(store, name, [...blocks, entry]);
+  const { entry: enforced } = await store.get(keys.enforced(name));
+  await removeAll(store, name, [...blocks, ...(enforced ? [enforced] : []), entry]);
 }
 
 async function blocksOf(store: Store, node: string): Promise<Entry[]> {

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
+import { Enforcement } from '../enforcement/enforcement.ts';
 import { Unavailable } from '../errors.ts';
 import type { ClusterOptions } from '../model/cluster.ts';
 import type { ClusterConfig } from '../model/records.ts';
@@ -27,6 +28,7 @@ export class Registry {
   readonly store: Store;
   readonly claims: ClaimsView;
   readonly census: Census;
+  readonly enforcement: Enforcement;
   /** unique; tells this very attempt at a write from all others */
   readonly newId: () => string;
   readonly now: () => Date;
@@ -42,6 +44,8 @@ export class Registry {
     this.now = options.now ?? (() => new Date());
     this.claims = new ClaimsView(options.store, options.random ?? Math.random);
     this.census = new Census(options.store);
+    const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
+    this.enforcement = new Enforcement({ store: options.store, log: options.log, endpointNodes });
   }
 
   /**
@@ -102,7 +106,7 @@ export class Registry {
   /** Ends the following; the store stays open, it is its opener's. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#following.catch(() => undefined);
+    await Promise.all([this.enforcement.close(), this.#following.catch(() => undefined)]);
   }
 
   #warn(reason: string): void {

@@ -10,6 +10,7 @@
  *   output                         the node sends into no tenant's overlay
  *   postrouting                    what leaves the cluster takes the node's address
  *
+ * Answers are judged by who may call whom now, like calls: what is no longer allowed ends with the transaction that says so.
  * An identity is looked up into `meta priority` (0: nobody), which forwarding had set from the type of service and which is put
  * back before the packet goes on. The packet's mark is never touched.
  */
@@ -128,9 +129,17 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ['the tenant may use the internet', inSet([iifname], SETS.internet), goto('leave')],
       ['all else is closed', drop],
     ]),
+    chain('to_pod_reply', [
+      ...identify(ipSaddr, 'who answers'),
+      ['the pod may call them', inSet([priority, oifname], SETS.egress), goto('leave')],
+      ['nobody it may call any more', drop],
+    ]),
     chain('from_pod_reply', [
-      ['answers come from whom was called', inSet([iifname, ctIpSaddr('reply')], SETS.podAddress), goto('leave')],
-      ['an answer in another’s name', drop],
+      ['an answer in another’s name', notInSet([iifname, ctIpSaddr('reply')], SETS.podAddress), drop],
+      ...identify(ipDaddr, 'who is answered'),
+      ['nobody that may call the pod any more', notInSet([priority, iifname], SETS.ingress), drop],
+      ['a pod of this node', toPod, goto('to_pod_reply')],
+      ['whoever called from another', goto('leave')],
     ]),
     chain('from_pod', [
       ['answers', ...answers, goto('from_pod_reply')],
@@ -149,7 +158,11 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
     ]),
     chain('from_overlay_reply', [
       ...identify(ctIpSaddr('reply'), 'who was called'),
-      ['answers come by the overlay of whom was called', inSet([iifname, priority], SETS.overlaySource), goto('leave')],
+      [
+        'answers come by the overlay of whom was called',
+        inSet([iifname, priority], SETS.overlaySource),
+        goto('to_pod_reply'),
+      ],
       ['an answer in another’s name', drop],
     ]),
     chain('from_overlay', [

@@ -27,7 +27,7 @@ export const AREAS: readonly Area[] = [
   },
   {
     name: 'dataplane/kernel-families',
-    files: ['dataplane/{rtnetlink/rtnetlink,nftables/nftables,conntrack/conntrack}.ts'],
+    files: ['dataplane/{rtnetlink/rtnetlink,nftables/nftables,conntrack/conntrack,ipset/ipset}.ts'],
     mayImport: [
       'dataplane/codecs',
       'dataplane/netlink',
@@ -38,7 +38,7 @@ export const AREAS: readonly Area[] = [
   },
   {
     name: 'dataplane/codecs',
-    files: ['dataplane/{rtnetlink,nftables,conntrack}/**'],
+    files: ['dataplane/{rtnetlink,nftables,conntrack,ipset}/**'],
     mayImport: ['dataplane/netlink-codec', 'dataplane/errors', 'dataplane/address'],
     pure: true,
   },
@@ -76,9 +76,15 @@ export const AREAS: readonly Area[] = [
     mayImport: ['controller/store-format', 'controller/model', 'controller/errors'],
   },
   {
+    name: 'controller/enforcement',
+    files: ['controller/enforcement/**'],
+    mayImport: ['controller/store', 'controller/store-format', 'controller/model', 'controller/errors'],
+  },
+  {
     name: 'controller/operations',
     files: ['controller/operations/**'],
     mayImport: [
+      'controller/enforcement',
       'controller/store',
       'controller/store-format',
       'controller/model',
@@ -91,6 +97,7 @@ export const AREAS: readonly Area[] = [
     files: ['controller/api/**'],
     mayImport: [
       'controller/operations',
+      'controller/enforcement',
       'controller/store',
       'controller/store-format',
       'controller/model',

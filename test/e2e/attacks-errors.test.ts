@@ -32,7 +32,12 @@ afterAll(async () => {
 });
 
 const cut = (chain: string, comment: string, node = 'node1'): Cut => ({ node, chain, comment });
-const IN_ANOTHERS_NAME = cut('from_pod_reply', 'an answer in another’s name');
+/** An answer has to come from whom was called, to somebody that may call them; and be for somebody that may call who answers. */
+const ANSWERS = (node?: string) => [
+  cut('from_pod_reply', 'an answer in another’s name', node),
+  cut('from_pod_reply', 'nobody that may call the pod any more', node),
+];
+const TO_CALLER = cut('to_pod_reply', 'nobody it may call any more');
 const NOBODY_ELSE = cut('from_pod', 'nobody else');
 const ERRORS_OF_OTHERS = cut('from_pod', 'errors about a flow come from whom began it');
 const names = Object.keys(ERRORS) as ErrorName[];
@@ -71,7 +76,7 @@ describe('errors of another tenant about a flow on one node', () => {
     test(`${name}, to the caller`, async () => {
       const { red1, red1b } = stage.cast;
       const flow = await openFlow(stage.lab.prober(red1), red1.ip, red1b.ip);
-      await expectClosed(stage, byBlue1(name, red1.ip, flow, 'red1', [IN_ANOTHERS_NAME]), legitimate);
+      await expectClosed(stage, byBlue1(name, red1.ip, flow, 'red1', [...ANSWERS(), TO_CALLER]), legitimate);
     });
   }
 
@@ -113,18 +118,22 @@ describe('errors of another tenant about a flow across nodes', () => {
   test('sent beside the caller', async () => {
     const { red1, red2 } = stage.cast;
     const flow = await openFlow(stage.lab.prober(red1), red1.ip, red2.ip);
-    await expectClosed(stage, byBlue1('fragmentation needed', red1.ip, flow, 'red1', [IN_ANOTHERS_NAME]), legitimate);
+    await expectClosed(
+      stage,
+      byBlue1('fragmentation needed', red1.ip, flow, 'red1', [...ANSWERS(), TO_CALLER]),
+      legitimate,
+    );
   });
 
   test('sent beside the one who is called, which is stopped at either node', async () => {
     const { red1, red2 } = stage.cast;
     const flow = await openFlow(stage.lab.prober(red1), red1.ip, red2.ip);
     const fire = (token: string) => blue2.send(lie('fragmentation needed', red1.ip, flow, token, 'blue2'));
-    const sending = cut('from_pod_reply', 'an answer in another’s name', 'node2');
-    const receiving = cut('overlay_source', 'forged, or not IPv4');
-    const attack: Attack = { name: 'across', fire, arrivesAt: 'red1', cuts: [sending, receiving] };
+    const sending = ANSWERS('node2');
+    const receiving = [cut('overlay_source', 'forged, or not IPv4'), TO_CALLER];
+    const attack: Attack = { name: 'across', fire, arrivesAt: 'red1', cuts: [...sending, ...receiving] };
     await expectClosed(stage, attack, legitimate);
-    await without(stage.lab, [sending], async () => {
+    await without(stage.lab, sending, async () => {
       const token = newToken();
       fire(token);
       await stage.ears.arrives(token, 'from node2');
@@ -138,7 +147,7 @@ describe('errors about a gateway’s flow', () => {
     test(name, async () => {
       const { red1 } = stage.cast;
       const flow = await openFlow(stage.lab.prober(stage.gateway), stage.system, red1.ip);
-      const attack = byBlue1(name, stage.system, flow, 'from node1', [IN_ANOTHERS_NAME]);
+      const attack = byBlue1(name, stage.system, flow, 'from node1', ANSWERS());
       await expectClosed(stage, attack, legitimate);
     });
   }

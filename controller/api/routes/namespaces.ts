@@ -2,6 +2,7 @@
  * /v1/tenants/{tenant}/namespaces: a tenant's namespaces and their labels.
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { Change } from '../../enforcement/change.ts';
 import { parseNamespace } from '../../model/namespace.ts';
 import type { Namespace } from '../../model/records.ts';
 import { deleteNamespace, getNamespace, putNamespace } from '../../operations/namespaces.ts';
@@ -10,25 +11,19 @@ import type { Registry } from '../../operations/registry.ts';
 import { toStored } from '../../operations/stored.ts';
 import { getTenant } from '../../operations/tenants.ts';
 import { keys } from '../../store/keys.ts';
+import type { Revision } from '../../store/store.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
 import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
-import {
-  answer,
-  noContent,
-  PutHeaders,
-  ReadHeaders,
-  TenantParams,
-  UNCHANGED,
-  WriteHeaders,
-} from '../schemas/common.ts';
+import { answer, PutHeaders, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
 import { NamespaceBody, NamespaceParams, NamespaceView, viewNamespace } from '../schemas/namespace.ts';
+import { deletedResponses, lateResponse, sendDeleted, sendWritten, WaitQuery, waitOf } from '../waiting.ts';
 
 const tags = ['namespaces'];
 const PATH = '/v1/tenants/:tenant/namespaces/:namespace';
 
 export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
-  const { store } = registry;
+  const { store, enforcement } = registry;
 
   app.get(
     '/v1/tenants/:tenant/namespaces',
@@ -79,12 +74,13 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
         summary: 'Make a namespace, or set its labels',
         description: 'Labels are replaced whole. A namespace belongs to one tenant at most, in the whole cluster.',
         params: NamespaceParams,
-        querystring: NoQuery,
+        querystring: WaitQuery,
         headers: PutHeaders,
         body: NamespaceBody,
         response: {
           200: answer('It was there; it has these labels now.', NamespaceView),
           201: answer('Made.', NamespaceView),
+          ...lateResponse(NamespaceView),
           ...problemResponses(
             'not_found',
             'conflict',
@@ -97,9 +93,16 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
       },
     },
     async (request, reply) => {
+      const wait = waitOf(request.query, enforcement);
       const namespace = parseNamespace(request.params.tenant, request.params.namespace, request.body.labels);
       const stored = await putNamespace(registry, namespace, preconditionOf(request));
-      return sendObject(request, reply, stored, viewNamespace(stored), stored.created ? 201 : 200);
+      const { revision, created, withTenant } = stored;
+      return await sendWritten(request, reply, enforcement, wait, {
+        stored,
+        body: viewNamespace(stored),
+        status: created ? 201 : 200,
+        change: namespaceChange(namespace.tenant, revision, withTenant),
+      });
     },
   );
 
@@ -113,15 +116,24 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
         description:
           'The one of the tenant’s own name stays as long as the tenant: containers without a namespace live there.',
         params: NamespaceParams,
-        querystring: NoQuery,
+        querystring: WaitQuery,
         headers: WriteHeaders,
-        response: { 204: noContent('Gone.'), ...problemResponses('not_found', 'conflict', 'precondition_failed') },
+        response: {
+          ...deletedResponses('Gone.'),
+          ...problemResponses('not_found', 'conflict', 'precondition_failed'),
+        },
       },
     },
     async (request, reply) => {
       const { tenant, namespace } = request.params;
-      await deleteNamespace(registry, tenant, namespace, preconditionOf(request));
-      return reply.code(204).send();
+      const wait = waitOf(request.query, enforcement);
+      const revision = await deleteNamespace(registry, tenant, namespace, preconditionOf(request));
+      return await sendDeleted(reply, enforcement, wait, namespaceChange(tenant, revision, true));
     },
   );
 };
+
+/** @param withTenant the tenant's own list of namespaces has changed as well */
+function namespaceChange(tenant: string, revision: Revision, withTenant: boolean): Change {
+  return { tenant, kinds: withTenant ? ['namespaces', 'tenant'] : ['namespaces'], revision, holders: [tenant] };
+}

@@ -2,10 +2,13 @@
  * /v1/tenants: making, finding, changing, growing and deleting tenants.
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyReply } from 'fastify';
+import type { Change } from '../../enforcement/change.ts';
+import type { EnforcementStatus } from '../../enforcement/enforcement.ts';
 import type { Tenant } from '../../model/records.ts';
 import { parseSubnet, parseTenant } from '../../model/tenant.ts';
 import { createTenant } from '../../operations/create-tenant.ts';
-import { deleteTenant } from '../../operations/delete-tenant.ts';
+import { awaitDeletion, type Deletion, deleteTenant } from '../../operations/delete-tenant.ts';
 import { growTenant } from '../../operations/grow-tenant.ts';
 import { listPage } from '../../operations/paging.ts';
 import type { Registry } from '../../operations/registry.ts';
@@ -15,13 +18,14 @@ import { keys } from '../../store/keys.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
 import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
-import { answer, noContent, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
+import { answer, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
 import { DeletingView, SubnetBody, TenantBody, TenantPatchBody, TenantView, viewTenant } from '../schemas/tenant.ts';
+import { deletedResponses, lateResponse, sendWritten, WaitQuery, waitOf } from '../waiting.ts';
 
 const tags = ['tenants'];
 
 export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
-  const { store, census } = registry;
+  const { store, census, enforcement } = registry;
   const view = (stored: Stored<Tenant>) => viewTenant(stored, census.ofTenant(stored.record.name));
 
   app.post(
@@ -32,18 +36,26 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
         tags,
         summary: 'Make a tenant',
         description: 'A network of its own: a VNI, subnets out of the pool, namespaces. All of it or nothing.',
-        querystring: NoQuery,
+        querystring: WaitQuery,
         body: TenantBody,
         response: {
           201: answer('Made; `Location` says where it is.', TenantView),
+          ...lateResponse(TenantView),
           ...problemResponses('conflict', 'exhausted', 'quota_exceeded', 'payload_too_large', 'unsupported_media_type'),
         },
       },
     },
     async (request, reply) => {
+      const wait = waitOf(request.query, enforcement);
       const stored = await createTenant(registry, parseTenant(request.body, registry.cluster()));
       reply.header('location', `/v1/tenants/${stored.record.name}`);
-      return sendObject(request, reply, stored, viewTenant(stored, 0), 201);
+      const change = tenantChange(stored, ['tenant', 'namespaces']);
+      return await sendWritten(request, reply, enforcement, wait, {
+        stored,
+        body: viewTenant(stored, 0),
+        status: 201,
+        change,
+      });
     },
   );
 
@@ -93,12 +105,13 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
         summary: 'Change labels, quota, egress or ingress',
         description: 'Name and VNI never change; subnets and namespaces have paths of their own.',
         params: TenantParams,
-        querystring: NoQuery,
+        querystring: WaitQuery,
         headers: WriteHeaders,
         consumes: ['application/merge-patch+json', 'application/json'],
         body: TenantPatchBody,
         response: {
           200: answer('As it is now.', TenantView),
+          ...lateResponse(TenantView),
           ...problemResponses(
             'not_found',
             'conflict',
@@ -110,8 +123,10 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
       },
     },
     async (request, reply) => {
+      const wait = waitOf(request.query, enforcement);
       const stored = await changeTenant(registry, request.params.tenant, request.body, preconditionOf(request));
-      return sendObject(request, reply, stored, view(stored));
+      const change = tenantChange(stored, ['tenant']);
+      return await sendWritten(request, reply, enforcement, wait, { stored, body: view(stored), change });
     },
   );
 
@@ -123,22 +138,26 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
         tags,
         summary: 'Delete a tenant that has no endpoint',
         description:
-          'Nodes give back its blocks first; waits up to 5 s for that. After a 202 the controller goes on by itself: ask again, until 404.',
+          'Nodes give back its blocks first; waits up to 5 s for that, or as long as `timeout` says. After a 202 the ' +
+          'controller goes on by itself: ask again, until 404.',
         params: TenantParams,
-        querystring: NoQuery,
+        querystring: WaitQuery,
         headers: WriteHeaders,
         response: {
+          ...deletedResponses('Gone, with all its claims and peerings.'),
           202: answer('Being deleted; these nodes still hold blocks of it.', DeletingView),
-          204: noContent('Gone, with all its claims.'),
           ...problemResponses('not_found', 'conflict', 'precondition_failed'),
         },
       },
     },
     async (request, reply) => {
       const { tenant } = request.params;
-      const nodes = await deleteTenant(registry, tenant, preconditionOf(request));
-      if (nodes.length === 0) return reply.code(204).send();
-      return reply.code(202).send({ tenant, phase: 'deleting', nodes });
+      const wait = waitOf(request.query, enforcement);
+      const startedMs = performance.now();
+      const deletion = await deleteTenant(registry, tenant, preconditionOf(request), wait?.timeoutMs);
+      const leftMs = Math.max(0, (wait?.timeoutMs ?? 0) - (performance.now() - startedMs));
+      const status = wait && (await awaitDeletion(registry, tenant, deletion, leftMs));
+      return sendDeletion(reply, tenant, deletion, status);
     },
   );
 
@@ -151,11 +170,12 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
         summary: 'Give a tenant another subnet',
         description: 'Nothing of the tenant stops meanwhile.',
         params: TenantParams,
-        querystring: NoQuery,
+        querystring: WaitQuery,
         headers: WriteHeaders,
         body: SubnetBody,
         response: {
           201: answer('The tenant with its new subnet, the last of `subnets`.', TenantView),
+          ...lateResponse(TenantView),
           ...problemResponses(
             'not_found',
             'conflict',
@@ -169,10 +189,30 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
       },
     },
     async (request, reply) => {
+      const wait = waitOf(request.query, enforcement);
       const wish = parseSubnet(request.body, registry.cluster());
       const stored = await growTenant(registry, request.params.tenant, wish, preconditionOf(request));
       reply.header('location', `/v1/tenants/${stored.record.name}`);
-      return sendObject(request, reply, stored, view(stored), 201);
+      const change = tenantChange(stored, ['tenant']);
+      return await sendWritten(request, reply, enforcement, wait, { stored, body: view(stored), status: 201, change });
     },
   );
 };
+
+/** 204, or 200 with the status of one that waited; 202 while nodes hold something of it, or lag. */
+function sendDeletion(
+  reply: FastifyReply,
+  tenant: string,
+  { remaining }: Deletion,
+  status: EnforcementStatus | undefined,
+): FastifyReply {
+  const isGone = remaining.length === 0;
+  if (status?.enforced) return reply.code(200).send({ status });
+  if (isGone && status === undefined) return reply.code(204).send();
+  const phase = isGone ? 'deleted' : 'deleting';
+  return reply.code(202).send({ tenant, phase, nodes: remaining, ...(status && { status }) });
+}
+
+function tenantChange({ record: { name }, revision }: Stored<Tenant>, kinds: Change['kinds']): Change {
+  return { tenant: name, kinds, revision, holders: [name] };
+}

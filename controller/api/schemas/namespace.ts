@@ -5,6 +5,7 @@ import { Type } from '@fastify/type-provider-typebox';
 import type { Namespace } from '../../model/records.ts';
 import type { Stored } from '../../operations/stored.ts';
 import { Labels, pathName, Revision, TenantParams } from './common.ts';
+import { EnforcementField } from './enforcement.ts';
 
 export const NamespaceParams = Type.Object({
   ...TenantParams.properties,
@@ -17,7 +18,7 @@ export const NamespaceBody = Type.Object(
 );
 
 export const NamespaceView = Type.Object(
-  { tenant: Type.String(), name: Type.String(), labels: Labels, revision: Revision },
+  { tenant: Type.String(), name: Type.String(), labels: Labels, revision: Revision, status: EnforcementField },
   { $id: 'Namespace', description: '`kubernetes.io/metadata.name` is always among the labels' },
 );
 

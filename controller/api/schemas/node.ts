@@ -25,12 +25,21 @@ export const NodeView = Type.Object(
       description: 'its agent renews its lease; one that does not leaves its rules and containers in force',
     }),
     endpoints: Type.Integer({ description: 'containers it has; like `live` not covered by the ETag' }),
+    enforced: Type.Optional(
+      Type.Object(
+        {
+          at: Type.String({ format: 'date-time', description: 'when its kernel was changed last, by its own clock' }),
+          revision: Type.Integer({ description: 'the highest revision that it has acknowledged' }),
+        },
+        { description: "its agent's last word; absent before the first; not covered by the ETag" },
+      ),
+    ),
     revision: Revision,
   },
   { $id: 'Node' },
 );
 
-export function viewNode({ record, revision, live, endpoints }: NodeState): object {
+export function viewNode({ record, revision, live, endpoints, enforced }: NodeState): object {
   const { name, underlay, underlayMac, roles, version } = record;
-  return { name, underlay, underlayMac, roles, version, live, endpoints, revision };
+  return { name, underlay, underlayMac, roles, version, live, endpoints, ...(enforced && { enforced }), revision };
 }

@@ -5,6 +5,7 @@ import { Type } from '@fastify/type-provider-typebox';
 import type { Tenant } from '../../model/records.ts';
 import type { Stored } from '../../operations/stored.ts';
 import { Cidr, Labels, Revision } from './common.ts';
+import { EnforcementField } from './enforcement.ts';
 
 const STRICT = { additionalProperties: false } as const;
 const count = (description: string) => Type.Integer({ minimum: 0, maximum: 1_000_000_000, description });
@@ -121,6 +122,7 @@ export const TenantView = Type.Object(
     createdAt: Type.String({ format: 'date-time' }),
     endpoints: Type.Integer({ description: 'containers it has; not covered by the ETag' }),
     revision: Revision,
+    status: EnforcementField,
   },
   { $id: 'Tenant' },
 );
@@ -128,8 +130,9 @@ export const TenantView = Type.Object(
 export const DeletingView = Type.Object(
   {
     tenant: Type.String(),
-    phase: Type.String({ enum: ['deleting'] }),
+    phase: Type.String({ enum: ['deleting', 'deleted'], description: '`deleted`: only nodes of `status` lag' }),
     nodes: Type.Array(Type.String(), { description: 'nodes that have not yet given back their blocks' }),
+    status: EnforcementField,
   },
   { $id: 'Deleting' },
 );

@@ -179,6 +179,7 @@ describe('the documentation', () => {
       'DELETE /v1/nodes/{node}',
       'DELETE /v1/tenants/{tenant}',
       'DELETE /v1/tenants/{tenant}/namespaces/{namespace}',
+      'DELETE /v1/tenants/{tenant}/peerings/{peer}',
       'GET /healthz',
       'GET /metrics',
       'GET /openapi.json',
@@ -192,12 +193,15 @@ describe('the documentation', () => {
       'GET /v1/tenants/{tenant}/endpoints/{id}',
       'GET /v1/tenants/{tenant}/namespaces',
       'GET /v1/tenants/{tenant}/namespaces/{namespace}',
+      'GET /v1/tenants/{tenant}/peerings',
+      'GET /v1/tenants/{tenant}/peerings/{peer}',
       'PATCH /v1/cluster',
       'PATCH /v1/tenants/{tenant}',
       'POST /v1/tenants',
       'POST /v1/tenants/{tenant}/subnets',
       'PUT /v1/tenants/{tenant}/endpoints/{id}/labels',
       'PUT /v1/tenants/{tenant}/namespaces/{namespace}',
+      'PUT /v1/tenants/{tenant}/peerings/{peer}',
     ]);
   });
 
@@ -234,10 +238,13 @@ describe('the documentation', () => {
       expect(document.info.description).toContain(`| \`${code}\` | ${status} |`);
     expect(Object.keys(document.components.schemas).sort()).toEqual([
       'Cluster',
+      'Deleted',
       'Deleting',
       'Endpoint',
+      'Enforcement',
       'Namespace',
       'Node',
+      'Peering',
       'Problem',
       'Tenant',
     ]);

@@ -52,7 +52,7 @@ async function startWithTenant() {
 
 test('a tenant goes as soon as its last block is given back', async () => {
   const { memory, registry, empty, block } = await startWithTenant();
-  expect(await deleteTenant(registry, 'blue', {}, 10)).toEqual(['node1']);
+  expect((await deleteTenant(registry, 'blue', {}, 10)).remaining).toEqual(['node1']);
   startUpkeep(memory, await lead(memory));
   await memory.commit([], [{ kind: 'delete', key: block }]);
   await until('gone', async () => (await memory.get(keys.tenant('blue'))).entry === undefined);
@@ -64,7 +64,7 @@ test('one that is deleted while upkeep runs goes too, others stay', async () => 
   const { memory, registry, block, call } = await startWithTenant();
   await call('POST', '/v1/tenants', { name: 'green' });
   startUpkeep(memory, await lead(memory));
-  expect(await deleteTenant(registry, 'blue', {}, 10)).toEqual(['node1']);
+  expect((await deleteTenant(registry, 'blue', {}, 10)).remaining).toEqual(['node1']);
   await memory.commit([], [{ kind: 'delete', key: block }]);
   await until('gone', async () => (await call('GET', '/v1/tenants/blue')).status === 404);
   expect((await call('GET', '/v1/tenants/green')).status).toBe(200);

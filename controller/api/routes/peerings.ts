@@ -1,0 +1,131 @@
+/**
+ * /v1/tenants/{tenant}/peerings: what a tenant asks of others, and whether it is in force.
+ */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { Change } from '../../enforcement/change.ts';
+import { type PeeringPair, parsePeering } from '../../model/peering.ts';
+import { deletePeering, getPeering, listPeerings, type PeeringState, putPeering } from '../../operations/peerings.ts';
+import type { Registry } from '../../operations/registry.ts';
+import { keys } from '../../store/keys.ts';
+import { preconditionOf, sendObject } from '../conditions.ts';
+import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
+import { problemResponses } from '../problems.ts';
+import { answer, PutHeaders, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
+import { PeeringBody, PeeringParams, PeeringView, viewPeering } from '../schemas/peering.ts';
+import { deletedResponses, lateResponse, sendDeleted, sendWritten, WaitQuery, waitOf } from '../waiting.ts';
+
+const tags = ['peerings'];
+const PATH = '/v1/tenants/:tenant/peerings/:peer';
+
+export const peeringRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
+  const { store, enforcement } = registry;
+
+  app.get(
+    '/v1/tenants/:tenant/peerings',
+    {
+      schema: {
+        operationId: 'listPeerings',
+        tags,
+        summary: 'List what a tenant asks of others',
+        description: 'In the order of their names. What others ask of it is in their lists.',
+        params: TenantParams,
+        querystring: PageQuery,
+        response: { 200: listOf(PeeringView, 'One page.'), ...problemResponses('not_found') },
+      },
+    },
+    async (request) => {
+      const { tenant } = request.params;
+      return formatPage(await listPeerings(store, tenant, pageOf(request.query, keys.peerings(tenant))), viewPeering);
+    },
+  );
+
+  app.get(
+    PATH,
+    {
+      schema: {
+        operationId: 'getPeering',
+        tags,
+        summary: 'Find a peering',
+        params: PeeringParams,
+        querystring: NoQuery,
+        headers: ReadHeaders,
+        response: { 200: answer('As it is now.', PeeringView), ...UNCHANGED, ...problemResponses('not_found') },
+      },
+    },
+    async (request, reply) => {
+      const state = await getPeering(store, request.params);
+      return sendObject(request, reply, state, viewPeering(state));
+    },
+  );
+
+  app.put(
+    PATH,
+    {
+      schema: {
+        operationId: 'putPeering',
+        tags,
+        summary: 'Ask that two tenants’ containers may talk',
+        description: 'In force while both have asked. Asking again changes nothing.',
+        params: PeeringParams,
+        querystring: WaitQuery,
+        headers: PutHeaders,
+        body: PeeringBody,
+        response: {
+          200: answer('It was asked before.', PeeringView),
+          201: answer('Asked.', PeeringView),
+          ...lateResponse(PeeringView),
+          ...problemResponses(
+            'not_found',
+            'conflict',
+            'precondition_failed',
+            'payload_too_large',
+            'unsupported_media_type',
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const wait = waitOf(request.query, enforcement);
+      const pair = parsePeering(request.params.tenant, request.params.peer);
+      const state = await putPeering(registry, pair, preconditionOf(request));
+      return await sendWritten(request, reply, enforcement, wait, {
+        stored: state,
+        body: viewPeering(state),
+        status: state.created ? 201 : 200,
+        change: peeringChange(pair, state),
+      });
+    },
+  );
+
+  app.delete(
+    PATH,
+    {
+      schema: {
+        operationId: 'deletePeering',
+        tags,
+        summary: 'Ask no longer',
+        description: 'Out of force at once, whatever the other side asks.',
+        params: PeeringParams,
+        querystring: WaitQuery,
+        headers: WriteHeaders,
+        response: {
+          ...deletedResponses('Asked no longer.'),
+          ...problemResponses('not_found', 'precondition_failed'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const wait = waitOf(request.query, enforcement);
+      const gone = await deletePeering(registry, request.params, preconditionOf(request));
+      return await sendDeleted(reply, enforcement, wait, peeringChange(request.params, gone));
+    },
+  );
+};
+
+/** Where both have asked, nodes of either side have to know what either asks; where not, the other's need not. */
+function peeringChange(
+  { tenant, peer }: PeeringPair,
+  { revision, inForce }: Pick<PeeringState, 'revision' | 'inForce'>,
+): Change {
+  return { tenant, kinds: ['peerings'], revision, holders: inForce ? [tenant, peer] : [tenant] };
+}

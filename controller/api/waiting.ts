@@ -1,0 +1,106 @@
+/**
+ * `?wait=enforced&timeout=10s` on the wire: what a write may ask for, and how it is answered once nodes have said whether they have
+ * it. The waiting itself is enforcement's.
+ */
+import { type Static, type TSchema, Type } from '@fastify/type-provider-typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Change } from '../enforcement/change.ts';
+import type { Enforcement } from '../enforcement/enforcement.ts';
+import { InvalidInput } from '../errors.ts';
+import { DEFAULT_WAIT_MS, MAX_WAIT_MS, parseDurationMs } from '../model/duration.ts';
+import type { Stored } from '../operations/stored.ts';
+import { sendObject } from './conditions.ts';
+import { answer, noContent } from './schemas/common.ts';
+import { DeletedView } from './schemas/enforcement.ts';
+
+/** Query of a write. */
+export const WaitQuery = Type.Object(
+  {
+    wait: Type.Optional(
+      Type.Unsafe<'enforced'>({
+        type: 'string',
+        enum: ['enforced'],
+        description: '`enforced`: answer when every node concerned has it in its kernel, with `status`',
+      }),
+    ),
+    timeout: Type.Optional(
+      Type.String({
+        maxLength: 40,
+        description: 'wait at most so long, 10s unless given, 5m at most; then 202 with the nodes that lag',
+        examples: ['500ms', '10s', '1m'],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+/** What a write asks for. */
+export interface Wait {
+  readonly timeoutMs: number;
+}
+
+/**
+ * Call it before writing: a request that cannot be meant must not write, and nodes are listened to from then on.
+ * @returns undefined for a write that does not wait
+ * @throws InvalidInput
+ */
+export function waitOf({ wait, timeout }: Static<typeof WaitQuery>, enforcement: Enforcement): Wait | undefined {
+  if (wait === undefined && timeout !== undefined)
+    throw new InvalidInput('timeout', 'is for a write that waits: only with wait=enforced');
+  const timeoutMs = timeout === undefined ? DEFAULT_WAIT_MS : parseDurationMs(timeout);
+  if (timeoutMs === undefined || timeoutMs <= 0 || timeoutMs > MAX_WAIT_MS)
+    throw new InvalidInput('timeout', 'must be a duration such as 500ms, 10s or 1m, more than 0 and at most 5m');
+  if (wait === undefined) return undefined;
+  enforcement.start();
+  return { timeoutMs };
+}
+
+/** A write that has been done. */
+export interface Written {
+  readonly stored: Stored<unknown>;
+  readonly body: object;
+  /** 200 or 201 */
+  readonly status?: number;
+  readonly change: Change;
+}
+
+/** Sends the object written, after the nodes if that was asked for. */
+export async function sendWritten(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  enforcement: Enforcement,
+  wait: Wait | undefined,
+  { stored, body, status = 200, change }: Written,
+): Promise<FastifyReply> {
+  if (wait === undefined) return sendObject(request, reply, stored, body, status);
+  const outcome = await enforcement.wait(change, wait.timeoutMs);
+  return sendObject(request, reply, stored, { ...body, status: outcome }, outcome.enforced ? status : 202);
+}
+
+/** Answers a deletion, after the nodes if that was asked for. */
+export async function sendDeleted(
+  reply: FastifyReply,
+  enforcement: Enforcement,
+  wait: Wait | undefined,
+  change: Change,
+): Promise<FastifyReply> {
+  if (wait === undefined) return reply.code(204).send();
+  const status = await enforcement.wait(change, wait.timeoutMs);
+  return reply.code(status.enforced ? 200 : 202).send({ status });
+}
+
+const LATE = 'Written, but not every node had it in time: `status.lagging` names those.';
+
+/** Response of a write that waited in vain. */
+export function lateResponse(view: TSchema): Record<number, TSchema> {
+  return { 202: answer(LATE, view) };
+}
+
+/** Responses of a deletion. */
+export function deletedResponses(done: string): Record<number, TSchema> {
+  return {
+    200: answer('Gone, and from every node concerned: with `wait=enforced`.', DeletedView),
+    202: answer(LATE, DeletedView),
+    204: noContent(done),
+  };
+}

@@ -1,0 +1,69 @@
+/**
+ * What a write changed, as far as nodes have to learn of it, and whether a node says that it has. Decides only; reads nothing.
+ */
+import type { Enforced, EnforcedRevisions } from '../model/records.ts';
+import { parseRecord, RecordError } from '../store/records.ts';
+import type { Entry, Revision } from '../store/store.ts';
+
+/** Records that nodes acknowledge apart from each other. */
+export type Kind = keyof EnforcedRevisions;
+
+export interface Change {
+  /** whose records were written */
+  readonly tenant: string;
+  readonly kinds: readonly Kind[];
+  /** the commit's */
+  readonly revision: Revision;
+  /** tenants whose nodes are concerned, besides gateways and manage nodes */
+  readonly holders: readonly string[];
+}
+
+/** What a node said last. */
+export class Acknowledgement {
+  /** when this controller learned of it, on its own monotonic clock */
+  readonly learnedMs: number;
+  readonly #entry: Entry;
+  #record: Enforced | 'unreadable' | undefined;
+
+  constructor(entry: Entry, learnedMs: number) {
+    this.#entry = entry;
+    this.learnedMs = learnedMs;
+  }
+
+  /** the revision of its own writing */
+  get writtenAt(): Revision {
+    return this.#entry.modRevision;
+  }
+
+  /** Parsed when somebody asks: most are never asked for. Undefined for one that nobody can read. */
+  get record(): Enforced | undefined {
+    this.#record ??= readEnforced(this.#entry);
+    return this.#record === 'unreadable' ? undefined : this.#record;
+  }
+
+  /** Does it say that the change is in the kernel, all of it? */
+  covers({ tenant, kinds, revision }: Change): boolean {
+    const { record } = this;
+    const reached = [record?.all, this.#of(tenant)];
+    return kinds.every((kind) => reached.some((revisions) => Number(revisions?.[kind]) >= revision));
+  }
+
+  /** Does it say anything of the tenant? */
+  speaksOf(tenant: string): boolean {
+    return this.record?.all !== undefined || this.#of(tenant) !== undefined;
+  }
+
+  #of(tenant: string): EnforcedRevisions | undefined {
+    const tenants = this.record?.tenants ?? {};
+    return Object.hasOwn(tenants, tenant) ? tenants[tenant] : undefined;
+  }
+}
+
+function readEnforced({ key, value }: Entry): Enforced | 'unreadable' {
+  try {
+    return parseRecord<Enforced>(key, value);
+  } catch (error) {
+    if (error instanceof RecordError) return 'unreadable';
+    throw error;
+  }
+}

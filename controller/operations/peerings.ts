@@ -1,0 +1,123 @@
+/**
+ * Peerings: what one tenant asks of another, in force only while the other asks the same. Each request is a record of its own, so
+ * neither tenant can speak for the other.
+ */
+import { Conflict, NotFound } from '../errors.ts';
+import type { PeeringPair } from '../model/peering.ts';
+import type { Peering, Tenant } from '../model/records.ts';
+import { keys } from '../store/keys.ts';
+import { formatRecord } from '../store/records.ts';
+import type { Entry, Guard, Store } from '../store/store.ts';
+import { listPage, type Page, type PageRequest } from './paging.ts';
+import type { Registry } from './registry.ts';
+import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
+import { getTenant } from './tenants.ts';
+
+/** A peering with what only the other side's record tells. */
+export interface PeeringState extends Stored<Peering> {
+  /** both have asked */
+  readonly inForce: boolean;
+}
+
+/** @throws NotFound for the tenant, Unavailable */
+export async function listPeerings(store: Store, tenant: string, page: PageRequest): Promise<Page<PeeringState>> {
+  await getTenant(store, tenant);
+  const { items, ...rest } = await listPage(store, keys.peerings(tenant), page, (entry) => toStored<Peering>(entry));
+  return { ...rest, items: await Promise.all(items.map((stored) => withState(store, stored))) };
+}
+
+/** @throws NotFound for the tenant or the peering, Unavailable */
+export async function getPeering(store: Store, { tenant, peer }: PeeringPair): Promise<PeeringState> {
+  return await withState(store, toStored<Peering>(await readPeering(store, { tenant, peer })));
+}
+
+async function withState(store: Store, stored: Stored<Peering>): Promise<PeeringState> {
+  const { tenant, peer } = stored.record;
+  return { ...stored, inForce: await isAsked(store, { tenant: peer, peer: tenant }) };
+}
+
+async function isAsked(store: Store, { tenant, peer }: PeeringPair): Promise<boolean> {
+  return (await store.get(keys.peering(tenant, peer))).entry !== undefined;
+}
+
+async function readPeering(store: Store, { tenant, peer }: PeeringPair): Promise<Entry> {
+  const { entry } = await store.get(keys.peering(tenant, peer));
+  if (entry !== undefined) return entry;
+  await getTenant(store, tenant);
+  throw new NotFound('peering', peer, 'peer');
+}
+
+/**
+ * Asks; asking again changes nothing. Guarded so that both tenants stay what they are until it is written: one that is deleted
+ * meanwhile gets no peering that a later tenant of its name would inherit.
+ * @throws NotFound for either tenant, Conflict when one is being deleted, PreconditionFailed, Unavailable
+ */
+export async function putPeering(
+  { store, now }: Registry,
+  { tenant, peer }: PeeringPair,
+  precondition: Precondition,
+): Promise<PeeringState & { readonly created: boolean }> {
+  const createdAt = now().toISOString();
+  return await retryLost(async () => {
+    const key = keys.peering(tenant, peer);
+    const [own, theirs, { entry }, inForce] = await Promise.all([
+      readActive(store, tenant, 'tenant'),
+      readActive(store, peer, 'peer'),
+      store.get(key),
+      isAsked(store, { tenant: peer, peer: tenant }),
+    ]);
+    checkPrecondition(entry, precondition);
+    if (entry !== undefined) return { ...toStored<Peering>(entry), inForce, created: false };
+    const record: Peering = { tenant, peer, createdAt };
+    const write = { kind: 'put', key, value: formatRecord(record) } as const;
+    const guards: Guard[] = [
+      ...[own, theirs].map(unchanged),
+      { kind: 'absent', key },
+      otherSide(tenant, peer, inForce),
+    ];
+    const { committed, revision } = await commitSurely(store, guards, [write], write);
+    return committed ? { record, revision, inForce, created: true } : undefined;
+  });
+}
+
+/**
+ * Asks no longer: it is out of force at once, whatever the other side asks.
+ * @returns the commit's revision, and whether it had been in force
+ * @throws NotFound for the tenant or the peering, PreconditionFailed, Unavailable
+ */
+export async function deletePeering(
+  { store }: Registry,
+  { tenant, peer }: PeeringPair,
+  precondition: Precondition,
+): Promise<Pick<PeeringState, 'revision' | 'inForce'>> {
+  return await retryLost(async () => {
+    const entry = await readPeering(store, { tenant, peer });
+    checkPrecondition(entry, precondition);
+    const { key, modRevision } = entry;
+    const inForce = await isAsked(store, { tenant: peer, peer: tenant });
+    const guards: Guard[] = [{ kind: 'unchanged', key, modRevision }, otherSide(tenant, peer, inForce)];
+    const { committed, revision } = await commitSurely(store, guards, [{ kind: 'delete', key }], {
+      key,
+      value: undefined,
+    });
+    return committed ? { revision, inForce } : undefined;
+  });
+}
+
+/** @param field of the request @throws NotFound, Conflict */
+async function readActive(store: Store, name: string, field: string): Promise<Entry> {
+  const { entry } = await store.get(keys.tenant(name));
+  if (entry === undefined) throw new NotFound('tenant', name, field);
+  if (toStored<Tenant>(entry).record.phase === 'deleting')
+    throw new Conflict(`tenant ${JSON.stringify(name)} is being deleted`, { field, holder: name });
+  return entry;
+}
+
+function unchanged({ key, modRevision }: Entry): Guard {
+  return { kind: 'unchanged', key, modRevision };
+}
+
+/** That the other side still asks, or still does not: of two that ask at once, the second then knows of the first. */
+function otherSide(tenant: string, peer: string, asks: boolean): Guard {
+  return { kind: asks ? 'present' : 'absent', key: keys.peering(peer, tenant) };
+}

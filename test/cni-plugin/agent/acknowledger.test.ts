@@ -1,0 +1,127 @@
+/** What is told to the store of what the kernel holds: never more than that, once all of a tenant is known, in few writes. */
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Acknowledger } from '../../../cni-plugin/agent/acknowledger.ts';
+import type { Enforced } from '../../../controller/model/records.ts';
+import { keys } from '../../../controller/store/keys.ts';
+import { MemoryStore } from '../../../controller/store/memory-store.ts';
+import { formatRecord, parseRecord } from '../../../controller/store/records.ts';
+import { waitFor } from '../../lab/probe/deadline.ts';
+import { node } from './builders.ts';
+
+let store: MemoryStore;
+let acknowledger: Acknowledger;
+let writes: number;
+
+beforeEach(async () => {
+  store = new MemoryStore();
+  writes = 0;
+  await register();
+  const commit = store.commit.bind(store);
+  store.commit = (guards, effects) => {
+    writes++;
+    return commit(guards, effects);
+  };
+  acknowledger = new Acknowledger({ store, node: 'node1', log: pino({ level: 'silent' }), pauseMs: 5, retryMs: 5 });
+});
+afterEach(async () => {
+  await acknowledger.close();
+  await store.close();
+});
+
+const register = () =>
+  store.commit([], [{ kind: 'put', key: keys.node('node1'), value: formatRecord(node(1)) }]).then(() => undefined);
+
+async function told(): Promise<Enforced | undefined> {
+  const { entry } = await store.get(keys.enforced('node1'));
+  return entry && parseRecord<Enforced>(entry.key, entry.value);
+}
+
+const untilTold = (what: string, holds: (enforced: Enforced) => boolean) =>
+  waitFor(
+    async () => {
+      const enforced = await told();
+      return enforced !== undefined && holds(enforced);
+    },
+    { what, everyMs: 2 },
+  );
+
+function seenAll(tenant: string, revision: number): void {
+  for (const prefix of [keys.tenant(tenant), keys.namespaces(tenant), keys.peerings(tenant)])
+    acknowledger.seen(prefix, revision);
+}
+
+it('says nothing before the node is registered, and then everything', async () => {
+  seenAll('red', 7);
+  acknowledger.applied();
+  expect(writes).toBe(0);
+  acknowledger.registered();
+  await untilTold('red', ({ tenants }) => tenants.red?.tenant === 7);
+});
+
+it('tells only what a pass has applied, each kind by itself', async () => {
+  acknowledger.registered();
+  seenAll('red', 7);
+  acknowledger.applied();
+  acknowledger.seen(keys.peerings('red'), 9);
+  await untilTold('red', ({ tenants }) => tenants.red?.tenant === 7);
+  expect((await told())?.tenants).toEqual({ red: { tenant: 7, namespaces: 7, peerings: 7 } });
+  acknowledger.applied();
+  await untilTold('the peering', ({ tenants }) => tenants.red?.peerings === 9);
+  expect((await told())?.tenants).toEqual({ red: { tenant: 7, namespaces: 7, peerings: 9 } });
+});
+
+it('leaves out a tenant that is not known whole yet, and one that is followed no more', async () => {
+  acknowledger.registered();
+  seenAll('red', 7);
+  acknowledger.seen(keys.tenant('blue'), 8);
+  acknowledger.applied();
+  await untilTold('red', ({ tenants }) => tenants.red !== undefined);
+  expect(Object.keys((await told())?.tenants ?? {})).toEqual(['red']);
+  for (const prefix of [keys.tenant('red'), keys.namespaces('red'), keys.peerings('red')])
+    acknowledger.seen(prefix, undefined);
+  acknowledger.applied();
+  await untilTold('none', ({ tenants }) => Object.keys(tenants).length === 0);
+});
+
+it('speaks of all tenants where all are followed', async () => {
+  acknowledger.registered();
+  acknowledger.seen(keys.tenants, 5);
+  acknowledger.seen(keys.allNamespaces, 6);
+  acknowledger.seen(keys.allPeerings, 7);
+  acknowledger.seen(keys.allBlocks, 99);
+  acknowledger.applied();
+  await untilTold('all', ({ all }) => all !== undefined);
+  expect((await told())?.all).toEqual({ tenant: 5, namespaces: 6, peerings: 7 });
+});
+
+it('makes few writes of many passes, and the last one counts', async () => {
+  acknowledger.registered();
+  for (let revision = 10; revision < 510; revision++) {
+    seenAll('red', revision);
+    acknowledger.applied();
+    if (revision % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await untilTold('the last', ({ tenants }) => tenants.red?.tenant === 509);
+  expect(writes).toBeLessThan(20);
+});
+
+it('tries again when the store was away', async () => {
+  store.failNext('unavailable', 'commit');
+  acknowledger.registered();
+  seenAll('red', 7);
+  acknowledger.applied();
+  await untilTold('red', ({ tenants }) => tenants.red?.tenant === 7);
+});
+
+it('says nothing for a node that was forgotten until it is registered again', async () => {
+  acknowledger.registered();
+  seenAll('red', 7);
+  acknowledger.applied();
+  await untilTold('red', ({ tenants }) => tenants.red?.tenant === 7);
+  for (const key of [keys.node('node1'), keys.enforced('node1')]) await store.commit([], [{ kind: 'delete', key }]);
+  seenAll('red', 20);
+  acknowledger.applied();
+  await acknowledger.close();
+  expect(await told()).toBeUndefined();
+});
