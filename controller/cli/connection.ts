@@ -47,6 +47,8 @@ export interface RequestOptions {
   /** refuse to overwrite */
   readonly ifNoneMatch?: '*';
   readonly query?: Readonly<Record<string, string>>;
+  /** the server may take so much longer than usual, milliseconds */
+  readonly extraMs?: number;
   /** what to do if the server refuses, by status */
   readonly hints?: Readonly<Record<number, string>>;
 }
@@ -175,7 +177,8 @@ export class Connection {
       ...(options.ifNoneMatch === undefined ? {} : { 'if-none-match': options.ifNoneMatch }),
     };
     try {
-      return await exchange({ ...target, method, path: path + query, headers, timeout: TIMEOUT_MS }, body);
+      const timeout = TIMEOUT_MS + (options.extraMs ?? 0);
+      return await exchange({ ...target, method, path: path + query, headers, timeout }, body);
     } catch (error) {
       throw this.#unreachable(error as NodeJS.ErrnoException);
     }
@@ -202,7 +205,9 @@ const REASONS: Readonly<Record<string, string>> = {
 function exchange(options: HttpOptions, body: string | undefined): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({ ...options, agent: false }, (response) => readReply(response).then(resolve, reject));
-    request.on('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} seconds`)));
+    request.on('timeout', () =>
+      request.destroy(new Error(`no answer within ${(options.timeout ?? TIMEOUT_MS) / 1000} seconds`)),
+    );
     request.on('error', reject);
     request.end(body);
   });

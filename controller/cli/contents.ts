@@ -4,6 +4,7 @@
  */
 import { InvalidInput } from '../errors.ts';
 import { parseNamespace } from '../model/namespace.ts';
+import { parsePeering } from '../model/peering.ts';
 import type { ClusterConfig } from '../model/records.ts';
 import { parseTenant } from '../model/tenant.ts';
 import type { Wanted } from './manifest.ts';
@@ -14,7 +15,8 @@ export function checkContents(wanted: readonly Wanted[], cluster: ClusterConfig)
   return wanted.flatMap((object) =>
     faultsOf(object, cluster).map(({ field, message }) => {
       const part = /^(name|labels)\b/.test(field) ? 'metadata' : 'spec';
-      return `${referenceOf(object)}: ${part}.${field}: ${message}`;
+      const path = field === 'peer' ? 'metadata.name' : `${part}.${field}`;
+      return `${referenceOf(object)}: ${path}: ${message}`;
     }),
   );
 }
@@ -22,6 +24,7 @@ export function checkContents(wanted: readonly Wanted[], cluster: ClusterConfig)
 function faultsOf(wanted: Wanted, cluster: ClusterConfig): InvalidInput['errors'] {
   try {
     if (wanted.kind === 'Tenant') parseTenant(wanted, cluster);
+    else if (wanted.kind === 'Peering') parsePeering(wanted.tenant, wanted.name);
     else parseNamespace(wanted.tenant, wanted.name, wanted.labels);
     return [];
   } catch (error) {

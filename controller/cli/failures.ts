@@ -25,7 +25,7 @@ Exit codes:
   3  the object does not exist
   4  conflict: it exists already, is in use, was changed meanwhile, or a quota or pool is used up
   5  not authorized: no token, or not the right one
-  6  the server does not answer, or cannot reach its store: try again`;
+  6  the server does not answer, or cannot reach its store: try again; with --wait, not every node had it in time`;
 
 /** An expected failure: one line or more of what is wrong, and what to do where that is known. */
 export class CliFailure extends Error {

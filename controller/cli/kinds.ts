@@ -6,7 +6,7 @@ import type { Json } from './connection.ts';
 import { isJson } from './connection.ts';
 import { type Column, formatAge, type View } from './output.ts';
 
-export type KindName = 'tenants' | 'namespaces' | 'nodes' | 'endpoints' | 'cluster';
+export type KindName = 'tenants' | 'namespaces' | 'peerings' | 'nodes' | 'endpoints' | 'cluster';
 
 const column = (title: string, value: Column['value']): Column => ({ title, value });
 const wide = (title: string, value: Column['value']): Column => ({ title, value, wide: true });
@@ -65,6 +65,10 @@ const VIEWS: Readonly<Record<KindName, View>> = {
     columns: [name, tenant, column('LABELS', field('labels'))],
     reference: (object) => `namespace/${asText(object.tenant)}/${asText(object.name)}`,
   },
+  peerings: {
+    columns: [tenant, column('PEER', field('peer')), column('IN FORCE', field('inForce')), age],
+    reference: (object) => `peering/${asText(object.tenant)}/${asText(object.peer)}`,
+  },
   nodes: {
     columns: [
       name,
@@ -72,7 +76,9 @@ const VIEWS: Readonly<Record<KindName, View>> = {
       column('ROLES', field('roles')),
       column('UNDERLAY', field('underlay')),
       column('ENDPOINTS', field('endpoints')),
+      column('ENFORCED', (object, nowMs) => formatAge(readField(object, 'enforced.at'), nowMs)),
       column('VERSION', field('version')),
+      wide('REVISION', field('enforced.revision')),
       wide('MAC', field('underlayMac')),
     ],
     reference: (object) => `node/${asText(object.name)}`,
@@ -122,6 +128,8 @@ const SPELLINGS: Readonly<Record<string, KindName>> = {
   namespace: 'namespaces',
   namespaces: 'namespaces',
   ns: 'namespaces',
+  peering: 'peerings',
+  peerings: 'peerings',
   node: 'nodes',
   nodes: 'nodes',
   endpoint: 'endpoints',

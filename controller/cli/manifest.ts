@@ -16,6 +16,11 @@
  *     kind: Namespace
  *     metadata: {name: blue-test, labels: {stage: test}}
  *     spec: {tenant: blue}
+ *     ---
+ *     apiVersion: tenet.dev/v1
+ *     kind: Peering
+ *     metadata: {name: red}             # the peer
+ *     spec: {tenant: blue}              # who asks
  */
 import { isAlias, parseAllDocuments } from 'yaml';
 import { checkName } from '../model/names.ts';
@@ -45,7 +50,14 @@ export interface WantedNamespace {
   readonly labels?: Labels;
 }
 
-export type Wanted = WantedTenant | WantedNamespace;
+/** `tenant` asks it of the tenant `name`. */
+export interface WantedPeering {
+  readonly kind: 'Peering';
+  readonly name: string;
+  readonly tenant: string;
+}
+
+export type Wanted = WantedTenant | WantedNamespace | WantedPeering;
 
 /** Faults of a value, each as `path: what it must be`. */
 type Check = (value: unknown, path: string) => string[];
@@ -113,6 +125,15 @@ const CHECKS: Readonly<Record<Wanted['kind'], Check>> = {
     [],
   ),
   Namespace: document(fields({ tenant: objectName }, ['tenant']), ['spec']),
+  Peering: fields(
+    {
+      apiVersion: text,
+      kind: text,
+      metadata: fields({ name: objectName }, ['name']),
+      spec: fields({ tenant: objectName }, ['tenant']),
+    },
+    ['metadata', 'spec'],
+  ),
 };
 
 /** A document and how to call it in a message. */
@@ -156,8 +177,8 @@ function checkItem({ value, origin }: Item): string[] {
   if (!isJson(value)) return say(['must be an object with apiVersion, kind, metadata and spec']);
   const { apiVersion, kind } = value;
   const wrongVersion = apiVersion === API_VERSION ? [] : [`apiVersion: must be ${API_VERSION}`];
-  if (kind !== 'Tenant' && kind !== 'Namespace')
-    return say([...wrongVersion, 'kind: must be Tenant, Namespace or List']);
+  if (kind !== 'Tenant' && kind !== 'Namespace' && kind !== 'Peering')
+    return say([...wrongVersion, 'kind: must be Tenant, Namespace, Peering or List']);
   return say([...wrongVersion, ...CHECKS[kind](value, '')]);
 }
 
@@ -166,7 +187,9 @@ function findRepeated(items: readonly Item[]): string[] {
   const seen = new Map<string, string>();
   return items.flatMap(({ value, origin }) => {
     if (!isJson(value) || !isJson(value.metadata)) return [];
-    const key = `${String(value.kind)} ${String(value.metadata.name)}`;
+    // A tenant and a namespace are known by their names alone, a peering by who asks as well.
+    const asker = value.kind === 'Peering' && isJson(value.spec) ? `${String(value.spec.tenant)} ` : '';
+    const key = `${String(value.kind)} ${asker}${String(value.metadata.name)}`;
     const before = seen.get(key);
     seen.set(key, before ?? origin);
     return before === undefined ? [] : [`${origin}: metadata.name: ${key} is in ${before} already`];

@@ -24,6 +24,14 @@ export function namespacePath(tenant: string, namespace: string): string {
   return `${namespacesPath(tenant)}/${join(namespace)}`;
 }
 
+export function peeringsPath(tenant: string): string {
+  return `${tenantPath(tenant)}/peerings`;
+}
+
+export function peeringPath(tenant: string, peer: string): string {
+  return `${peeringsPath(tenant)}/${join(peer)}`;
+}
+
 export function endpointsPath(tenant: string): string {
   return `${tenantPath(tenant)}/endpoints`;
 }

@@ -5,7 +5,7 @@
 import { NAME_LABEL } from '../model/namespace.ts';
 import { isJson, type Json } from './connection.ts';
 import type { Wanted, WantedNamespace, WantedTenant } from './manifest.ts';
-import { namespacePath, subnetsPath, TENANTS, tenantPath } from './paths.ts';
+import { namespacePath, peeringPath, subnetsPath, TENANTS, tenantPath } from './paths.ts';
 
 /** One write. `guarded`: only if the object is still what was read. */
 export interface Step {
@@ -24,22 +24,37 @@ export interface Plan {
 
 /** Where the object is, if it is. */
 export function pathOf(wanted: Wanted): string {
-  return wanted.kind === 'Tenant' ? tenantPath(wanted.name) : namespacePath(wanted.tenant, wanted.name);
+  switch (wanted.kind) {
+    case 'Tenant':
+      return tenantPath(wanted.name);
+    case 'Namespace':
+      return namespacePath(wanted.tenant, wanted.name);
+    case 'Peering':
+      return peeringPath(wanted.tenant, wanted.name);
+  }
 }
 
 export function referenceOf(wanted: Wanted): string {
-  return wanted.kind === 'Tenant' ? `tenant/${wanted.name}` : `namespace/${wanted.tenant}/${wanted.name}`;
+  return wanted.kind === 'Tenant'
+    ? `tenant/${wanted.name}`
+    : `${wanted.kind.toLowerCase()}/${wanted.tenant}/${wanted.name}`;
 }
 
 /** @param found the object as REST gives it, undefined where there is none */
 export function planChange(wanted: Wanted, found: Json | undefined): Plan {
   const reference = referenceOf(wanted);
   if (found === undefined) return { reference, outcome: 'created', steps: [creation(wanted)] };
-  const steps = wanted.kind === 'Tenant' ? tenantChanges(wanted, found) : namespaceChanges(wanted, found);
+  const steps = changes(wanted, found);
   return { reference, outcome: steps.length === 0 ? 'unchanged' : 'configured', steps };
 }
 
+function changes(wanted: Wanted, found: Json): Step[] {
+  if (wanted.kind === 'Peering') return [];
+  return wanted.kind === 'Tenant' ? tenantChanges(wanted, found) : namespaceChanges(wanted, found);
+}
+
 function creation(wanted: Wanted): Step {
+  if (wanted.kind === 'Peering') return { method: 'PUT', path: pathOf(wanted), body: {}, guarded: false };
   if (wanted.kind === 'Namespace') return namespaceWrite(wanted, wanted.labels ?? {}, false);
   const { kind: _, ...body } = wanted;
   return { method: 'POST', path: TENANTS, body, guarded: false };

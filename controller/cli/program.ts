@@ -13,6 +13,7 @@ import { addVersion } from './commands/version.ts';
 import { Connection, DEFAULT_SERVER, DEFAULT_TOKEN_FILE } from './connection.ts';
 import { CliFailure, EXIT, EXIT_HELP, type ExitCode } from './failures.ts';
 import type { Session, Terminal } from './terminal.ts';
+import { joinWait } from './waiting.ts';
 
 /** Options that every command has. */
 interface GlobalOptions {
@@ -30,7 +31,7 @@ export type OpenSession = (command: Command) => Session;
  */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   try {
-    await buildProgram(terminal).parseAsync([...args], { from: 'user' });
+    await buildProgram(terminal).parseAsync(joinWait(args), { from: 'user' });
     return EXIT.ok;
   } catch (error) {
     return report(error, terminal);

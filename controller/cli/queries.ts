@@ -3,7 +3,7 @@
  */
 import { type Connection, isJson, type Json, type JsonList } from './connection.ts';
 import { CliFailure, EXIT } from './failures.ts';
-import { endpointPath, endpointsPath, namespacesPath, TENANTS } from './paths.ts';
+import { endpointPath, endpointsPath, namespacesPath, peeringsPath, TENANTS } from './paths.ts';
 
 async function tenantNames(connection: Connection): Promise<string[]> {
   return (await connection.list(TENANTS)).items.map(({ name }) => String(name));
@@ -25,6 +25,11 @@ export async function listNamespaces(connection: Connection, tenant?: string): P
 /** @param tenant absent: of all tenants */
 export async function listEndpoints(connection: Connection, tenant?: string): Promise<JsonList> {
   return tenant === undefined ? listOfAll(connection, endpointsPath) : connection.list(endpointsPath(tenant));
+}
+
+/** @param tenant absent: of all tenants */
+export async function listPeerings(connection: Connection, tenant?: string): Promise<JsonList> {
+  return tenant === undefined ? listOfAll(connection, peeringsPath) : connection.list(peeringsPath(tenant));
 }
 
 /** The tenant that has claimed a namespace. @throws CliFailure (not found) */

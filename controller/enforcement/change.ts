@@ -37,7 +37,7 @@ export class Acknowledgement {
 
   /** Parsed when somebody asks: most are never asked for. Undefined for one that nobody can read. */
   get record(): Enforced | undefined {
-    this.#record ??= readEnforced(this.#entry);
+    this.#record ??= readEnforced(this.#entry) ?? 'unreadable';
     return this.#record === 'unreadable' ? undefined : this.#record;
   }
 
@@ -59,11 +59,14 @@ export class Acknowledgement {
   }
 }
 
-function readEnforced({ key, value }: Entry): Enforced | 'unreadable' {
+/** @returns undefined for a record that is not of the shape it should be */
+export function readEnforced({ key, value }: Entry): Enforced | undefined {
   try {
-    return parseRecord<Enforced>(key, value);
+    const record = parseRecord<Enforced>(key, value);
+    const { at, tenants } = record as { readonly at?: unknown; readonly tenants?: unknown };
+    return typeof at === 'string' && typeof tenants === 'object' && tenants !== null ? record : undefined;
   } catch (error) {
-    if (error instanceof RecordError) return 'unreadable';
+    if (error instanceof RecordError) return undefined;
     throw error;
   }
 }

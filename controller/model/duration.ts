@@ -5,7 +5,7 @@
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000 } as const;
 const PART = /(?<count>\d{1,9}(?:\.\d{1,9})?)(?<unit>ms|s|m)/y;
 
-/** @returns milliseconds; undefined for what is no duration */
+/** @returns whole milliseconds, rounded up; undefined for what is no duration */
 export function parseDurationMs(text: string): number | undefined {
   let sum = 0;
   PART.lastIndex = 0;
@@ -14,7 +14,7 @@ export function parseDurationMs(text: string): number | undefined {
     if (part === undefined) return undefined;
     sum += Number(part.count) * UNIT_MS[part.unit as keyof typeof UNIT_MS];
   } while (PART.lastIndex < text.length);
-  return sum;
+  return Math.ceil(sum);
 }
 
 /** How long a write waits for nodes, milliseconds, where it does not say; and at most. */

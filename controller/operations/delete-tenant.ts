@@ -76,8 +76,13 @@ export async function awaitDeletion(
   const startedMs = performance.now();
   const revision = removed ?? (await findRemoval(store, tenant, marked, AbortSignal.timeout(timeoutMs)));
   if (revision === undefined) return await enforcement.describeLate(marked, []);
-  const leftMs = Math.max(0, timeoutMs - (performance.now() - startedMs));
+  const leftMs = remainingMs(timeoutMs, startedMs);
   return await enforcement.wait({ tenant, kinds: ['tenant'], revision, holders: [] }, leftMs);
+}
+
+/** What is left of a time that began at `startedMs` on the monotonic clock: whole milliseconds, none at least. */
+export function remainingMs(timeoutMs: number, startedMs: number): number {
+  return Math.max(0, Math.ceil(timeoutMs - (performance.now() - startedMs)));
 }
 
 /**

@@ -2,10 +2,11 @@
  * Nodes as REST sees them: agents write them, people read them and forget the dead. Nothing here frees an address of a node on its
  * own: a dead agent's containers may well live on, so only an operator may say that a node is gone.
  */
+import { readEnforced } from '../enforcement/change.ts';
 import { Conflict, NotFound } from '../errors.ts';
-import type { Enforced, EnforcedRevisions, Node } from '../model/records.ts';
+import type { Node } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
-import { parseRecord, RecordError } from '../store/records.ts';
+import { parseRecord } from '../store/records.ts';
 import type { Entry, Guard, Revision, Store, Write } from '../store/store.ts';
 import { listPage, type Page, type PageRequest } from './paging.ts';
 import type { Registry } from './registry.ts';
@@ -31,7 +32,7 @@ export async function listNodes({ store, census }: Registry, page: PageRequest):
   const { items, ...rest } = await listPage(store, keys.nodes, page, (entry) => toStored<Node>(entry));
   const withState = items.map(async (stored): Promise<NodeState> => {
     const { name } = stored.record;
-    const enforced = await readEnforced(store, name);
+    const enforced = await readAcknowledged(store, name);
     return { ...stored, live: live.has(keys.liveNode(name)), endpoints: counts.get(name) ?? 0, ...enforced };
   });
   return { ...rest, items: await Promise.all(withState) };
@@ -42,7 +43,7 @@ export async function getNode({ store, census }: Registry, name: string): Promis
   const [node, live, enforced] = await Promise.all([
     store.get(keys.node(name)),
     store.get(keys.liveNode(name)),
-    readEnforced(store, name),
+    readAcknowledged(store, name),
   ]);
   if (node.entry === undefined) throw new NotFound('node', name);
   const endpoints = census.ofNodes().get(name) ?? 0;
@@ -50,21 +51,14 @@ export async function getNode({ store, census }: Registry, name: string): Promis
 }
 
 /** The highest revision of any kind: how far the node has come. One that nobody can read is as good as none. */
-async function readEnforced(store: Store, node: string): Promise<Pick<NodeState, 'enforced'>> {
+async function readAcknowledged(store: Store, node: string): Promise<Pick<NodeState, 'enforced'>> {
   const { entry } = await store.get(keys.enforced(node));
   if (entry === undefined) return {};
-  try {
-    const { at, all, tenants } = parseRecord<Enforced>(entry.key, entry.value);
-    const revisions = [...(all ? [all] : []), ...Object.values(tenants ?? {})].flatMap((each: EnforcedRevisions) => [
-      each.tenant,
-      each.namespaces,
-      each.peerings,
-    ]);
-    return { enforced: { at, revision: Math.max(0, ...revisions.filter(Number.isSafeInteger)) } };
-  } catch (error) {
-    if (error instanceof RecordError) return {};
-    throw error;
-  }
+  const record = readEnforced(entry);
+  if (record === undefined) return {};
+  const { at, all, tenants } = record;
+  const revisions = [all, ...Object.values(tenants)].flatMap((kinds) => Object.values<number>({ ...kinds }));
+  return { enforced: { at, revision: Math.max(0, ...revisions.filter(Number.isSafeInteger)) } };
 }
 
 /**

@@ -8,7 +8,7 @@ import type { EnforcementStatus } from '../../enforcement/enforcement.ts';
 import type { Tenant } from '../../model/records.ts';
 import { parseSubnet, parseTenant } from '../../model/tenant.ts';
 import { createTenant } from '../../operations/create-tenant.ts';
-import { awaitDeletion, type Deletion, deleteTenant } from '../../operations/delete-tenant.ts';
+import { awaitDeletion, type Deletion, deleteTenant, remainingMs } from '../../operations/delete-tenant.ts';
 import { growTenant } from '../../operations/grow-tenant.ts';
 import { listPage } from '../../operations/paging.ts';
 import type { Registry } from '../../operations/registry.ts';
@@ -155,8 +155,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
       const wait = waitOf(request.query, enforcement);
       const startedMs = performance.now();
       const deletion = await deleteTenant(registry, tenant, preconditionOf(request), wait?.timeoutMs);
-      const leftMs = Math.max(0, (wait?.timeoutMs ?? 0) - (performance.now() - startedMs));
-      const status = wait && (await awaitDeletion(registry, tenant, deletion, leftMs));
+      const status = wait && (await awaitDeletion(registry, tenant, deletion, remainingMs(wait.timeoutMs, startedMs)));
       return sendDeletion(reply, tenant, deletion, status);
     },
   );

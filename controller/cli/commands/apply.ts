@@ -1,6 +1,6 @@
 /**
- * `tenetctl apply`: makes tenants and namespaces what a manifest says, and says of each whether it was created, configured or
- * unchanged. Reads and judges everything before it writes anything; writes tenants before namespaces.
+ * `tenetctl apply`: makes tenants, namespaces and peerings what a manifest says, and says of each whether it was created, configured
+ * or unchanged. Reads and judges everything before it writes anything; writes tenants first, then namespaces, then peerings.
  */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
@@ -13,6 +13,18 @@ import { CLUSTER, tenantPath } from '../paths.ts';
 import { type Plan, pathOf, planChange, referenceOf } from '../plan.ts';
 import type { OpenSession } from '../program.ts';
 import type { Terminal } from '../terminal.ts';
+import { isTooLate, Outcomes, waitRequest } from '../waiting.ts';
+import { waitOption } from './options.ts';
+
+interface ApplyOptions {
+  readonly filename: string;
+  readonly wait?: string;
+}
+
+type Waiting = ReturnType<typeof waitRequest>;
+
+/** What has to be there before what. */
+const ORDER: readonly Wanted['kind'][] = ['Tenant', 'Namespace', 'Peering'];
 
 /** A plan and the ETag its object had when it was made. */
 interface Pending {
@@ -23,26 +35,31 @@ interface Pending {
 export function addApply(program: Command, open: OpenSession): void {
   program
     .command('apply')
-    .description('create or change tenants and namespaces as a file says (YAML or JSON, several documents)')
+    .description('create or change tenants, namespaces and peerings as a file says (YAML or JSON, several documents)')
     .requiredOption('-f, --filename <file>', 'the file, or - for standard input')
+    .addOption(waitOption())
     .addHelpText('after', EXAMPLE)
-    .action(async ({ filename }: { readonly filename: string }, command: Command) => {
+    .action(async ({ filename, wait }: ApplyOptions, command: Command) => {
+      const waiting = waitRequest(wait);
       const session = open(command);
       const wanted = parseManifest(
         await readManifest(filename, session),
         filename === '-' ? 'standard input' : filename,
       );
-      const tenantsFirst = wanted.toSorted((a, b) => Number(a.kind === 'Namespace') - Number(b.kind === 'Namespace'));
+      const inOrder = wanted.toSorted((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
       const cluster = await session.connection.getJson(CLUSTER);
-      const faults = checkContents(tenantsFirst, cluster as unknown as ClusterConfig);
+      const faults = checkContents(inOrder, cluster as unknown as ClusterConfig);
       if (faults.length > 0) throw invalidInput(faults);
-      await checkOwners(session.connection, tenantsFirst);
+      await checkOwners(session.connection, inOrder);
       const pending: Pending[] = [];
-      for (const object of tenantsFirst) pending.push(await prepare(session.connection, object));
+      for (const object of inOrder) pending.push(await prepare(session.connection, object));
+      const outcomes = new Outcomes();
       for (const each of pending) {
-        await write(session.connection, each);
-        session.out(`${each.plan.reference} ${each.plan.outcome}\n`);
+        const { reference, outcome } = each.plan;
+        const answer = await write(session.connection, each, waiting);
+        session.out(`${reference} ${outcome}\n${outcomes.note(reference, answer)}`);
       }
+      outcomes.check();
     });
 }
 
@@ -56,19 +73,27 @@ async function readManifest(filename: string, terminal: Terminal): Promise<strin
   }
 }
 
-/** A namespace's tenant has to be there, or be on its way. @throws CliFailure (not found) */
+/** The tenant of a namespace and both of a peering have to be there, or be on their way. @throws CliFailure (not found) */
 async function checkOwners(connection: Connection, wanted: readonly Wanted[]): Promise<void> {
   const coming = new Set(wanted.flatMap((object) => (object.kind === 'Tenant' ? [object.name] : [])));
   for (const object of wanted) {
-    if (object.kind === 'Tenant' || coming.has(object.tenant)) continue;
-    if ((await connection.find(tenantPath(object.tenant))) === undefined)
-      throw new CliFailure(
-        EXIT.notFound,
-        `${referenceOf(object)}: tenant ${JSON.stringify(object.tenant)} does not exist`,
-        'put it into the same file, or create it first',
-      );
-    coming.add(object.tenant);
+    for (const tenant of tenantsOf(object)) {
+      if (coming.has(tenant)) continue;
+      if ((await connection.find(tenantPath(tenant))) === undefined)
+        throw new CliFailure(
+          EXIT.notFound,
+          `${referenceOf(object)}: tenant ${JSON.stringify(tenant)} does not exist`,
+          'put it into the same file, or create it first',
+        );
+      coming.add(tenant);
+    }
   }
+}
+
+/** Tenants that must exist before the object can. */
+function tenantsOf(object: Wanted): string[] {
+  if (object.kind === 'Tenant') return [];
+  return object.kind === 'Namespace' ? [object.tenant] : [object.tenant, object.name];
 }
 
 async function prepare(connection: Connection, wanted: Wanted): Promise<Pending> {
@@ -76,11 +101,16 @@ async function prepare(connection: Connection, wanted: Wanted): Promise<Pending>
   return { plan: planChange(wanted, isJson(found?.body) ? found.body : undefined), etag: found?.etag };
 }
 
-/** A step of its own can raise the object's revision: only the first is held to the one that was read. */
-async function write(connection: Connection, { plan, etag }: Pending): Promise<void> {
+/**
+ * A step of its own can raise the object's revision: only the first is held to the one that was read.
+ * @returns with --wait, for which each step waits: the first answer that came too late, else the last; undefined without a step
+ */
+async function write(connection: Connection, { plan, etag }: Pending, waiting: Waiting): Promise<unknown> {
+  let answer: unknown;
   for (const { method, path, body, guarded } of plan.steps) {
     try {
-      await connection.request(method, path, { body, ifMatch: guarded ? etag : undefined });
+      const reply = await connection.request(method, path, { body, ifMatch: guarded ? etag : undefined, ...waiting });
+      if (!isTooLate(answer)) answer = reply.body;
     } catch (error) {
       if (!(error instanceof CliFailure)) throw error;
       throw new CliFailure(error.exitCode, error.message.replace(/^/gm, `${plan.reference}: `), error.hint, {
@@ -88,6 +118,7 @@ async function write(connection: Connection, { plan, etag }: Pending): Promise<v
       });
     }
   }
+  return answer;
 }
 
 const EXAMPLE = `
@@ -100,6 +131,11 @@ Example:
   apiVersion: tenet.dev/v1
   kind: Namespace
   metadata: {name: blue-test, labels: {stage: test}}
+  spec: {tenant: blue}
+  ---
+  apiVersion: tenet.dev/v1
+  kind: Peering
+  metadata: {name: red}
   spec: {tenant: blue}
 
 What a document does not name stays as it is; namespaces and subnets are added, never taken away.`;

@@ -1,17 +1,32 @@
 /**
- * `tenetctl delete`: a tenant, a namespace, a dead node. Several names at once; the first failure ends it.
+ * `tenetctl delete`: a tenant, a namespace, a peering, a dead node. Several names at once; the first failure ends it.
  */
 import type { Command } from 'commander';
 import { type Connection, isJson, type Json } from '../connection.ts';
-import { namespacePath, nodePath, tenantPath } from '../paths.ts';
+import { namespacePath, nodePath, peeringPath, tenantPath } from '../paths.ts';
 import type { OpenSession } from '../program.ts';
 import { ownerOf } from '../queries.ts';
+import { Outcomes, waitRequest } from '../waiting.ts';
+import { waitOption } from './options.ts';
 
 export function addDelete(program: Command, open: OpenSession): void {
-  const remove = program.command('delete').description('delete a tenant, a namespace or a node');
+  const remove = program.command('delete').description('delete a tenant, a namespace, a peering or a node');
   addTenant(remove, open);
   addNamespace(remove, open);
+  addPeering(remove, open);
   addNode(remove, open);
+}
+
+interface WaitOptions {
+  readonly wait?: string;
+}
+
+interface NamespaceOptions extends WaitOptions {
+  readonly tenant?: string;
+}
+
+interface PeeringOptions extends WaitOptions {
+  readonly tenant: string;
 }
 
 const NAMES = ['<names...>', 'one or more'] as const;
@@ -21,13 +36,18 @@ function addTenant(remove: Command, open: OpenSession): void {
     .command('tenant')
     .description('delete a tenant that has no endpoint any more')
     .argument(...NAMES)
-    .action(async (tenants: readonly string[], _, command: Command) => {
+    .addOption(waitOption())
+    .action(async (tenants: readonly string[], { wait }: WaitOptions, command: Command) => {
       const { connection, out } = open(command);
+      const outcomes = new Outcomes();
       for (const tenant of tenants) {
         const hint = `its containers have to end first: tenetctl get endpoints -t ${tenant}`;
-        const rest = await deleteObject(connection, tenantPath(tenant), hint);
-        out(isJson(rest) ? `tenant/${tenant} deleting${waitingFor(rest)}\n` : `tenant/${tenant} deleted\n`);
+        const rest = await deleteObject(connection, tenantPath(tenant), { hint, wait });
+        const goesOn = isJson(rest) && rest.phase === 'deleting';
+        out(goesOn ? `tenant/${tenant} deleting${waitingFor(rest)}\n` : `tenant/${tenant} deleted\n`);
+        out(outcomes.note(`tenant/${tenant}`, rest));
       }
+      outcomes.check();
     });
 }
 
@@ -37,13 +57,35 @@ function addNamespace(remove: Command, open: OpenSession): void {
     .description('delete a namespace that has no endpoint any more')
     .argument(...NAMES)
     .option('-t, --tenant <tenant>', 'the tenant that owns it (else it is looked for)')
-    .action(async (namespaces: readonly string[], options: { readonly tenant?: string }, command: Command) => {
+    .addOption(waitOption())
+    .action(async (namespaces: readonly string[], options: NamespaceOptions, command: Command) => {
       const { connection, out } = open(command);
+      const outcomes = new Outcomes();
       for (const namespace of namespaces) {
         const tenant = options.tenant ?? (await ownerOf(connection, namespace));
-        await deleteObject(connection, namespacePath(tenant, namespace));
-        out(`namespace/${namespace} deleted\n`);
+        const rest = await deleteObject(connection, namespacePath(tenant, namespace), { wait: options.wait });
+        out(`namespace/${namespace} deleted\n${outcomes.note(`namespace/${namespace}`, rest)}`);
       }
+      outcomes.check();
+    });
+}
+
+function addPeering(remove: Command, open: OpenSession): void {
+  remove
+    .command('peering')
+    .description('ask no longer that the containers of two tenants may talk')
+    .argument('<peers...>', 'the other tenant, or several')
+    .requiredOption('-t, --tenant <tenant>', 'the tenant that asks no longer')
+    .addOption(waitOption())
+    .action(async (peers: readonly string[], { tenant, wait }: PeeringOptions, command: Command) => {
+      const { connection, out } = open(command);
+      const outcomes = new Outcomes();
+      for (const peer of peers) {
+        const reference = `peering/${tenant}/${peer}`;
+        const rest = await deleteObject(connection, peeringPath(tenant, peer), { wait });
+        out(`${reference} deleted\n${outcomes.note(reference, rest)}`);
+      }
+      outcomes.check();
     });
 }
 
@@ -55,19 +97,20 @@ function addNode(remove: Command, open: OpenSession): void {
     .action(async (nodes: readonly string[], _, command: Command) => {
       const { connection, out } = open(command);
       for (const node of nodes) {
-        await deleteObject(connection, nodePath(node), `stop its agent first: tenetctl node status ${node}`);
+        await deleteObject(connection, nodePath(node), { hint: `stop its agent first: tenetctl node status ${node}` });
         out(`node/${node} deleted\n`);
       }
     });
 }
 
-/** @returns what the server says of a deletion that goes on, undefined of one that is done */
-async function deleteObject(connection: Connection, path: string, conflictHint?: string): Promise<unknown> {
-  const { body } = await connection.request(
-    'DELETE',
-    path,
-    conflictHint === undefined ? {} : { hints: { 409: conflictHint } },
-  );
+/** @returns what the server says of a deletion that goes on, or was waited for; undefined of one that is done */
+async function deleteObject(
+  connection: Connection,
+  path: string,
+  { hint, wait }: { readonly hint?: string; readonly wait?: string | undefined },
+): Promise<unknown> {
+  const hints = hint === undefined ? {} : { hints: { 409: hint } };
+  const { body } = await connection.request('DELETE', path, { ...hints, ...waitRequest(wait) });
   return body;
 }
 

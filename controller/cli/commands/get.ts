@@ -6,9 +6,9 @@ import type { Connection, Json } from '../connection.ts';
 import { invalidInput } from '../failures.ts';
 import { findKind, type KindName } from '../kinds.ts';
 import type { Format } from '../output.ts';
-import { CLUSTER, NODES, namespacePath, nodePath, TENANTS, tenantPath } from '../paths.ts';
+import { CLUSTER, NODES, namespacePath, nodePath, peeringPath, TENANTS, tenantPath } from '../paths.ts';
 import type { OpenSession } from '../program.ts';
-import { findEndpoints, listEndpoints, listNamespaces, ownerOf } from '../queries.ts';
+import { findEndpoints, listEndpoints, listNamespaces, listPeerings, ownerOf } from '../queries.ts';
 import { formatOption } from './options.ts';
 import { show } from './show.ts';
 
@@ -20,16 +20,16 @@ interface GetOptions {
 export function addGet(program: Command, open: OpenSession): void {
   program
     .command('get')
-    .description('show tenants, namespaces, nodes, endpoints or the cluster; all of them or one')
-    .argument('<kind>', 'tenants, namespaces, nodes, endpoints, cluster (or one of them; ns, ep for short)')
-    .argument('[name]', 'only this one; an endpoint by its id, name or container id')
+    .description('show tenants, namespaces, peerings, nodes, endpoints or the cluster; all of them or one')
+    .argument('<kind>', 'tenants, namespaces, peerings, nodes, endpoints, cluster (or one of them; ns, ep for short)')
+    .argument('[name]', 'only this one; an endpoint by its id, name or container id, a peering by its peer')
     .option('-t, --tenant <tenant>', 'only what belongs to this tenant')
     .addOption(formatOption())
     .action(async (word: string, name: string | undefined, options: GetOptions, command: Command) => {
       const kind = findKind(word);
       if (kind === undefined)
         throw invalidInput([
-          `${JSON.stringify(word)} is no kind of object: tenants, namespaces, nodes, endpoints, cluster are`,
+          `${JSON.stringify(word)} is no kind of object: tenants, namespaces, peerings, nodes, endpoints, cluster are`,
         ]);
       const session = open(command);
       const body = await read(session.connection, kind, name, options.tenant);
@@ -51,6 +51,10 @@ async function read(
     case 'namespaces':
       if (name === undefined) return listNamespaces(connection, tenant);
       return connection.getJson(namespacePath(tenant ?? (await ownerOf(connection, name)), name));
+    case 'peerings':
+      if (name === undefined) return listPeerings(connection, tenant);
+      if (tenant === undefined) throw invalidInput(['a peering is one of two tenants: name the one that asks with -t']);
+      return connection.getJson(peeringPath(tenant, name));
     case 'endpoints':
       return name === undefined ? listEndpoints(connection, tenant) : findEndpoints(connection, tenant, name);
     case 'cluster':

@@ -12,7 +12,9 @@ export function addNode(program: Command, open: OpenSession): void {
   const node = program.command('node').description('look after nodes');
   node
     .command('status')
-    .description('liveness, roles, version, underlay address and endpoints of every node, or of one')
+    .description(
+      'liveness, roles, version, underlay address, endpoints and last acknowledgement of every node, or of one',
+    )
     .argument('[node]')
     .addOption(formatOption())
     .action(async (name: string | undefined, options: { readonly output?: Format }, command: Command) => {

@@ -9,6 +9,11 @@ export function formatOption(): Option {
   return new Option('-o, --output <format>', 'how to show it').choices([...FORMATS]);
 }
 
+/** `--wait[=TIMEOUT]` */
+export function waitOption(): Option {
+  return new Option('--wait [timeout]', 'until every node concerned has it in its kernel; --wait=10s unless given');
+}
+
 /** Collects an option given several times. */
 export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];

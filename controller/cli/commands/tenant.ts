@@ -6,11 +6,13 @@ import { isJson } from '../connection.ts';
 import { invalidInput } from '../failures.ts';
 import { subnetsPath } from '../paths.ts';
 import type { OpenSession } from '../program.ts';
-import { prefixLength } from './options.ts';
+import { reportOutcome, waitRequest } from '../waiting.ts';
+import { prefixLength, waitOption } from './options.ts';
 
 interface GrowOptions {
   readonly prefixLength?: number;
   readonly cidr?: string;
+  readonly wait?: string;
 }
 
 export function addTenant(program: Command, open: OpenSession): void {
@@ -21,13 +23,19 @@ export function addTenant(program: Command, open: OpenSession): void {
     .argument('<name>')
     .option('--prefix-length <length>', 'size of the subnet the controller chooses, such as 22', prefixLength)
     .option('--cidr <cidr>', 'this subnet out of the pool')
+    .addOption(waitOption())
     .action(async (name: string, options: GrowOptions, command: Command) => {
       if ((options.prefixLength === undefined) === (options.cidr === undefined))
         throw invalidInput(['tenant grow takes one of --prefix-length and --cidr']);
-      const { connection, out } = open(command);
+      const session = open(command);
+      const { connection, out } = session;
       const request = options.cidr === undefined ? { prefixLength: options.prefixLength } : { cidr: options.cidr };
-      const { body } = await connection.request('POST', subnetsPath(name), { body: request });
+      const { body } = await connection.request('POST', subnetsPath(name), {
+        body: request,
+        ...waitRequest(options.wait),
+      });
       const subnets = isJson(body) && Array.isArray(body.subnets) ? `: subnets ${body.subnets.join(', ')}` : '';
       out(`tenant/${name} grown${subnets}\n`);
+      reportOutcome(session, `tenant/${name}`, body, false);
     });
 }

@@ -6,12 +6,12 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { buildApp } from '../../../controller/api/app.ts';
 import { createMetrics } from '../../../controller/api/metrics.ts';
-import type { Endpoint, Node } from '../../../controller/model/records.ts';
+import type { Endpoint, Enforced, Node } from '../../../controller/model/records.ts';
 import { Registry } from '../../../controller/operations/registry.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
-import { parseIp, parseMac } from '../../../dataplane/address.ts';
+import { parseIp, parseMac, parsePrefix } from '../../../dataplane/address.ts';
 
 const TOKEN = 'a-token-for-this-test-alone';
 const NODE = 'node1';
@@ -75,6 +75,21 @@ export class TestController {
     };
     await this.#put(keys.node(name), node);
     if (live) await this.#put(keys.liveNode(name), {});
+  }
+
+  /** What an agent writes when it needs addresses of a tenant. */
+  async addBlock(tenant: string, block: string, node = NODE): Promise<void> {
+    await this.#put(keys.block(tenant, parsePrefix(block)), { node });
+  }
+
+  /** What an agent says once it enforces all that ever was, and will be, of these tenants. */
+  async acknowledge(node: string, ...tenants: readonly string[]): Promise<void> {
+    const all = { tenant: 1e9, namespaces: 1e9, peerings: 1e9 };
+    const record: Enforced = {
+      at: '2026-11-24T11:59:30Z',
+      tenants: Object.fromEntries(tenants.map((tenant) => [tenant, all])),
+    };
+    await this.#put(keys.enforced(node), record);
   }
 
   async close(): Promise<void> {

@@ -76,7 +76,11 @@ describe('faults', () => {
       '{apiVersion: v1, kind: Tenant, metadata: {name: a}}',
       'm.yaml: apiVersion: must be tenet.dev/v1',
     ],
-    ['an unknown kind', '{apiVersion: tenet.dev/v1, kind: Pod}', 'm.yaml: kind: must be Tenant, Namespace or List'],
+    [
+      'an unknown kind',
+      '{apiVersion: tenet.dev/v1, kind: Pod}',
+      'm.yaml: kind: must be Tenant, Namespace, Peering or List',
+    ],
     ['no metadata', tenant('spec: {}'), 'm.yaml: metadata: is missing'],
     ['no name', tenant('metadata: {}'), 'm.yaml: metadata.name: is missing'],
     [

@@ -118,9 +118,10 @@ describe('create and get', () => {
     const { controller, ok, json, run } = await setUp();
     await controller.addNode('node1', '192.0.2.1', { live: true });
     await controller.addNode('node2', '192.0.2.2', { live: false });
+    await controller.acknowledge('node1');
     const table = await ok('node', 'status');
-    expect(table).toMatch(/^NAME +STATUS +ROLES +UNDERLAY +ENDPOINTS +VERSION$/m);
-    expect(table).toMatch(/^node1 +live +compute +192\.0\.2\.1 +0 +0\.1\.0$/m);
+    expect(table).toMatch(/^NAME +STATUS +ROLES +UNDERLAY +ENDPOINTS +ENFORCED +VERSION$/m);
+    expect(table).toMatch(/^node1 +live +compute +192\.0\.2\.1 +0 +30s +0\.1\.0$/m);
     expect(table).toMatch(/^node2 +dead /m);
     expect(await json('node', 'status', 'node1')).toEqual(await controller.get('/v1/nodes/node1'));
     expect(await run('delete', 'node', 'node1')).toMatchObject({ code: 4 });

@@ -98,10 +98,11 @@ export function contradictions(dump: ReadonlyMap<string, unknown>): readonly str
     if (found !== tenant) faults.push(`${claim} is ${found ?? 'nobody'}'s, should be ${tenant}'s`);
   }
   for (const key of dump.keys()) {
-    const [kind, owner = ''] = key.split('/');
+    const [kind, owner = '', peer = ''] = key.split('/');
     if (kind === 'claims' && !wantedClaims.has(key)) faults.push(`${key} belongs to no tenant`);
     const needsTenant = kind === 'blocks' || kind === 'endpoints' || kind === 'namespaces';
     if (needsTenant && !tenants.has(owner)) faults.push(`${key} has no tenant`);
+    if (kind === 'peerings' && !(tenants.has(owner) && tenants.has(peer))) faults.push(`${key} has no tenant`);
   }
   return faults;
 }
