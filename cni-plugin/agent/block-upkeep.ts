@@ -39,6 +39,11 @@ export class BlockUpkeep {
     return tenants;
   }
 
+  /** Also those that only were asked about: an ADD that was refused leaves its tenant followed, and nothing else. */
+  #followed(): Set<string> {
+    return new Set([...this.tenants(), ...this.#context.view.needed()]);
+  }
+
   /** Takes down what has an address that is another node's by now; the store being away, at its next sign of life. */
   confirm(): Promise<void> {
     this.#toConfirm = true;
@@ -71,7 +76,7 @@ export class BlockUpkeep {
 
   /** A tenant that is being deleted waits for these: at once, and again when a container that was in the way is gone. */
   giveBackOfDeleted(): void {
-    for (const tenant of this.tenants()) {
+    for (const tenant of this.#followed()) {
       if (this.#context.snapshot.tenant(tenant)?.phase === 'deleting') void this.#giveBackOf(tenant);
     }
   }
@@ -80,7 +85,7 @@ export class BlockUpkeep {
     await this.confirm();
     this.giveBackOfDeleted();
     const busy = new Set([...this.#context.journal.endpoints.values()].map(({ endpoint }) => endpoint.tenant));
-    for (const tenant of this.tenants()) {
+    for (const tenant of this.#followed()) {
       if (busy.has(tenant)) {
         this.#idleSince.delete(tenant);
         continue;

@@ -92,6 +92,11 @@ export class ClusterView {
       throw new Unavailable('store', `the store does not answer, and tenant ${tenant} is not known here yet`);
   }
 
+  /** Tenants followed for their own sake. */
+  needed(): Iterable<string> {
+    return this.#needed;
+  }
+
   /** The tenant has nothing here any more. */
   forget(tenant: string): void {
     if (this.#options.allTenants || !this.#needed.delete(tenant)) return;

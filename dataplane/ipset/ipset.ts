@@ -19,7 +19,7 @@ import {
 } from './message.ts';
 import * as u from './uapi.ts';
 
-export type { IpsetMember, IpsetSpec, IpsetType } from './member.ts';
+export type { IpsetMember, IpsetSpec } from './member.ts';
 export type { IpsetHeader } from './message.ts';
 
 /** One member to come or go. */

@@ -15,7 +15,6 @@ export const IPSET_CMD_PROTOCOL = 1;
 export const IPSET_CMD_CREATE = 2;
 export const IPSET_CMD_DESTROY = 3;
 export const IPSET_CMD_FLUSH = 4;
-export const IPSET_CMD_RENAME = 5;
 export const IPSET_CMD_SWAP = 6;
 export const IPSET_CMD_LIST = 7;
 export const IPSET_CMD_ADD = 9;
@@ -44,7 +43,6 @@ export const IPSET_ATTR_PROTO = 7;
 /** In IPSET_ATTR_DATA, of sets alone. */
 export const IPSET_ATTR_HASHSIZE = 18;
 export const IPSET_ATTR_MAXELEM = 19;
-export const IPSET_ATTR_SIZE = 23;
 export const IPSET_ATTR_ELEMENTS = 24;
 export const IPSET_ATTR_REFERENCES = 25;
 export const IPSET_ATTR_MEMSIZE = 26;

@@ -32,10 +32,11 @@ async function untilGone(tenant: TenantView): Promise<void> {
   await waitFor(async () => (await lab.rest('GET', `/v1/tenants/${tenant.name}`)).status === 404, {
     what: `tenant ${tenant.name} is gone`,
   });
-  // What a node said last of the tenant binds nobody, and is said anew a little later.
-  const state = [...(await etcdDump(lab))].filter(([key]) => !key.startsWith('enforced/'));
-  const left = state.filter((entry) => JSON.stringify(entry).includes(tenant.name));
-  expect(left).toEqual([]);
+  const mentions = async (isMeant: (key: string) => boolean) =>
+    [...(await etcdDump(lab))].filter((entry) => isMeant(entry[0]) && JSON.stringify(entry).includes(tenant.name));
+  expect(await mentions((key) => !key.startsWith('enforced/'))).toEqual([]);
+  // What a node said last of the tenant binds nobody, and is said anew as soon as it has heard.
+  await waitFor(async () => (await mentions(() => true)).length === 0, { what: `no node speaks of ${tenant.name}` });
   for (const node of NODES) expect(journalledBlocks(lab, node, tenant.name)).toEqual([]);
 }
 

@@ -265,6 +265,14 @@ describe('ADD', () => {
   });
 });
 
+it('a tenant that an ADD was refused for is not followed for good', async () => {
+  const { agent } = await start();
+  await setTenant({ ...red, phase: 'deleting' });
+  expect(await agent.handle(request('ADD', 'a'), signal)).toMatchObject({ ok: false });
+  const told = async () => (await store.get(keys.enforced('node1'))).entry?.value ?? '"red"';
+  await until('the node says nothing of it', async () => !(await told()).includes('"red"'));
+});
+
 describe('a block on its way back', () => {
   it('gives nobody an address, whoever asks meanwhile', async () => {
     const { agent, journal } = await start();
