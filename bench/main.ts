@@ -11,12 +11,13 @@ import { bulk } from './bulk/bulk.ts';
 import { control } from './control/control.ts';
 import { describeMachine } from './machine.ts';
 import { plotReport } from './plot.ts';
+import { propagation } from './propagation/propagation.ts';
 import { compareFigures, formatReport } from './report.ts';
 import { type Part, type PartResult, PartUnavailable, type Report } from './result.ts';
 import { ruleUpdate } from './rule-update/rule-update.ts';
 
 /** In the order they run in. */
-const PARTS: readonly Part[] = [ruleUpdate, bulk, control];
+const PARTS: readonly Part[] = [ruleUpdate, bulk, control, propagation];
 
 /** All parts together; each of a quick run. A part that is not done by then is given up. */
 const LIMIT_MS = { all: 15 * 60_000, quickPart: 60_000 } as const;
