@@ -53,3 +53,14 @@ export function findVersion(tool: string): string | undefined {
     return undefined;
   }
 }
+
+/** The version of a Debian package. @returns undefined where it is not installed, or packages are not Debian's */
+export function findPackageVersion(name: string): string | undefined {
+  try {
+    const ask = ['-W', '-f', `\${db:Status-Status} \${Version}`, name];
+    const text = execFileSync('dpkg-query', ask, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    return /^installed (\S+)/.exec(text)?.[1];
+  } catch {
+    return undefined;
+  }
+}

@@ -3,6 +3,8 @@
 # and nothing else, says one line on stderr for each thing it does, and is silent and quick when there is nothing to do.
 # Called by the npm scripts before anything that needs node_modules. Never starts, stops or enables a service of the machine,
 # never touches its links, tables or sysctls.
+# `--with PACKAGE… --` installs these Debian packages as well, where there is Debian: what benchmarks are compared with. The command
+# after it runs without them too.
 # Exit status: 0 ready, 1 something failed, 2 this machine cannot run Tenet (the message says why and what to do).
 set -eu
 
@@ -16,6 +18,16 @@ export PATH
 
 npm_stamp='node_modules/.setup-package-lock.json'
 lock_file='/run/lock/tenet-setup.lock'
+
+wanted_packages=''
+if [ "${1-}" = --with ]; then
+  shift
+  while [ "$#" -gt 0 ] && [ "$1" != -- ]; do
+    wanted_packages="$wanted_packages $1"
+    shift
+  done
+  [ "$#" -eq 0 ] || shift
+fi
 
 cd "$(dirname "$0")/../.."
 
@@ -66,7 +78,7 @@ check_machine() {
 }
 
 missing_packages() {
-  for package in $packages; do
+  for package in $packages$wanted_packages; do
     case $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) in
       installed) ;;
       *) printf '%s ' "$package" ;;
