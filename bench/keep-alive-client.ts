@@ -23,12 +23,13 @@ export class KeepAliveClient {
   #heard: Buffer = Buffer.alloc(0);
   #waiting: Waiting | undefined;
 
-  /** @param url of the server, such as `http://127.0.0.1:7480` */
-  static async connect(url: string, token: string): Promise<KeepAliveClient> {
-    const { hostname, port, host } = new URL(url);
-    const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+  /** @param to the server: `http://127.0.0.1:7480`, or the path of its unix socket */
+  static async connect(to: string, token: string): Promise<KeepAliveClient> {
+    const url = to.startsWith('/') ? undefined : new URL(to);
+    const where = url === undefined ? { path: to } : { host: url.hostname, port: Number(url.port), noDelay: true };
+    const socket = connect(where);
     await once(socket, 'connect');
-    return new KeepAliveClient(socket, host, token);
+    return new KeepAliveClient(socket, url?.host ?? 'localhost', token);
   }
 
   private constructor(socket: Socket, host: string, token: string) {

@@ -14,12 +14,13 @@ import { describeMachine } from './machine.ts';
 import { overlay } from './overlay/overlay.ts';
 import { packet } from './packet/packet.ts';
 import { plotReport } from './plot.ts';
+import { propagation } from './propagation/propagation.ts';
 import { compareFigures, formatReport } from './report.ts';
 import { type Part, type PartResult, PartUnavailable, type Report } from './result.ts';
 import { ruleUpdate } from './rule-update/rule-update.ts';
 
 /** In the order they run in. */
-const PARTS: readonly Part[] = [ruleUpdate, bulk, packet, overlay, cni, control];
+const PARTS: readonly Part[] = [ruleUpdate, bulk, packet, overlay, cni, control, propagation];
 
 /** All parts together; each of a quick run. A part that is not done by then is given up. */
 const LIMIT_MS = { all: 15 * 60_000, quickPart: 60_000 } as const;

@@ -6,10 +6,11 @@ const WIDTH = 860;
 /** Lines: the frame the curves are in, and where their names stand. */
 const LINES = { left: 80, right: 300, top: 44, height: 330, bottom: 56 } as const;
 /** Bars: names left, values right of them. */
-const BARS = { left: 250, right: 110, top: 50, row: 20, gap: 12, heading: 22 } as const;
+const BARS = { left: 270, right: 190, top: 50, row: 20, gap: 12, heading: 22 } as const;
 const FONT = 13;
-/** Told apart without colours as well: by lightness. The first is ours. */
-const COLOURS = ['#0b6e4f', '#4fae8b', '#c8553d', '#3d5a98', '#b07aa1', '#8c8c8c', '#c9a227', '#5f4b32'] as const;
+/** Ours are green, whoever else there is is not. */
+const OURS = { name: /^Tenet/, colours: ['#0b6e4f', '#5cb894'] } as const;
+const OTHERS = ['#c8553d', '#3d5a98', '#b07aa1', '#c9a227', '#8c8c8c', '#5f4b32'] as const;
 
 /** A part of the picture: its height, and its contents from (0, 0). */
 interface Panel {
@@ -20,7 +21,13 @@ interface Panel {
 /** All charts of the part that the report has figures for. */
 export function plotReport(part: Part, report: Report): string {
   const subjects = [...new Set(report.figures.map(({ subject }) => subject))];
-  const colours = new Map(subjects.map((name, index) => [name, COLOURS[index % COLOURS.length] ?? '#000000']));
+  const colours = new Map([
+    ...giveColours(subjects.filter(isOurs), OURS.colours),
+    ...giveColours(
+      subjects.filter((name) => !isOurs(name)),
+      OTHERS,
+    ),
+  ]);
   const panels = part.charts.flatMap((chart) => {
     const figures = report.figures.filter(({ operation }) => chart.operations.includes(operation));
     if (figures.length === 0) return [];
@@ -47,6 +54,12 @@ export function plotReport(part: Part, report: Report): string {
 }
 
 type Colours = ReadonlyMap<string, string>;
+
+const isOurs = (subject: string): boolean => OURS.name.test(subject);
+
+function giveColours(subjects: readonly string[], colours: readonly string[]): (readonly [string, string])[] {
+  return subjects.map((name, index) => [name, colours[index % colours.length] ?? '#000000']);
+}
 
 function drawLines(chart: Chart, part: Part, figures: readonly ComparedFigure[], colours: Colours): Panel {
   const { left, top } = LINES;
@@ -108,13 +121,13 @@ function drawBars(chart: Chart, part: Part, figures: readonly ComparedFigure[], 
   for (const [title, own] of groups) {
     content.push(text(16, y + 12, title, { bold: true }));
     y += BARS.heading;
-    for (const { subject, value, unit } of own) {
+    for (const { subject, value, p95, unit } of own) {
       const width = length(value);
       const fill = colours.get(subject) ?? '#000000';
       content.push(
         text(BARS.left - 8, y + 13, subject, { anchor: 'end' }),
         `<rect x="${BARS.left}" y="${y + 1}" width="${width}" height="${BARS.row - 4}" fill="${fill}"/>`,
-        text(BARS.left + width + 6, y + 13, formatValue(value, unit)),
+        text(BARS.left + width + 6, y + 13, `${formatValue(value, unit)}  (p95 ${formatValue(p95, unit)})`),
       );
       y += BARS.row;
     }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatCount, formatValue } from '../format.ts';
 import type { Figure, Part, PartResult, RunOptions, Target } from '../result.ts';
+import { TENET_IPSET } from '../rule-update/tenet-ipset.ts';
 import { TENET } from '../rule-update/tenet-nftables.ts';
 import { installedTools } from '../tools.ts';
 import { AGENT_OPERATIONS, MEMORY, measureAgent, RESTART } from './agent-start.ts';
@@ -43,11 +44,11 @@ async function runBulk(options: RunOptions): Promise<PartResult> {
 
 function judge(figures: readonly Figure[]): Target[] {
   const loads = figures
-    .filter(({ operation, subject }) => operation === LOAD && subject === TENET)
-    .map(({ value, scale }): Target => {
+    .filter(({ operation, subject }) => operation === LOAD && (subject === TENET || subject === TENET_IPSET))
+    .map(({ value, scale, subject }): Target => {
       const each = value / scale;
       return {
-        what: `one of ${formatCount(scale)} elements loaded at once`,
+        what: `${subject}: one of ${formatCount(scale)} elements loaded at once`,
         wanted: `≤ ${formatValue(WANTED.elementUs, 'µs')}`,
         measured: formatValue(each, 'µs'),
         met: each <= WANTED.elementUs,

@@ -2,13 +2,13 @@
 import { BenchNamespace } from '../namespace.ts';
 import type { Figure, RunOptions } from '../result.ts';
 import { addressOf, linkOf } from '../rule-update/contestant.ts';
+import { IPSET_SPEC, ipsetAdditions, openIpset, TENET_IPSET } from '../rule-update/tenet-ipset.ts';
 import { openNftables, SET, TENET } from '../rule-update/tenet-nftables.ts';
 import { type Subject, sampleInterleaved } from '../sample.ts';
 
 export const LOAD = 'elements loaded at once';
 const CLEAR = 'cleared';
 const CHAIN = 'TENET-BENCH';
-const IPSET = 'tenet-bench';
 
 /** One way of loading so many elements. `open` makes what they go into. */
 interface Loader {
@@ -39,6 +39,17 @@ const tenet: Loader = {
   },
 };
 
+const tenetIpset: Loader = {
+  name: TENET_IPSET,
+  most: Number.POSITIVE_INFINITY,
+  open: (namespace, count) => {
+    const { ipset, close } = openIpset(namespace);
+    ipset.create(IPSET_SPEC);
+    const changes = ipsetAdditions(count);
+    return { load: () => ipset.change(changes), clear: () => ipset.flush(IPSET_SPEC.name), close };
+  },
+};
+
 const nft: Loader = {
   name: 'nft -f -',
   most: 100_000,
@@ -59,10 +70,11 @@ const ipset: Loader = {
   most: 100_000,
   open: (namespace, count) => {
     const run = (script: string) => namespace.exec(['ipset', 'restore'], script);
-    run(`create ${IPSET} hash:net,iface maxelem ${SET.size} hashsize 131072\n`);
-    const lines = Array.from({ length: count }, (_, index) => `add ${IPSET} ${addressOf(index)},${linkOf(index)}\n`);
+    const { name, type, maxElements, hashSize } = IPSET_SPEC;
+    run(`create ${name} ${type} maxelem ${maxElements} hashsize ${hashSize}\n`);
+    const lines = Array.from({ length: count }, (_, index) => `add ${name} ${addressOf(index)},${linkOf(index)}\n`);
     const script = lines.join('');
-    return { load: () => run(script), clear: () => run(`flush ${IPSET}\n`) };
+    return { load: () => run(script), clear: () => run(`flush ${name}\n`) };
   },
 };
 
@@ -90,6 +102,7 @@ export async function measureLoads(
 ): Promise<Figure[]> {
   const loaders = [
     tenet,
+    tenetIpset,
     ...('nft' in tools ? [nft] : []),
     ...('ipset' in tools ? [ipset] : []),
     ...['iptables-nft-restore', 'iptables-legacy-restore']

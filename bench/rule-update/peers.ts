@@ -4,12 +4,13 @@ import { SETS } from '../../dataplane/isolation/sets.ts';
 import type { ElementItem } from '../../dataplane/state.ts';
 import { addressOf, type Contestant, linkOf, OPERATIONS } from './contestant.ts';
 import { additions, planNode } from './node-workload.ts';
+import { IPSET_SPEC } from './tenet-ipset.ts';
 import { fillSet, openIsolation, SET } from './tenet-nftables.ts';
 
 /** One run each in a turn: they take milliseconds. */
 const TURNS = 1;
 const CHAIN = 'TENET-BENCH';
-const IPSET = 'tenet-bench';
+const IPSET = IPSET_SPEC.name;
 
 /** `nft -f -` adding one element to the very set that Tenet uses. */
 export function nftElement(name: string): Contestant {
@@ -111,7 +112,7 @@ export function ipsetPeer(name: string): Contestant {
     prepare: (namespace, existing) => {
       const member = (index: number) => `${addressOf(index)},${linkOf(index)}`;
       const lines = Array.from({ length: existing }, (_, index) => `add ${IPSET} ${member(index)}`);
-      const create = `create ${IPSET} hash:net,iface maxelem 262144 hashsize 131072`;
+      const create = `create ${IPSET} ${IPSET_SPEC.type} maxelem ${IPSET_SPEC.maxElements} hashsize ${IPSET_SPEC.hashSize}`;
       namespace.exec(['ipset', 'restore'], `${[create, ...lines].join('\n')}\n`);
       const endpoint = planNode(existing).endpoint.items.map((_, index) => existing + 1 + index);
       const restore = (verb: string) =>

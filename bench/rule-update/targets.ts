@@ -2,6 +2,7 @@
 import { formatCount, formatRatio, formatValue } from '../format.ts';
 import type { Figure, Target } from '../result.ts';
 import { OPERATIONS } from './contestant.ts';
+import { TENET_IPSET } from './tenet-ipset.ts';
 import { TENET } from './tenet-nftables.ts';
 
 export const LEGACY = 'iptables-legacy-restore';
@@ -23,6 +24,7 @@ export function judge(figures: readonly Figure[], sizes: readonly number[]): Tar
   /** Of a subject, at all sizes. */
   const course = (subject: string, operation: string, wantedUs: number): Target[] => {
     const times = sizes.map((size) => median(subject, operation, size) ?? Number.NaN);
+    if (times.every(Number.isNaN)) return [];
     const slowest = Math.max(...times);
     const growth = (times.at(-1) ?? Number.NaN) / (times[0] ?? Number.NaN);
     const what = `${subject}: ${operation}`;
@@ -41,7 +43,9 @@ export function judge(figures: readonly Figure[], sizes: readonly number[]): Tar
       }),
     );
   return [
-    ...[OPERATIONS.add, OPERATIONS.delete].flatMap((operation) => course(TENET, operation, WANTED_ELEMENT_US)),
+    ...[TENET, TENET_IPSET].flatMap((subject) =>
+      [OPERATIONS.add, OPERATIONS.delete].flatMap((operation) => course(subject, operation, WANTED_ELEMENT_US)),
+    ),
     ...[OPERATIONS.addEndpoint, OPERATIONS.deleteEndpoint].flatMap((operation) =>
       course(TENET, operation, WANTED_ENDPOINT_US),
     ),
