@@ -150,7 +150,7 @@ describe('a link', () => {
   it('of a group goes with the whole group, and the event loop turns meanwhile', async () => {
     const group = 4711;
     const deleting = connect();
-    for (let index = 0; index < 40; index++)
+    for (let index = 0; index < 200; index++)
       change((out) => encodeAddVxlan(out, { ...vxlan(`gone${index}`, 100 + index), group }));
     change((out) => encodeAddVxlan(out, vxlan('stays', 99)));
     const batch = new RtBatch().add('RTM_DELLINK', `links of group ${group}`, (out) => encodeDelLinkGroup(out, group));
@@ -164,8 +164,8 @@ describe('a link', () => {
       turns++;
     }
     expect((await over).size).toBe(0);
-    // It takes the kernel tens of milliseconds. A loop that stood still meanwhile would have turned once or twice.
-    expect(turns).toBeGreaterThan(10);
+    // A loop that stood still while the kernel was busy would have turned once or twice.
+    expect(turns).toBeGreaterThan(3);
     expect(rtnetlink.links().map(({ name }) => name)).toEqual(['lo', 'stays']);
     ip('link', 'del', 'stays');
     deleting.close();
