@@ -39,6 +39,8 @@ export class ClusterView {
   readonly #following = new Map<string, Following>();
   /** tenants followed for their own sake, not as somebody's peers */
   readonly #needed = new Set<string>();
+  /** tenants that somebody waits to be shown */
+  readonly #asking = new Map<object, string>();
   /** what the cache file holds once written */
   readonly #entries = new Map<string, Entry>();
   #cacheTimer: NodeJS.Timeout | undefined;
@@ -84,10 +86,13 @@ export class ClusterView {
     const { allTenants, snapshot } = this.#options;
     if (allTenants || (this.#needed.has(tenant) && snapshot.tenant(tenant) !== undefined)) return;
     this.#needed.add(tenant);
+    const asking = {};
+    this.#asking.set(asking, tenant);
     const loaded = this.#followAll();
     const timer = new AbortController();
     const first = await Promise.race([loaded.then(() => 'store' as const), after(patienceMs, timer.signal)]);
     timer.abort();
+    this.#asking.delete(asking);
     if (first !== 'store' && snapshot.tenant(tenant) === undefined)
       throw new Unavailable('store', `the store does not answer, and tenant ${tenant} is not known here yet`);
   }
@@ -97,9 +102,10 @@ export class ClusterView {
     return this.#needed;
   }
 
-  /** The tenant has nothing here any more. */
+  /** The tenant has nothing here any more. While somebody is still asking for it, it stays. */
   forget(tenant: string): void {
-    if (this.#options.allTenants || !this.#needed.delete(tenant)) return;
+    const isAskedFor = [...this.#asking.values()].includes(tenant);
+    if (this.#options.allTenants || isAskedFor || !this.#needed.delete(tenant)) return;
     this.#dropUnwanted();
     this.#options.onChange();
   }

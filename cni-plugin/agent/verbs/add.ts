@@ -2,7 +2,7 @@
  * ADD: an address, a link, rules; an answer only when all of it is in the kernel. Remembers before it makes anything, so that
  * whatever stops it half-way can be undone, and undoes it itself when it fails.
  */
-import { Conflict, InvalidInput, QuotaExceeded, Unavailable } from '../../../controller/errors.ts';
+import { InvalidInput, QuotaExceeded, Unavailable } from '../../../controller/errors.ts';
 import type { Endpoint, Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { hostPrefix, type IpAddress } from '../../../dataplane/address.ts';
@@ -33,7 +33,6 @@ export async function add(
     throw new InvalidInput('CNI_NETNS', `${request.netns} is the node's own network namespace`);
   }
   const { tenant, namespace } = await ownershipOf(request, context);
-  if (tenant.phase === 'deleting') throw new Conflict(`tenant ${tenant.name} is being deleted`, { field: 'tenant' });
   return context.locks.run(request.id, async () => {
     const same = existing(request, tenant, namespace, context);
     if (same !== undefined) return resultOf(same, request.netns, overlayMtu(context.facts()));

@@ -1,5 +1,5 @@
 /** Whose container is this? The order of design section 9, and a clear refusal when nobody owns it. */
-import { InvalidInput, NotFound, Unavailable } from '../../../controller/errors.ts';
+import { Conflict, InvalidInput, NotFound, Unavailable } from '../../../controller/errors.ts';
 import { SYSTEM_TENANT, type Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { parseRecord } from '../../../controller/store/records.ts';
@@ -13,17 +13,18 @@ export interface Ownership {
 }
 
 /**
- * @throws InvalidInput naming the field or the namespace nobody claims, NotFound for a tenant that does not exist, Unavailable
- * when only the store could tell and it does not answer
+ * @throws InvalidInput naming the field or the namespace nobody claims, NotFound for a tenant that does not exist, Conflict for
+ * one that is being deleted, Unavailable when only the store could tell and it does not answer
  */
 export async function ownershipOf(request: EndpointRequest, context: AgentContext): Promise<Ownership> {
   const [name, field] = await tenantName(request, context);
   if (name === SYSTEM_TENANT) throw new InvalidInput(field, 'containers cannot belong to the system tenant');
   await context.view.need(name);
   const tenant = context.snapshot.tenant(name);
-  if (tenant === undefined) {
+  if (tenant === undefined || tenant.phase === 'deleting') {
     if (!anyoneUses(name, context)) context.view.forget(name);
-    throw new NotFound('tenant', name);
+    if (tenant === undefined) throw new NotFound('tenant', name);
+    throw new Conflict(`tenant ${name} is being deleted`, { field: 'tenant' });
   }
   const namespace = request.namespace ?? tenant.name;
   if (!tenant.namespaces.includes(namespace)) {
@@ -33,8 +34,10 @@ export async function ownershipOf(request: EndpointRequest, context: AgentContex
   return { tenant, namespace };
 }
 
-function anyoneUses(tenant: string, { journal }: AgentContext): boolean {
-  return [...journal.endpoints.values()].some(({ endpoint }) => endpoint.tenant === tenant);
+/** Has it an endpoint or a block here? */
+function anyoneUses(name: string, { journal }: AgentContext): boolean {
+  const endpoints = [...journal.endpoints.values()].map(({ endpoint }) => endpoint);
+  return [...endpoints, ...journal.blocks.values()].some(({ tenant }) => tenant === name);
 }
 
 /** @returns the tenant's name and the field that gave it */
