@@ -1,16 +1,26 @@
 /** Chooses where isolation is enforced, and keeps the backend that does not at hand: what it left in the kernel has to go. */
 import { ERRNO, isErrno } from './errors.ts';
+import { Ipset } from './ipset/ipset.ts';
+import { IptablesIsolation } from './iptables-isolation.ts';
 import type { BackendName, IsolationBackend } from './isolation-backend.ts';
-import { KernelIsolation } from './kernel-isolation.ts';
 import type { NetlinkConnection } from './netlink/connection.ts';
 import { Nftables } from './nftables/nftables.ts';
+import { NftablesIsolation } from './nftables-isolation.ts';
+import { Xtables, type XtablesVariant } from './system/xtables.ts';
+
+/** What the agent is asked for. */
+export interface BackendChoice {
+  readonly backend: BackendName | 'auto';
+  /** of the programs, should iptables be the backend */
+  readonly iptables?: XtablesVariant;
+}
 
 export interface ChosenBackend {
   readonly backend: IsolationBackend;
   /** for the log */
   readonly why: string;
   /** those that must not have anything in the kernel any more, once this one enforces */
-  readonly others: readonly IsolationBackend[];
+  readonly others: readonly Pick<IsolationBackend, 'exists' | 'remove' | 'close'>[];
 }
 
 export interface BackendParts {
@@ -20,22 +30,41 @@ export interface BackendParts {
   readonly isTouched: () => boolean;
 }
 
-/** @throws KernelError when the kernel lacks what was asked for */
-export function chooseBackend(wanted: BackendName | 'auto', { filter, isTouched }: BackendParts): ChosenBackend {
+/** @throws KernelError when the kernel, or the host's programs, lack what was asked for */
+export function chooseBackend(choice: BackendChoice, { filter, isTouched }: BackendParts): ChosenBackend {
   const nftables = new Nftables(filter);
-  const fault = nftablesFault(nftables);
-  if (wanted === 'nftables' && fault !== undefined) throw fault;
-  const why = wanted === 'auto' ? 'the kernel has nf_tables' : 'asked for by --backend';
-  return { backend: new KernelIsolation(nftables, { isTouched }), why, others: [] };
+  const ipset = new Ipset(filter);
+  const lacksNftables = fault(() => nftables.generationId());
+  const lacksIptables = fault(() => checkIptables(ipset, choice.iptables));
+  const asked = choice.backend === 'auto' ? undefined : 'asked for by --backend';
+  const ours = { nftables: new NftablesIsolation(nftables, { isTouched }), iptables: iptablesOf(ipset, choice) };
+  if (choice.backend === 'nftables' || (choice.backend === 'auto' && lacksNftables === undefined)) {
+    if (lacksNftables !== undefined) throw lacksNftables;
+    const others = lacksIptables === undefined ? [ours.iptables] : [];
+    return { backend: ours.nftables, why: asked ?? 'the kernel has nf_tables', others };
+  }
+  if (lacksIptables !== undefined) throw lacksIptables;
+  const others = lacksNftables === undefined ? [ours.nftables] : [];
+  return { backend: ours.iptables, why: asked ?? `the kernel lacks nf_tables: ${lacksNftables?.message}`, others };
 }
 
-/** @returns why nf_tables cannot be used */
-function nftablesFault(nftables: Nftables): Error | undefined {
+function iptablesOf(ipset: Ipset, { iptables }: BackendChoice): IptablesIsolation {
+  return new IptablesIsolation(ipset, iptables === undefined ? {} : { variant: iptables });
+}
+
+/** @throws KernelError */
+function checkIptables(ipset: Ipset, variant: XtablesVariant | undefined): number {
+  new Xtables(4, variant).variant();
+  return ipset.protocol;
+}
+
+/** @returns why something cannot be used */
+function fault(attempt: () => unknown): Error | undefined {
   try {
-    nftables.generationId();
+    attempt();
     return undefined;
   } catch (error) {
-    if (isErrno(error, ERRNO.EINVAL, ERRNO.EOPNOTSUPP)) return error as Error;
+    if (isErrno(error, ERRNO.EINVAL, ERRNO.EOPNOTSUPP, ERRNO.ENOENT)) return error;
     throw error;
   }
 }

@@ -3,7 +3,7 @@
  * and the rule set of state.ts) in different kernel objects. Links and routes are the same for both and not their business. Types only.
  */
 import type { Change } from './diff.ts';
-import type { Collection, Item, NodeState, RuleSetItem } from './state.ts';
+import type { Collection, Item, NodeState } from './state.ts';
 
 export type BackendName = 'nftables' | 'iptables';
 
@@ -12,10 +12,11 @@ export interface IsolationBackend {
   /** collections that this backend has no use for: they count as being as wanted */
   readonly ignores: ReadonlySet<Collection>;
   /**
-   * Everything of this backend's in the kernel, as elements and rule set.
-   * @param wanted the rules that should be there; found only if they are exactly these
+   * Everything of this backend's in the kernel, as elements and rule set. Rules are found only if they are exactly those wanted, and
+   * what a backend cannot tell of elements it says by not finding the rules.
+   * @param desired the whole state that should be there
    */
-  observe(wanted: RuleSetItem | undefined): Map<string, Item>;
+  observe(desired: NodeState): Map<string, Item>;
   /**
    * Makes the changes of elements and rules among `changes`, others are ignored. Nothing in between allows what neither the old nor the
    * new state allows, and rules are in force with all their elements or not at all.
@@ -23,6 +24,11 @@ export interface IsolationBackend {
    * @throws KernelError naming the object refused; read the kernel back then
    */
   apply(changes: readonly Change[], desired: NodeState): void;
+  /**
+   * Hears of changes by others that the kernel does not send notifications about.
+   * @param onForeignChange told what is not as it was left, within seconds
+   */
+  watch(onForeignChange: (what: string) => void): { close(): void };
   /** Is anything of this backend's in the kernel? */
   exists(): boolean;
   /** Takes everything of this backend's out of the kernel: another one enforces by now. Idempotent. */

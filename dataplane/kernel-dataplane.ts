@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { IpAddress } from './address.ts';
-import { type ChosenBackend, chooseBackend } from './backends.ts';
+import { type BackendChoice, type ChosenBackend, chooseBackend } from './backends.ts';
 import { Conntrack } from './conntrack/conntrack.ts';
 import type { Dataplane, Failures, PodSpec, PodView } from './dataplane.ts';
 import type { Change } from './diff.ts';
@@ -19,7 +19,7 @@ import type { InterfaceAddress } from './rtnetlink/ifaddr.ts';
 import type { Link } from './rtnetlink/link.ts';
 import type { Route } from './rtnetlink/route.ts';
 import { Rtnetlink } from './rtnetlink/rtnetlink.ts';
-import { type Item, itemKey, type NodeState, type OverlayLinkItem, type PodLinkItem, ruleSetOf } from './state.ts';
+import { type Item, itemKey, type NodeState, type OverlayLinkItem, type PodLinkItem } from './state.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
 
 /** Within this time the last notification about a link that we made or deleted has been read. */
@@ -47,14 +47,14 @@ export class KernelDataplane implements Dataplane {
   #hasRetired = false;
 
   /** @throws KernelError without the privilege (CAP_NET_ADMIN), or when the kernel lacks the backend asked for */
-  static open(backend: BackendName | 'auto' = 'auto'): KernelDataplane {
-    return new KernelDataplane(backend);
+  static open(choice: BackendChoice = { backend: 'auto' }): KernelDataplane {
+    return new KernelDataplane(choice);
   }
 
-  private constructor(backend: BackendName | 'auto') {
+  private constructor(choice: BackendChoice) {
     for (const { portId } of [this.#routeSocket, this.#filterSocket]) this.#ownPorts.add(portId);
     this.#deleter = new LinkDeleter(this.#rtnetlink, (portId) => this.#ownPorts.add(portId));
-    this.#chosen = chooseBackend(backend, {
+    this.#chosen = chooseBackend(choice, {
       filter: this.#filter,
       isTouched: () => this.#monitor?.rulesTouched() ?? true,
     });
@@ -74,7 +74,7 @@ export class KernelDataplane implements Dataplane {
   observe(desired: NodeState): NodeState {
     const { backend } = this.#chosen;
     const items: Map<string, Item> = observeLinks(this.#rtnetlink);
-    for (const [key, item] of backend.observe(ruleSetOf(desired))) items.set(key, item);
+    for (const [key, item] of backend.observe(desired)) items.set(key, item);
     for (const [key, item] of desired)
       if (item.kind === 'element' && backend.ignores.has(item.collection)) items.set(key, item);
     this.#wanted = items;
@@ -118,10 +118,12 @@ export class KernelDataplane implements Dataplane {
       onForeignChange,
     });
     this.#monitor = monitor;
+    const silent = this.#chosen.backend.watch(onForeignChange);
     return {
       close: () => {
         this.#monitor = undefined;
         monitor.close();
+        silent.close();
       },
     };
   }

@@ -25,7 +25,7 @@ export class ForwardingPath {
    * @throws Error if something of it cannot be made
    */
   constructor(state: NodeState, backend: BackendName) {
-    this.#dataplane = this.node.run(() => KernelDataplane.open(backend));
+    this.#dataplane = this.node.run(() => KernelDataplane.open({ backend }));
     try {
       const { name } = this.#dataplane.backend;
       if (name !== backend) throw new Error(`this build enforces by ${name} instead`);

@@ -1,5 +1,5 @@
 /** Tenet's nftables side of the rule update comparison: the product's own batch, client and socket, nothing made for the occasion. */
-import { KernelIsolation } from '../../dataplane/kernel-isolation.ts';
+import { NftablesIsolation } from '../../dataplane/nftables-isolation.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { Nftables } from '../../dataplane/nftables/nftables.ts';
 import type { NftSet } from '../../dataplane/nftables/set.ts';
@@ -37,8 +37,8 @@ export const nftablesBackend = backendContestant(TENET, openIsolation);
 /** The backend over a socket in that namespace. */
 export function openIsolation(namespace: BenchNamespace) {
   const { nftables, close } = openNftables(namespace);
-  const isolation = new KernelIsolation(nftables);
-  const apply: KernelIsolation['apply'] = (changes, desired) => isolation.apply(changes, desired);
+  const isolation = new NftablesIsolation(nftables);
+  const apply: NftablesIsolation['apply'] = (changes, desired) => isolation.apply(changes, desired);
   return { apply, close };
 }
 

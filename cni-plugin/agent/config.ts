@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { NodeRole } from '../../controller/model/records.ts';
 import { type IpAddress, parseIp } from '../../dataplane/address.ts';
 import type { BackendName } from '../../dataplane/isolation-backend.ts';
+import type { XtablesVariant } from '../../dataplane/system/xtables.ts';
 import { DEFAULT_AGENT_SOCKET } from '../agent-protocol.ts';
 
 export interface AgentConfig {
@@ -17,6 +18,7 @@ export interface AgentConfig {
   readonly underlayAddress?: IpAddress;
   readonly underlayMacCheck: boolean;
   readonly backend: 'auto' | BackendName;
+  readonly iptablesVariant: XtablesVariant;
   readonly logLevel: string;
 }
 
@@ -87,6 +89,11 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
         .default('auto'),
     )
     .addOption(
+      new Option('--iptables-variant <name>', 'which iptables programs the iptables backend uses; default: the host’s own')
+        .choices(['default', 'nft', 'legacy'])
+        .default('default'),
+    )
+    .addOption(
       new Option('--log-level <level>', 'how much is said')
         .env('TENET_LOG_LEVEL')
         .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
@@ -105,6 +112,7 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
     ...(options.underlayAddress === undefined ? {} : { underlayAddress: options.underlayAddress }),
     underlayMacCheck: options.underlayMacCheck === 'on',
     backend: options.backend,
+    iptablesVariant: options.iptablesVariant,
     logLevel: options.logLevel,
   });
 }

@@ -24,7 +24,7 @@ if (process.getuid?.() !== 0) {
 }
 
 try {
-  const dataplane = KernelDataplane.open(config.backend);
+  const dataplane = KernelDataplane.open({ backend: config.backend, iptables: config.iptablesVariant });
   const readFacts = () => ({
     name: config.node,
     roles: config.roles,

@@ -5,6 +5,7 @@
 import type { Chain, ChainHook } from '../nftables/chain.ts';
 import type { Rule } from '../nftables/rule.ts';
 import { buildRule, type RulePart } from '../nftables/rule-builder.ts';
+import { signedComment } from './common.ts';
 import { TABLE } from './sets.ts';
 
 /** One rule: what it is for, and its parts. */
@@ -30,13 +31,9 @@ export function chain(name: string, lines: readonly Line[], hook?: ChainHook): C
   };
 }
 
-/** Appends a hash of what the rule does, so that a rule that was changed, or is of another version, is known by its comment. */
 function signed(rule: Rule): Rule {
   const text = JSON.stringify(rule.expressions, (_key, value) =>
     typeof value === 'bigint' ? `${value}n` : value instanceof Uint8Array ? Array.from(value) : value,
   );
-  // FNV-1a: told apart must be versions and slips, not attacks.
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
-  return { ...rule, comment: `${rule.comment} #${hash.toString(16).padStart(8, '0')}` };
+  return { ...rule, comment: signedComment(rule.comment ?? '', text) };
 }

@@ -14,7 +14,6 @@
  * An identity is looked up into `meta priority` (0: nobody), which forwarding had set from the type of service and which is put
  * back before the packet goes on. The packet's mark is never touched.
  */
-import type { IpPrefix } from '../address.ts';
 import {
   CT_DIRECTIONS,
   type CtDirection,
@@ -49,6 +48,7 @@ import { accept, drop, goto, masquerade, returnFromChain, setMeta, setMetaFromMa
 import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
 import { base, type ChainSpec, chain, type Line } from './chain-spec.ts';
+import { closedNetworks, poolsOf } from './common.ts';
 import { SETS } from './sets.ts';
 
 const IPPROTO_ICMP = 1;
@@ -63,14 +63,6 @@ const BEFORE_DEFRAGMENTATION = -450;
 /** In forward, input and output tracking is long done: early, so that what others set later stays as they set it. */
 const FIRST = -300;
 const SOURCE_NAT = 100;
-
-/** Networks no container's packet is for: this-network, loopback, link-local (metadata services), multicast and reserved. */
-const NEVER_BEYOND = [
-  '0.0.0.0/8',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '224.0.0.0/3',
-] as readonly string[] as readonly IpPrefix[];
 
 const fromPod = match(iifgroup, POD_GROUP);
 const fromOverlay = match(iifgroup, OVERLAY_GROUP);
@@ -96,8 +88,8 @@ const strayIcmp = [match(l4proto, IPPROTO_ICMP), ctState('invalid')] as const;
 /** Every chain, those that are jumped to first. Each rule's comment ends in a hash by which a later run recognises it. */
 export function compileRules(item: RuleSetItem): ChainSpec[] {
   const identify = identification(item.blockPrefixLength.v4);
-  const pools = item.pools.filter(isIpv4);
-  const closed = [...pools, ...item.platformNetworks.filter(isIpv4), ...NEVER_BEYOND];
+  const pools = poolsOf(item);
+  const closed = closedNetworks(item);
   return [
     chain('leave', [
       ...TYPE_OF_SERVICE.map(
@@ -293,8 +285,4 @@ function identification(blockPrefixLength: number) {
     [`${comment}: by block`, setMetaFromMap('priority', [maskedTo(address, blockPrefixLength)], SETS.block)],
     [`${comment}: by address`, setMetaFromMap('priority', [address], SETS.identity)],
   ];
-}
-
-function isIpv4(prefix: IpPrefix): boolean {
-  return !prefix.includes(':');
 }

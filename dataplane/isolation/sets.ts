@@ -7,6 +7,7 @@ import type { SetElement } from '../nftables/element.ts';
 import type { NftSet } from '../nftables/set.ts';
 import { NFT_TABLE } from '../ownership.ts';
 import type { Collection, ElementItem } from '../state.ts';
+import { isIpv6Element } from './common.ts';
 
 export const TABLE = { family: 'inet', table: NFT_TABLE } as const;
 
@@ -40,15 +41,8 @@ export function isSetCollection(collection: Collection): collection is SetCollec
 
 /** @returns undefined for an element of the other family, which these sets do not hold */
 export function toSetElement(item: ElementItem): SetElement | undefined {
-  const isIpv6 = item.fields.some(
-    (field) => typeof field === 'string' && /^[0-9a-f]*:[0-9a-f:]*:|::/.test(field) && !isMac(field),
-  );
-  if (isIpv6) return undefined;
+  if (isIpv6Element(item)) return undefined;
   return item.value === undefined ? { key: item.fields } : { key: item.fields, data: item.value };
-}
-
-function isMac(field: string): boolean {
-  return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(field);
 }
 
 /** The item a set's element stands for. */

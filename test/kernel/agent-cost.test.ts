@@ -69,7 +69,7 @@ beforeAll(async () => {
     blocks: Array.from({ length: BLOCKS }, (_, index): [string, string, string] => ['red', blockAt(index), 'node2']),
   });
   for (const { key, value } of world) await store.commit([], [{ kind: 'put', key, value }]);
-  dataplane = KernelDataplane.open('nftables');
+  dataplane = KernelDataplane.open({ backend: 'nftables' });
   const underlay = { ...facts().underlay, link: 'eth9' };
   agent = new Agent({
     facts: facts({ underlay }),

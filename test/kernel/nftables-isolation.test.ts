@@ -3,9 +3,9 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parsePrefix } from '../../dataplane/address.ts';
 import { diff } from '../../dataplane/diff.ts';
 import { ERRNO } from '../../dataplane/errors.ts';
-import { KernelIsolation, type KernelIsolationOptions } from '../../dataplane/kernel-isolation.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { Nftables } from '../../dataplane/nftables/nftables.ts';
+import { NftablesIsolation, type NftablesIsolationOptions } from '../../dataplane/nftables-isolation.ts';
 import type { ElementItem, NodeState, RuleSetItem } from '../../dataplane/state.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { enterOwnNamespace, run } from './namespace.ts';
@@ -27,7 +27,7 @@ const stateWith = (count: number): NodeState =>
   stateOf([RULES, ...Array.from({ length: count }, (_, index) => egress(index))]);
 
 let socket: NetlinkSocket;
-let isolation: KernelIsolation;
+let isolation: NftablesIsolation;
 let state: NodeState;
 
 beforeAll(enterOwnNamespace);
@@ -36,10 +36,10 @@ beforeEach(() => {
 });
 afterEach(() => socket?.close());
 
-function open(options: KernelIsolationOptions): void {
+function open(options: NftablesIsolationOptions): void {
   socket = new NetlinkSocket(NETLINK_NETFILTER);
-  isolation = new KernelIsolation(new Nftables(new NetlinkConnection(socket)), options);
-  isolation.observe(RULES);
+  isolation = new NftablesIsolation(new Nftables(new NetlinkConnection(socket)), options);
+  isolation.observe(stateOf([RULES]));
   state = new Map();
 }
 
@@ -48,7 +48,7 @@ function reach(desired: NodeState): void {
   state = desired;
 }
 
-const differences = () => diff(state, isolation.observe(RULES));
+const differences = () => diff(state, isolation.observe(state));
 const nft = (...args: string[]) => run('nft', args);
 
 describe('a transaction', () => {
@@ -76,7 +76,7 @@ describe('a transaction', () => {
     nft('flush set inet tenet egress');
     expect(() => reach(stateWith(3))).toThrow(expect.objectContaining({ errno: ERRNO.ERESTART }));
     expect(nft('list set inet tenet egress')).not.toContain('elements');
-    state = isolation.observe(RULES);
+    state = isolation.observe(state);
     reach(stateWith(3));
     expect(differences()).toEqual([]);
   });
@@ -108,7 +108,7 @@ describe('a set that fills', () => {
     reach(stateWith(20));
     const before = nft('list ruleset');
     open({ isTouched: () => false, sizes: { egress: 8 } });
-    state = isolation.observe(RULES);
+    state = isolation.observe(stateWith(20));
     expect(diff(stateWith(20), state)).toEqual([]);
     reach(stateWith(21));
     expect(nft('-s', 'list', 'chain', 'inet', 'tenet', 'forward')).not.toBe('');

@@ -20,9 +20,9 @@ import type { Batch } from './nftables/batch.ts';
 import type { SetElement } from './nftables/element.ts';
 import type { Nftables, TableDump } from './nftables/nftables.ts';
 import type { NftSet } from './nftables/set.ts';
-import { type Collection, type Item, itemKey, type NodeState, type RuleSetItem } from './state.ts';
+import { type Collection, type Item, itemKey, type NodeState, type RuleSetItem, ruleSetOf } from './state.ts';
 
-export interface KernelIsolationOptions {
+export interface NftablesIsolationOptions {
   /** has anybody but this process changed the table since it was last read back? Asked when the rule set as a whole has changed. */
   readonly isTouched?: () => boolean;
   /** elements that a set is made for at first; tests have small ones */
@@ -32,12 +32,12 @@ export interface KernelIsolationOptions {
 /** How often others may change other tables while one transaction is on its way. */
 const TRIES = 16;
 
-export class KernelIsolation implements IsolationBackend {
+export class NftablesIsolation implements IsolationBackend {
   readonly name = 'nftables';
   /** an address finds its subnet by its block */
   readonly ignores: ReadonlySet<Collection> = new Set(['network']);
   readonly #nftables: Nftables;
-  readonly #options: KernelIsolationOptions;
+  readonly #options: NftablesIsolationOptions;
   /** what the rules in the kernel were compiled from, as far as this process knows */
   #current: RuleSetItem | undefined;
   /** the rules the kernel should have, by the item they come from */
@@ -48,16 +48,14 @@ export class KernelIsolation implements IsolationBackend {
   readonly #fill = new Map<SetCollection, { count: number; size: number }>();
 
   /** @param nftables stays the caller's to close */
-  constructor(nftables: Nftables, options: KernelIsolationOptions = {}) {
+  constructor(nftables: Nftables, options: NftablesIsolationOptions = {}) {
     this.#nftables = nftables;
     this.#options = options;
   }
 
-  /**
-   * Reads everything of ours back.
-   * @param wanted the rules that should be there: a table that has exactly these is reported as that item, any other as no rules
-   */
-  observe(wanted: RuleSetItem | undefined): Map<string, Item> {
+  /** Reads everything of ours back: a table that has exactly the rules wanted is reported as that item, any other as no rules. */
+  observe(desired: NodeState): Map<string, Item> {
+    const wanted = ruleSetOf(desired);
     const items = new Map<string, Item>();
     const dump = this.#nftables.dumpTable(TABLE);
     this.#current = undefined;
@@ -94,6 +92,11 @@ export class KernelIsolation implements IsolationBackend {
     // A set cannot grow; the whole table is made anew with a larger one, in one transaction.
     else if (!this.#hasRoom(isolation)) this.#replaceTable(this.#current, desired);
     else this.#commit((batch) => changeElements(batch, isolation));
+  }
+
+  /** Of a table every change is told: whoever listens to the kernel hears of them. */
+  watch(): { close(): void } {
+    return { close: () => undefined };
   }
 
   exists(): boolean {

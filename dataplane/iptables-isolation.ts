@@ -1,0 +1,296 @@
+/**
+ * The iptables backend: fixed rules, written by iptables-restore once, over ipsets whose members come and go by netlink. Neither has a
+ * transaction over all, so order is what keeps a change safe: members that go, then members that come, then rules. Neither tells of
+ * foreign changes, so both are looked at from time to time.
+ */
+import { existsSync } from 'node:fs';
+import type { Change } from './diff.ts';
+import { ERRNO, KernelError } from './errors.ts';
+import type { Ipset, IpsetChange, IpsetDump, IpsetSpec } from './ipset/ipset.ts';
+import { compileIpv4, compileIpv6, type TableRules } from './iptables/rules.ts';
+import { isIntact, parseSaved, restoreInput } from './iptables/saved.ts';
+import { IPSETS, linkSetPlace, SET_PREFIX } from './iptables/sets.ts';
+import { foundKey, IGNORED, type Membership, membershipKey, Translator } from './iptables/translator.ts';
+import type { IsolationBackend } from './isolation-backend.ts';
+import { type Collection, type Item, itemKey, type NodeState, type RuleSetItem, ruleSetOf } from './state.ts';
+import { Xtables, type XtablesVariant } from './system/xtables.ts';
+
+export interface IptablesIsolationOptions {
+  readonly variant?: XtablesVariant;
+  /** members that a set of ours can hold at first; tests have few */
+  readonly maxElements?: number;
+  /** how often what the kernel does not tell of is looked at */
+  readonly checkMs?: number;
+}
+
+/** A foreign change is put right within 5 s. */
+const CHECK_MS = 2_000;
+/** Larger sets are compared by their number of members alone: reading one takes the main thread too long. */
+const COMPARED_MEMBERS = 10_000;
+
+/** One family's program, with the rules it is to have. */
+interface Family {
+  readonly family: 4 | 6;
+  readonly xtables: Xtables;
+  readonly compile: (rules: RuleSetItem) => TableRules[];
+}
+
+export class IptablesIsolation implements IsolationBackend {
+  readonly name = 'iptables';
+  readonly ignores: ReadonlySet<Collection> = IGNORED;
+  readonly #ipset: Ipset;
+  readonly #families: readonly Family[];
+  readonly #options: IptablesIsolationOptions;
+  /** what is in the kernel, as far as this process knows */
+  #current: { readonly rules: RuleSetItem; readonly translator: Translator } | undefined;
+  /** of each set: the members it can hold */
+  readonly #capacity = new Map<string, number>();
+  /** whose turn it is to be compared member by member */
+  #turn = 0;
+
+  /** @param ipset stays the caller's to close */
+  constructor(ipset: Ipset, options: IptablesIsolationOptions = {}) {
+    this.#ipset = ipset;
+    this.#options = options;
+    const { variant } = options;
+    const ipv6: Family = { family: 6, xtables: new Xtables(6, variant), compile: compileIpv6 };
+    this.#families = [
+      { family: 4, xtables: new Xtables(4, variant), compile: compileIpv4 },
+      // A kernel without IPv6 has no such file.
+      ...(existsSync('/proc/net/if_inet6') ? [ipv6] : []),
+    ];
+  }
+
+  /**
+   * Reads everything of ours back. A member does not say which elements it is there for: either all is as wanted, or the rules are
+   * reported missing, and writing them writes what differs.
+   */
+  observe(desired: NodeState): Map<string, Item> {
+    const items = new Map<string, Item>();
+    this.#current = undefined;
+    const rules = ruleSetOf(desired);
+    const found = this.#ipset.list(SET_PREFIX);
+    const translator = Translator.of(desired, placesIn(found));
+    if (rules === undefined || translator === undefined) return items;
+    for (const [key, item] of desired) if (item.kind === 'element') items.set(key, item);
+    this.#remember(found);
+    const { added, removed, stray } = differences(found, translator);
+    const sameMembers = added.length + removed.length + stray.length === 0;
+    if (sameMembers && this.#families.every((family) => areThere(family.xtables.save(), family.compile(rules)))) {
+      items.set(itemKey(rules), rules);
+      this.#current = { rules, translator };
+    }
+    return items;
+  }
+
+  /** @throws KernelError naming the object refused; some changes may have been made then */
+  apply(changes: readonly Change[], desired: NodeState): void {
+    const isolation = changes.filter(({ item }) => item.kind === 'element' || item.kind === 'ruleSet');
+    if (isolation.length === 0) return;
+    const current = this.#current;
+    this.#current = undefined;
+    const ruleSet = isolation.find(({ item, op }) => item.kind === 'ruleSet' && op !== 'remove')?.item;
+    if (ruleSet?.kind === 'ruleSet') this.#current = this.#writeAll(ruleSet, desired);
+    else if (current === undefined) throw new KernelError('apply', 'rules of iptables', ERRNO.ENOENT);
+    else {
+      const { translator } = current;
+      for (const change of isolation) {
+        if (change.op === 'replace' && change.previous.kind === 'element') translator.remove(change.previous);
+        if (change.item.kind !== 'element') continue;
+        if (change.op === 'remove') translator.remove(change.item);
+        else translator.add(change.item);
+      }
+      const { removed, added } = translator.takeChanges();
+      this.#write(removed, added, translator);
+      this.#current = current;
+    }
+  }
+
+  /** Rules of ours never are without sets of ours. */
+  exists(): boolean {
+    return this.#ipset.headers(SET_PREFIX).length > 0;
+  }
+
+  remove(): void {
+    this.#current = undefined;
+    for (const { xtables } of this.#families) writeRules(xtables, []);
+    this.#removeFromOther();
+    const lists = (spec: IpsetSpec) => Number(spec.type !== 'list:set');
+    const sets = this.#ipset.headers(SET_PREFIX).sort((a, b) => lists(a.spec) - lists(b.spec));
+    for (const { spec } of sets) this.#ipset.destroy(spec.name);
+    this.#capacity.clear();
+  }
+
+  /** Looks from time to time whether all is as it was left. */
+  watch(onForeignChange: (what: string) => void): { close(): void } {
+    let isClosed = false;
+    let timer: NodeJS.Timeout | undefined;
+    const look = async () => {
+      const what = await this.#check().catch((error: Error) => error.message);
+      if (isClosed) return;
+      if (what !== undefined) onForeignChange(what);
+      wait();
+    };
+    const wait = () => {
+      timer = setTimeout(() => void look(), this.#options.checkMs ?? CHECK_MS).unref();
+    };
+    wait();
+    return {
+      close: () => {
+        isClosed = true;
+        clearTimeout(timer);
+      },
+    };
+  }
+
+  close(): void {
+    this.#current = undefined;
+  }
+
+  /** @returns what is not as it was left */
+  async #check(): Promise<string | undefined> {
+    const before = this.#current;
+    if (before === undefined) return undefined;
+    const { translator, rules } = before;
+    const headers = this.#ipset.headers(SET_PREFIX);
+    const wanted = translator.sets();
+    const names = new Set(headers.map(({ spec }) => spec.name));
+    for (const {
+      spec: { name },
+      elements,
+    } of headers)
+      if (elements !== translator.count(name) || !wanted.has(name)) return `set ${name}`;
+    for (const name of wanted) if (!names.has(name)) return `set ${name}`;
+    const small = headers.filter(({ elements }) => elements <= COMPARED_MEMBERS);
+    const next = small[this.#turn++ % Math.max(small.length, 1)];
+    const dump = next && this.#ipset.find(next.spec.name);
+    if (dump?.members.some((member) => !translator.has(membershipKey({ set: dump.spec, member }))))
+      return `set ${dump.spec.name}`;
+    const outputs = await Promise.all(this.#families.map(({ xtables }) => xtables.saveLater()));
+    if (this.#current !== before) return undefined;
+    return this.#families.every(({ compile }, index) => areThere(outputs[index] ?? '', compile(rules)))
+      ? undefined
+      : 'rules of iptables';
+  }
+
+  /** Everything, by what differs from what is there. */
+  #writeAll(rules: RuleSetItem, desired: NodeState): { readonly rules: RuleSetItem; readonly translator: Translator } {
+    const found = this.#ipset.list(SET_PREFIX);
+    const translator = Translator.of(desired, placesIn(found));
+    if (translator === undefined) throw new KernelError('apply', 'rules of iptables', ERRNO.ENOENT);
+    this.#remember(found);
+    const { added, removed, stray } = differences(found, translator);
+    const known = new Set(found.map(({ spec }) => spec.name));
+    for (const set of Object.values(IPSETS)) if (!known.has(set.name)) this.#create(set);
+    this.#write(removed, added, translator);
+    for (const { xtables, compile } of this.#families) writeRules(xtables, compile(rules));
+    this.#removeFromOther();
+    for (const name of stray) this.#destroy(name);
+    return { rules, translator };
+  }
+
+  /** What was written with the other variant of the programs: the same rules, twice. */
+  #removeFromOther(): void {
+    for (const { family } of this.#families) {
+      const other = Xtables.other(family, this.#options.variant ?? 'default');
+      if (other !== undefined) writeRules(other, []);
+    }
+  }
+
+  #write(removed: readonly Membership[], added: readonly Membership[], translator: Translator): void {
+    // What closes comes first, and a set leaves its list before it is emptied: what is left of it must not be half of it.
+    const isEntry = ({ set }: Membership) => set.type === 'list:set';
+    const out = [...removed.filter(isEntry), ...bySet(removed.filter((each) => !isEntry(each)))];
+    if (out.length > 0) this.#ipset.change(out.map((each): IpsetChange => ({ op: 'del', ...each })));
+    // In a list of ours somebody may have put a set of theirs.
+    for (const { member } of removed) if (member.set?.startsWith(SET_PREFIX)) this.#destroy(member.set);
+    const inner = bySet(added.filter((each) => !isEntry(each)));
+    for (const set of new Set(inner.map(({ set }) => set))) {
+      const capacity = this.#capacity.get(set.name);
+      if (capacity === undefined) this.#create(set);
+      else if (translator.count(set.name) > capacity) this.#grow(set, translator);
+    }
+    const into = [...inner, ...added.filter(isEntry)];
+    if (into.length > 0) this.#ipset.change(into.map((each): IpsetChange => ({ op: 'add', ...each })));
+  }
+
+  #create(set: IpsetSpec): void {
+    const { maxElements } = this.#options;
+    const spec = maxElements === undefined || set.maxElements === undefined ? set : { ...set, maxElements };
+    this.#ipset.create(spec);
+    this.#capacity.set(set.name, spec.maxElements ?? Number.POSITIVE_INFINITY);
+  }
+
+  #destroy(name: string): void {
+    this.#ipset.destroy(name);
+    this.#capacity.delete(name);
+  }
+
+  /** A set cannot be made larger: a larger one, filled, takes its place and name, with no moment between. */
+  #grow(set: IpsetSpec, translator: Translator): void {
+    const maxElements = 2 ** Math.ceil(Math.log2(translator.count(set.name) * 2));
+    const larger = { ...set, name: `${SET_PREFIX}growing`, maxElements };
+    this.#ipset.destroy(larger.name);
+    this.#ipset.create(larger);
+    const members = [...translator.members()].filter((each) => each.set === set);
+    this.#ipset.change(members.map(({ member }): IpsetChange => ({ op: 'add', set: larger, member })));
+    this.#ipset.swap(set.name, larger.name);
+    this.#ipset.destroy(larger.name);
+    this.#capacity.set(set.name, maxElements);
+  }
+
+  #remember(found: readonly IpsetDump[]): void {
+    this.#capacity.clear();
+    for (const { spec } of found) this.#capacity.set(spec.name, spec.maxElements ?? Number.POSITIVE_INFINITY);
+  }
+}
+
+/** Those of one set together: they share a message. */
+function bySet(memberships: readonly Membership[]): Membership[] {
+  const groups = new Map<IpsetSpec, Membership[]>();
+  for (const each of memberships) {
+    const group = groups.get(each.set);
+    if (group === undefined) groups.set(each.set, [each]);
+    else group.push(each);
+  }
+  return [...groups.values()].flat();
+}
+
+function writeRules(xtables: Xtables, wanted: readonly TableRules[]): void {
+  const saved = parseSaved(xtables.save());
+  if (!isIntact(saved, wanted)) xtables.restore(restoreInput(saved, wanted));
+}
+
+function areThere(saved: string, wanted: readonly TableRules[]): boolean {
+  return isIntact(parseSaved(saved), wanted);
+}
+
+/** Where links are kept already. */
+function placesIn(found: readonly IpsetDump[]): Map<string, number> {
+  const places = new Map<string, number>();
+  for (const { spec, members } of found) {
+    const place = linkSetPlace(spec.name);
+    if (place === undefined) continue;
+    for (const { link = '' } of members) places.set(foundKey(place.list, link), place.number);
+  }
+  return places;
+}
+
+/** What to take out and put in, and sets that should not be at all. */
+function differences(found: readonly IpsetDump[], translator: Translator) {
+  const there = new Set<string>();
+  const removed: Membership[] = [];
+  const wanted = translator.sets();
+  const stray: string[] = [];
+  for (const { spec, members } of found) {
+    if (!wanted.has(spec.name)) stray.push(spec.name);
+    for (const member of members) {
+      const membership = { set: spec, member };
+      const key = membershipKey(membership);
+      if (translator.has(key)) there.add(key);
+      else if (wanted.has(spec.name)) removed.push(membership);
+    }
+  }
+  const added = [...translator.members()].filter((each) => !there.has(membershipKey(each)));
+  return { added, removed, stray };
+}

@@ -1,0 +1,101 @@
+/**
+ * Classic BPF for what iptables has no match for: a few instructions over one packet, as `-m bpf --bytecode` takes them. Pure.
+ * @see include/uapi/linux/filter.h, bpf_common.h; net/netfilter/xt_bpf.c: offset 0 is the IP header, loads beyond the packet end in 0
+ */
+
+/** BPF_LD | BPF_ABS of a word, half-word and byte; BPF_ALU | BPF_AND; BPF_MISC | BPF_TAX; BPF_RET */
+const LOAD_WORD = 0x20;
+const LOAD_HALF = 0x28;
+const LOAD_BYTE = 0x30;
+const AND = 0x54;
+const COPY_TO_X = 0x07;
+const RETURN = 0x06;
+/** BPF_JMP: equal to a constant, to X; at least a constant; any bit of a constant */
+const IF_EQUAL = 0x15;
+const IF_EQUAL_X = 0x1d;
+const IF_AT_LEAST = 0x35;
+const IF_ANY_BIT = 0x45;
+
+/** SKF_LL_OFF as the u32 that an instruction holds: offsets from the link-layer header. */
+const LINK_HEADER = 0xffe00000;
+const SOURCE_MAC = LINK_HEADER + 6;
+
+/** Where things are in an IPv4 packet without options, and in the packet that an ICMP error quotes. @see RFC 791, RFC 792 */
+const TTL = 8;
+const FRAGMENT = 6;
+const PROTOCOL = 9;
+const SOURCE = 12;
+const ICMP_TYPE = 20;
+const QUOTED_DESTINATION = 20 + 8 + 16;
+const FRAGMENT_OFFSET_MASK = 0x1fff;
+const IPPROTO_ICMP = 1;
+const ICMP_REDIRECT = 5;
+/** destination unreachable, source quench, time exceeded, parameter problem */
+const ICMP_ERRORS = [3, 4, 11, 12] as const;
+
+/** A jump names its labels; `next` is the instruction that follows. */
+type Label = 'next' | 'icmp' | 'error' | 'good' | 'bad';
+interface Instruction {
+  readonly at?: Label;
+  readonly code: number;
+  readonly k?: number;
+  readonly yes?: Label;
+  readonly no?: Label;
+}
+
+/** No options; no forged error: one is about a packet that its sender itself received. A redirect never is. */
+const SOUND: readonly Instruction[] = [
+  { code: LOAD_BYTE, k: 0 },
+  { code: AND, k: 0x0f },
+  { code: IF_EQUAL, k: 5, yes: 'next', no: 'bad' },
+  { code: LOAD_HALF, k: FRAGMENT },
+  { code: IF_ANY_BIT, k: FRAGMENT_OFFSET_MASK, yes: 'good', no: 'next' },
+  { code: LOAD_BYTE, k: PROTOCOL },
+  { code: IF_EQUAL, k: IPPROTO_ICMP, yes: 'icmp', no: 'good' },
+  { at: 'icmp', code: LOAD_BYTE, k: ICMP_TYPE },
+  { code: IF_EQUAL, k: ICMP_REDIRECT, yes: 'bad', no: 'next' },
+  ...ICMP_ERRORS.map((type, index): Instruction => {
+    const isLast = index === ICMP_ERRORS.length - 1;
+    return { code: IF_EQUAL, k: type, yes: 'error', no: isLast ? 'good' : 'next' };
+  }),
+  { at: 'error', code: LOAD_WORD, k: SOURCE },
+  { code: COPY_TO_X },
+  { code: LOAD_WORD, k: QUOTED_DESTINATION },
+  { code: IF_EQUAL_X, yes: 'good', no: 'bad' },
+  { at: 'good', code: RETURN, k: 0xffff },
+  { at: 'bad', code: RETURN, k: 0 },
+];
+
+/** Has it a hop left? Else its node would tell whether it knows a way. */
+const ALIVE: readonly Instruction[] = [
+  { code: LOAD_BYTE, k: TTL },
+  { code: IF_AT_LEAST, k: 2, yes: 'next', no: 'bad' },
+];
+
+/** Is the MAC the one that a container has by its address, 0a:58 and the address? */
+const OWN_MAC: readonly Instruction[] = [
+  { code: LOAD_HALF, k: SOURCE_MAC },
+  { code: IF_EQUAL, k: 0x0a58, yes: 'next', no: 'bad' },
+  { code: LOAD_WORD, k: SOURCE },
+  { code: COPY_TO_X },
+  { code: LOAD_WORD, k: SOURCE_MAC + 2 },
+  { code: IF_EQUAL_X, yes: 'next', no: 'bad' },
+];
+
+/** Of a packet from an overlay. */
+export const SOUND_PACKET = assemble(SOUND);
+/** Of a packet from a pod that chose its own MAC. */
+export const SOUND_POD_PACKET = assemble([...ALIVE, ...SOUND]);
+/** Of a packet from any other pod. */
+export const SOUND_OWN_PACKET = assemble([...ALIVE, ...OWN_MAC, ...SOUND]);
+
+/** @returns as iptables takes it: the number of instructions, then `code jt jf k` of each */
+function assemble(program: readonly Instruction[]): string {
+  const targets = new Map(program.flatMap(({ at }, index) => (at === undefined ? [] : [[at, index] as const])));
+  const distance = (from: number, label: Label | undefined) =>
+    label === undefined || label === 'next' ? 0 : (targets.get(label) ?? from + 1) - from - 1;
+  const lines = program.map(
+    (each, index) => `${each.code} ${distance(index, each.yes)} ${distance(index, each.no)} ${(each.k ?? 0) >>> 0}`,
+  );
+  return [String(program.length), ...lines].join(',');
+}

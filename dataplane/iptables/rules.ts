@@ -1,0 +1,261 @@
+/**
+ * The rules as iptables has them: a fixed number, in chains of our own, each table's entered by one jump per hook. Who may reach whom
+ * is in the sets alone. What is not dropped returns: others' rules come after ours. Pure.
+ *
+ *   raw PREROUTING    TENET-RAW      guard: is this source the link's own?   TENET-POD-SRC, TENET-OVL-SRC
+ *   filter FORWARD    TENET-FORWARD  from a pod:      reply? known? allowed? TENET-FROM-POD ─► TENET-TO-CLUSTER, TENET-BEYOND
+ *                                    from an overlay: only to pods           TENET-FROM-OVL ─► TENET-TO-POD
+ *                                    from elsewhere:  only answers to egress TENET-ELSEWHERE
+ *   filter INPUT      TENET-INPUT    pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone
+ *   filter OUTPUT     TENET-OUTPUT   the node sends into no tenant's overlay
+ *   nat POSTROUTING   TENET-NAT      what leaves the cluster takes the node's address
+ *
+ * The same decisions as isolation/rules.ts in other words: where that looks an identity up, this asks for (network, link) pairs.
+ */
+import { poolsOf, signedComment } from '../isolation/common.ts';
+import { overlayLinkName } from '../ownership.ts';
+import type { RuleSetItem } from '../state.ts';
+import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from './bytecode.ts';
+import { IPSETS } from './sets.ts';
+
+/** Of every chain of ours. */
+export const CHAIN_PREFIX = 'TENET-';
+
+/** One chain: its rules in order, each signed. */
+export interface ChainRules {
+  readonly name: string;
+  readonly rules: readonly SignedRule[];
+  /** the built-in chain that jumps here before all else */
+  readonly enteredFrom?: string;
+}
+
+export interface SignedRule {
+  /** as iptables-restore takes it after `-A CHAIN` */
+  readonly text: string;
+  /** by which it is known again: what it is for, and a hash of what it does */
+  readonly comment: string;
+}
+
+/** The chains of one table. */
+export interface TableRules {
+  readonly table: 'raw' | 'filter' | 'nat';
+  readonly chains: readonly ChainRules[];
+}
+
+const POD = 'tnp+';
+const OVERLAY = 'tnt+';
+const fromPod = `-i ${POD}`;
+const fromOverlay = `-i ${OVERLAY}`;
+const toPod = `-o ${POD}`;
+const toOverlay = `-o ${OVERLAY}`;
+const answers = '-m conntrack --ctdir REPLY --ctstate RELATED,ESTABLISHED';
+/** An ICMP error about no flow we know: forged, or too late to matter. */
+const strayIcmp = '-p icmp -m conntrack --ctstate INVALID';
+const RETURN = '-j RETURN';
+const DROP = '-j DROP';
+const inSet = (set: { readonly name: string }, parts: string) => `-m set --match-set ${set.name} ${parts}`;
+const notInSet = (set: { readonly name: string }, parts: string) => `-m set ! --match-set ${set.name} ${parts}`;
+const program = (bytecode: string) => `-m bpf --bytecode "${bytecode}"`;
+const goto = (chain: string) => `-g ${CHAIN_PREFIX}${chain}`;
+
+/** What a rule is for, and its parts. */
+type Line = readonly [comment: string, ...parts: string[]];
+
+/** For IPv4, in the order in which tables are to be written: what decides before what guards. */
+export function compileIpv4(item: RuleSetItem): TableRules[] {
+  return [
+    {
+      table: 'filter',
+      chains: [
+        chain('REPLY-TO-POD', [
+          ['the pod may call who answers', inSet(IPSETS.egress, 'src,dst'), RETURN],
+          ['nobody it may call any more', DROP],
+        ]),
+        chain('TO-POD', [
+          ['the pod may be called by them', inSet(IPSETS.ingress, 'src,dst'), RETURN],
+          ['nobody else', DROP],
+        ]),
+        chain('TO-CLUSTER', [
+          ['a pod of this node', toPod, goto('TO-POD')],
+          ['a pod of another node, or a gateway', toOverlay, RETURN],
+          ['a known address never leaves by another link', DROP],
+        ]),
+        chain('BEYOND', [
+          ['nothing of ours is beyond', toPod, DROP],
+          ['nothing of ours is beyond', toOverlay, DROP],
+          ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), RETURN],
+          ['nodes are closed', inSet(IPSETS.node, 'dst'), DROP],
+          ['never beyond the cluster', inSet(IPSETS.closed, 'dst'), DROP],
+          ['the tenant may use the internet', inSet(IPSETS.internet, 'src,src'), RETURN],
+          ['all else is closed', DROP],
+        ]),
+        chain('POD-REPLY', [
+          ['nobody that may call the pod any more', notInSet(IPSETS.ingress, 'dst,src'), DROP],
+          ['a pod of this node', toPod, goto('REPLY-TO-POD')],
+          ['whoever called from another', RETURN],
+        ]),
+        chain('FROM-POD', [
+          ['answers', answers, goto('POD-REPLY')],
+          ['errors about no flow', strayIcmp, DROP],
+          ['the pod may call them', inSet(IPSETS.egress, 'dst,src'), goto('TO-CLUSTER')],
+          ['nobody it may call in the cluster', goto('BEYOND')],
+        ]),
+        chain('FROM-OVL', [
+          ['an overlay delivers to pods alone', `! ${toPod}`, DROP],
+          ['answers', answers, goto('REPLY-TO-POD')],
+          ['errors about no flow', strayIcmp, DROP],
+          ['calls', goto('TO-POD')],
+        ]),
+        chain('ELSEWHERE', [
+          ...poolsOf(item).map(
+            (pool): Line => ['answers of pods never come from elsewhere', `-m conntrack --ctreplsrc ${pool}`, DROP],
+          ),
+          ['answers from beyond the cluster', answers, RETURN],
+          ['calls from elsewhere', DROP],
+        ]),
+        chain(
+          'FORWARD',
+          [
+            ['from a pod', fromPod, goto('FROM-POD')],
+            ['from an overlay', fromOverlay, goto('FROM-OVL')],
+            ['to a pod', toPod, goto('ELSEWHERE')],
+            ['into an overlay', toOverlay, DROP],
+          ],
+          'FORWARD',
+        ),
+        chain('IN-POD', [
+          ['answers to the node', answers, RETURN],
+          ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), RETURN],
+          ['the node is closed', DROP],
+        ]),
+        chain('IN-OVL', [
+          ['answers to a gateway', answers, RETURN],
+          ['the node is closed', DROP],
+        ]),
+        chain('IN-VXLAN', [
+          ['a node on our segment', inSet(IPSETS.vxlanPeers, 'src,src'), RETURN],
+          ['a node behind a router', inSet(IPSETS.vxlanRouted, 'src'), RETURN],
+          ['VXLAN comes from nodes alone', DROP],
+        ]),
+        chain(
+          'INPUT',
+          [
+            ['from a pod', fromPod, goto('IN-POD')],
+            ['from an overlay', fromOverlay, goto('IN-OVL')],
+            ['VXLAN', `-p udp -m udp --dport ${item.vxlanPort}`, goto('IN-VXLAN')],
+          ],
+          'INPUT',
+        ),
+        chain(
+          'OUTPUT',
+          [
+            ['calls of the gateway itself', `-o ${overlayLinkName(1)}`, RETURN],
+            ['a node that is gateway and compute calls', toOverlay, inSet(IPSETS.system, 'src'), RETURN],
+            ['the node sends nothing into overlays', toOverlay, DROP],
+          ],
+          'OUTPUT',
+        ),
+      ],
+    },
+    {
+      table: 'raw',
+      chains: [
+        chain('POD-SRC', [
+          [
+            'its own address and the MAC it chose',
+            inSet(IPSETS.ownMac, 'src,src'),
+            inSet(IPSETS.macs, 'src,src'),
+            program(SOUND_POD_PACKET),
+            RETURN,
+          ],
+          [
+            'its own address, and the MAC that goes with it',
+            inSet(IPSETS.pod, 'src,src'),
+            program(SOUND_OWN_PACKET),
+            RETURN,
+          ],
+          ['forged, or too old to be forwarded', DROP],
+        ]),
+        chain('OVL-SRC', [
+          ['who belongs in this overlay', inSet(IPSETS.overlay, 'src,src'), program(SOUND_PACKET), RETURN],
+          ['forged', DROP],
+        ]),
+        chain(
+          'RAW',
+          [
+            ['from a pod', fromPod, goto('POD-SRC')],
+            ['from an overlay', fromOverlay, goto('OVL-SRC')],
+            ['pods and gateways never come from elsewhere', '! -i lo', inSet(IPSETS.pools, 'src'), DROP],
+          ],
+          'PREROUTING',
+        ),
+      ],
+    },
+    {
+      table: 'nat',
+      chains: [
+        chain(
+          'NAT',
+          [
+            ['the node talks to itself', '-o lo', RETURN],
+            ['inside the cluster addresses stay', toPod, RETURN],
+            ['inside the cluster addresses stay', toOverlay, RETURN],
+            ['beyond it the address of the node is used', inSet(IPSETS.pools, 'src'), '-j MASQUERADE'],
+          ],
+          'POSTROUTING',
+        ),
+      ],
+    },
+  ];
+}
+
+/** For IPv6: pods have none yet, so that nothing of theirs passes. */
+export function compileIpv6(item: RuleSetItem): TableRules[] {
+  return [
+    {
+      table: 'filter',
+      chains: [
+        chain(
+          'FORWARD',
+          [
+            ['to a pod', toPod, DROP],
+            ['into an overlay', toOverlay, DROP],
+          ],
+          'FORWARD',
+        ),
+        chain('INPUT', [['VXLAN comes from nodes alone', `-p udp -m udp --dport ${item.vxlanPort}`, DROP]], 'INPUT'),
+        chain('OUTPUT', [['the node sends nothing into overlays', toOverlay, DROP]], 'OUTPUT'),
+      ],
+    },
+    {
+      table: 'raw',
+      chains: [
+        chain(
+          'RAW',
+          [
+            ['from a pod', fromPod, DROP],
+            ['from an overlay', fromOverlay, DROP],
+          ],
+          'PREROUTING',
+        ),
+      ],
+    },
+  ];
+}
+
+/** The rule of a built-in chain that enters one of ours. */
+export function jumpTo({ name }: ChainRules): SignedRule {
+  return signed(['tenants first', `-j ${name}`]);
+}
+
+function chain(name: string, lines: readonly Line[], enteredFrom?: string): ChainRules {
+  const made = { name: `${CHAIN_PREFIX}${name}`, rules: lines.map(signed) };
+  return enteredFrom === undefined ? made : { ...made, enteredFrom };
+}
+
+/** Tools print a rule in words of their own, but its comment as it was given, if it has no quotes of any kind. */
+function signed([what, ...parts]: Line): SignedRule {
+  const rule = parts.join(' ');
+  const comment = signedComment(what, rule);
+  return { text: `-m comment --comment "${comment}" ${rule}`, comment };
+}

@@ -1,0 +1,324 @@
+/**
+ * From elements that speak of identities to members of sets that cannot: (network, link) pairs, the join of who an address is with who
+ * may meet a link. Kept up to date element by element, so that a change costs the members it is about. Pure.
+ *
+ *   guard ─────────────► pod          egress, ingress × network, identity ─► egress, ingress
+ *   guard × internet ──► internet     overlaySource × block, identity ─────► overlay
+ */
+import {
+  hostPrefix,
+  type IpAddress,
+  type IpPrefix,
+  ipToBytes,
+  type MacAddress,
+  parseIp,
+  parseMac,
+  parsePrefix,
+  prefixOf,
+} from '../address.ts';
+import { formatMember, type IpsetMember, type IpsetSpec } from '../ipset/member.ts';
+import { closedNetworks, isIpv6Element, poolsOf } from '../isolation/common.ts';
+import { type Collection, type ElementItem, type NodeState, type RuleSetItem, ruleSetOf } from '../state.ts';
+import { IPSETS, LINKS_PER_SET, type LinkList, linkSet, type MacList, macSet } from './sets.ts';
+
+/** One member of one set. */
+export interface Membership {
+  readonly set: IpsetSpec;
+  readonly member: IpsetMember;
+}
+
+/** Collections that have no form here: the guard says the same of answers. */
+export const IGNORED: ReadonlySet<Collection> = new Set(['podAddress']);
+
+/** Which number a link's members are under, where they were found. */
+export type FoundNumbers = ReadonlyMap<string, number>;
+
+export class Translator {
+  readonly #blockLength: number;
+  readonly #links = { egress: new Index<string>(), ingress: new Index<string>(), overlaySource: new Index<string>() };
+  readonly #prefixes = {
+    block: new Index<IpPrefix>(),
+    network: new Index<IpPrefix>(),
+    identity: new Index<IpPrefix>(),
+  };
+  readonly #guards = new Index<IpAddress>();
+  readonly #internet = new Set<string>();
+  readonly #numbers: LinkNumbers;
+  readonly #members = new Map<string, { readonly membership: Membership; count: number }>();
+  readonly #counts = new Map<string, number>();
+  /** what was so before the changes that are being gathered */
+  readonly #touched = new Map<string, { readonly membership: Membership; readonly was: boolean }>();
+
+  private constructor(rules: RuleSetItem, found: FoundNumbers) {
+    this.#numbers = new LinkNumbers(found);
+    this.#blockLength = rules.blockPrefixLength.v4;
+    for (const address of poolsOf(rules)) this.#add(IPSETS.pools, { address });
+    for (const address of closedNetworks(rules)) this.#add(IPSETS.closed, { address });
+  }
+
+  /**
+   * The members of a whole state.
+   * @param found where links are kept already, so that they stay there
+   * @returns undefined for a state without rules
+   */
+  static of(state: NodeState, found: FoundNumbers = new Map()): Translator | undefined {
+    const rules = ruleSetOf(state);
+    if (rules === undefined) return undefined;
+    const translator = new Translator(rules, found);
+    for (const item of state.values()) if (item.kind === 'element') translator.add(item);
+    translator.takeChanges();
+    return translator;
+  }
+
+  /** Every member there should be. */
+  *members(): Generator<Membership> {
+    for (const { membership } of this.#members.values()) yield membership;
+  }
+
+  /** Names of all sets there should be: those that rules name, and those in lists. */
+  sets(): ReadonlySet<string> {
+    const filled = [...this.#counts].flatMap(([name, count]) => (count > 0 ? [name] : []));
+    return new Set([...Object.values(IPSETS).map(({ name }) => name), ...filled]);
+  }
+
+  /** @param key {@link membershipKey} */
+  has(key: string): boolean {
+    return this.#members.has(key);
+  }
+
+  /** How many members a set should have. */
+  count(set: string): number {
+    return this.#counts.get(set) ?? 0;
+  }
+
+  /** What changed since the last call: members to take out, and to put in. */
+  takeChanges(): { readonly removed: readonly Membership[]; readonly added: readonly Membership[] } {
+    const removed: Membership[] = [];
+    const added: Membership[] = [];
+    for (const [key, { membership, was }] of this.#touched) {
+      const is = this.#members.has(key);
+      if (was && !is) removed.push(membership);
+      else if (is && !was) added.push(membership);
+    }
+    this.#touched.clear();
+    return { removed, added };
+  }
+
+  add(element: ElementItem): void {
+    this.#change(element, true);
+  }
+
+  remove(element: ElementItem): void {
+    this.#change(element, false);
+  }
+
+  #change(element: ElementItem, isAdded: boolean): void {
+    if (isIpv6Element(element)) return;
+    const { collection, fields, value = 0 } = element;
+    const [first = '', second = '', third = ''] = fields.map(String);
+    const put = this.#putter(isAdded);
+    switch (collection) {
+      case 'guard':
+        this.#changeGuard(first, parseMac(second), parseIp(third), isAdded);
+        break;
+      case 'internet':
+        for (const address of this.#guards.of(first)) put(IPSETS.internet, pair(hostPrefix(address), first));
+        if (isAdded) this.#internet.add(first);
+        else this.#internet.delete(first);
+        break;
+      case 'overlaySource':
+        this.#changeLink(collection, Number(second), first, isAdded);
+        break;
+      case 'egress':
+      case 'ingress':
+        this.#changeLink(collection, Number(first), second, isAdded);
+        break;
+      case 'block':
+        this.#changePrefix(collection, value, prefixOf(parseIp(first), this.#blockLength), isAdded);
+        break;
+      case 'network':
+        this.#changePrefix(collection, value, parsePrefix(first), isAdded);
+        break;
+      case 'identity':
+        put(IPSETS.system, { address: parseIp(first) });
+        this.#changePrefix(collection, value, hostPrefix(parseIp(first)), isAdded);
+        break;
+      case 'node':
+        put(IPSETS.node, { address: parseIp(first) });
+        break;
+      case 'vxlanRouted':
+        put(IPSETS.vxlanRouted, { address: parseIp(first) });
+        break;
+      case 'vxlanPeer':
+        this.#putMac(isAdded, 'vxlanPeers', parseIp(first), parseMac(second));
+        break;
+      case 'exception':
+        put(IPSETS.exception, { address: parseIp(first), protocol: Number(second), port: Number(third) });
+        break;
+      case 'podAddress':
+        break;
+    }
+  }
+
+  #changeGuard(link: string, mac: MacAddress, address: IpAddress, isAdded: boolean): void {
+    const put = this.#putter(isAdded);
+    const member = pair(hostPrefix(address), link);
+    put(IPSETS.pod, member);
+    if (mac !== macOf(address)) {
+      put(IPSETS.ownMac, member);
+      this.#putMac(isAdded, 'macs', address, mac);
+    }
+    if (this.#internet.has(link)) put(IPSETS.internet, member);
+    if (isAdded) this.#guards.set(link, address, address);
+    else this.#guards.delete(link, address);
+  }
+
+  #changeLink(kind: 'egress' | 'ingress' | 'overlaySource', identity: number, link: string, isAdded: boolean): void {
+    const { block, network, identity: exact } = this.#prefixes;
+    const list = kind === 'overlaySource' ? 'overlay' : kind;
+    for (const prefix of (kind === 'overlaySource' ? block : network).of(identity))
+      this.#putPair(isAdded, list, prefix, link);
+    for (const prefix of exact.of(identity)) this.#putPair(isAdded, list, prefix, link);
+    if (isAdded) this.#links[kind].set(identity, link, link);
+    else this.#links[kind].delete(identity, link);
+  }
+
+  #changePrefix(kind: 'block' | 'network' | 'identity', identity: number, prefix: IpPrefix, isAdded: boolean): void {
+    const { egress, ingress, overlaySource } = this.#links;
+    if (kind !== 'network')
+      for (const link of overlaySource.of(identity)) this.#putPair(isAdded, 'overlay', prefix, link);
+    if (kind !== 'block') {
+      for (const link of egress.of(identity)) this.#putPair(isAdded, 'egress', prefix, link);
+      for (const link of ingress.of(identity)) this.#putPair(isAdded, 'ingress', prefix, link);
+    }
+    if (isAdded) this.#prefixes[kind].set(identity, prefix, prefix);
+    else this.#prefixes[kind].delete(identity, prefix);
+  }
+
+  /** A pair belongs in one of the sets of its list, which is in the list while it has any. */
+  #putPair(isAdded: boolean, list: LinkList, prefix: IpPrefix, link: string): void {
+    const put = this.#putter(isAdded);
+    const set = linkSet(list, isAdded ? this.#numbers.take(list, link) : this.#numbers.release(list, link));
+    put(set, pair(prefix, link));
+    put(IPSETS[list], { set: set.name });
+  }
+
+  #putMac(isAdded: boolean, list: MacList, address: IpAddress, mac: MacAddress): void {
+    const put = this.#putter(isAdded);
+    const set = macSet(list, address);
+    put(set, { address, mac });
+    put(IPSETS[list], { set: set.name });
+  }
+
+  #putter(isAdded: boolean): (set: IpsetSpec, member: IpsetMember) => void {
+    return isAdded ? (set, member) => this.#add(set, member) : (set, member) => this.#drop(set, member);
+  }
+
+  #add(set: IpsetSpec, member: IpsetMember): void {
+    const membership = { set, member };
+    const key = membershipKey(membership);
+    const known = this.#members.get(key);
+    this.#touch(key, membership, known !== undefined);
+    if (known !== undefined) known.count++;
+    else {
+      this.#members.set(key, { membership, count: 1 });
+      this.#counts.set(set.name, this.count(set.name) + 1);
+    }
+  }
+
+  #drop(set: IpsetSpec, member: IpsetMember): void {
+    const key = membershipKey({ set, member });
+    const known = this.#members.get(key);
+    if (known === undefined) return;
+    this.#touch(key, known.membership, true);
+    known.count--;
+    if (known.count > 0) return;
+    this.#members.delete(key);
+    this.#counts.set(set.name, this.count(set.name) - 1);
+  }
+
+  #touch(key: string, membership: Membership, was: boolean): void {
+    if (!this.#touched.has(key)) this.#touched.set(key, { membership, was });
+  }
+}
+
+/** Things under identities: those of one side are joined with all of the other that have the same one. */
+class Index<T> {
+  readonly #map = new Map<number | string, Map<string, T>>();
+
+  set(id: number | string, key: string, value: T): void {
+    const known = this.#map.get(id) ?? new Map<string, T>();
+    this.#map.set(id, known.set(key, value));
+  }
+
+  delete(id: number | string, key: string): void {
+    const known = this.#map.get(id);
+    known?.delete(key);
+    if (known?.size === 0) this.#map.delete(id);
+  }
+
+  of(id: number | string): Iterable<T> {
+    return this.#map.get(id)?.values() ?? [];
+  }
+}
+
+/** Shares links out among the sets of a list: the first with room takes the next link, and keeps it as long as it has members. */
+class LinkNumbers {
+  readonly #found: FoundNumbers;
+  readonly #of = new Map<string, { readonly number: number; members: number }>();
+  readonly #links = new Map<LinkList, number[]>();
+
+  constructor(found: FoundNumbers) {
+    this.#found = found;
+  }
+
+  /** For one member more of a link. */
+  take(list: LinkList, link: string): number {
+    const key = foundKey(list, link);
+    const known = this.#of.get(key);
+    if (known !== undefined) {
+      known.members++;
+      return known.number;
+    }
+    const links = this.#links.get(list) ?? [];
+    this.#links.set(list, links);
+    const hasRoom = (number: number) => (links[number] ?? 0) < LINKS_PER_SET;
+    let number = this.#found.get(key) ?? 0;
+    if (!hasRoom(number)) for (number = 0; !hasRoom(number); ) number++;
+    links[number] = (links[number] ?? 0) + 1;
+    this.#of.set(key, { number, members: 1 });
+    return number;
+  }
+
+  /** For one member less. */
+  release(list: LinkList, link: string): number {
+    const key = foundKey(list, link);
+    const known = this.#of.get(key);
+    if (known === undefined) return 0;
+    known.members--;
+    if (known.members > 0) return known.number;
+    this.#of.delete(key);
+    const links = this.#links.get(list) ?? [];
+    links[known.number] = (links[known.number] ?? 1) - 1;
+    return known.number;
+  }
+}
+
+/** Names a link's place in a list. */
+export function foundKey(list: LinkList, link: string): string {
+  return `${list} ${link}`;
+}
+
+/** Names a member of a set. */
+export function membershipKey({ set, member }: Membership): string {
+  return `${set.name} ${formatMember(member)}`;
+}
+
+function pair(address: IpPrefix, link: string): IpsetMember {
+  return { address, link };
+}
+
+/** The MAC that a container has by its address where it asked for none. */
+function macOf(address: IpAddress): string {
+  return `0a:58:${Array.from(ipToBytes(address), (byte) => byte.toString(16).padStart(2, '0')).join(':')}`;
+}

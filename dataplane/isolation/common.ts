@@ -1,0 +1,40 @@
+/** What rules say whichever backend they are written for. Pure. */
+import { type IpPrefix, parsePrefix } from '../address.ts';
+import type { ElementItem, RuleSetItem } from '../state.ts';
+
+/** Networks no container's packet is for: this-network, loopback, link-local (metadata services), multicast and reserved. */
+const NEVER_BEYOND = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map(parsePrefix);
+
+/** IPv4 pools of container addresses. */
+export function poolsOf(rules: RuleSetItem): IpPrefix[] {
+  return rules.pools.filter(isIpv4);
+}
+
+/** IPv4 networks that are never beyond the cluster. */
+export function closedNetworks(rules: RuleSetItem): IpPrefix[] {
+  return [...poolsOf(rules), ...rules.platformNetworks.filter(isIpv4), ...NEVER_BEYOND];
+}
+
+/** Of the family for which there are no sets yet? */
+export function isIpv6Element({ fields }: ElementItem): boolean {
+  return fields.some((field) => typeof field === 'string' && field.includes(':') && !isMac(field));
+}
+
+/**
+ * A rule's comment with a hash of what the rule does: a rule that was changed, or is of another version, is known by its comment.
+ * @param rule all that the rule does, as text
+ */
+export function signedComment(comment: string, rule: string): string {
+  // FNV-1a: told apart must be versions and slips, not attacks.
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < rule.length; i++) hash = Math.imul(hash ^ rule.charCodeAt(i), 0x01000193) >>> 0;
+  return `${comment} #${hash.toString(16).padStart(8, '0')}`;
+}
+
+function isMac(field: string): boolean {
+  return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(field);
+}
+
+function isIpv4(prefix: IpPrefix): boolean {
+  return !prefix.includes(':');
+}
