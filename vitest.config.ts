@@ -7,11 +7,26 @@ const report: ['json', { outputFile: string }][] = results
   ? [['json', { outputFile: join(results, `${process.pid}.json`) }]]
   : [];
 
+/** What stands on rules, and so is run once on each backend that Tenet has. */
+const dependsOnBackend = [
+  'attacks-*',
+  'coexistence',
+  'drift',
+  'enforced',
+  'isolation',
+  'lifecycle',
+  'peering',
+  'survival',
+  'type-of-service',
+].map((name) => `test/e2e/${name}.test.ts`);
+const e2e = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false };
+
 const isolated = { pool: 'forks' as const, environment: 'node' as const };
 
 /**
- * Three projects: `unit` needs nothing, `kernel` needs root (each file makes a network namespace of its own),
- * `e2e` needs the build and Debian's packages (whole labs: real etcd, controllers, agents, packets).
+ * Four projects: `unit` needs nothing, `kernel` needs root (each file makes a network namespace of its own), `e2e` needs the build
+ * and Debian's packages (whole labs: real etcd, controllers, agents, packets), and `e2e-iptables` is what of that stands on rules, once
+ * more on the iptables backend.
  */
 export default defineConfig({
   test: {
@@ -38,11 +53,19 @@ export default defineConfig({
       {
         test: {
           ...isolated,
+          ...e2e,
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          fileParallelism: false,
+          env: { TENET_LAB_BACKEND: 'nftables' },
+        },
+      },
+      {
+        test: {
+          ...isolated,
+          ...e2e,
+          name: 'e2e-iptables',
+          include: dependsOnBackend,
+          env: { TENET_LAB_BACKEND: 'iptables' },
         },
       },
     ],

@@ -12,7 +12,7 @@ import { neighbourTables, setUpAttacker } from './support/attacker.ts';
 import { newToken } from './support/ears.ts';
 import { datagram, fromContainer } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
-import { type Cut, frozen } from './support/openings.ts';
+import { admission, type Cut, frozen } from './support/openings.ts';
 import { hostLink } from './support/stage.ts';
 
 const attacker = setUpAttacker();
@@ -93,14 +93,14 @@ describe('a MAC that is not its own', () => {
     const { fire } = attacker.shot('MAC', (token) =>
       fromContainer({ mac: MAC }, datagram({ source: red1.ip, destination: red2.ip }, token)),
     );
-    const element = `inet tenet guard4 { "${hostLink(red1)}" . ${MAC} . ${red1.ip} }`;
+    const { admit, undo } = admission('pod', { address: red1.ip, mac: MAC, link: hostLink(red1) });
     await expectSilence(attacker.stage, [{ name: 'MAC', fire }]);
     await frozen(attacker.stage.lab, ['node1'], async () => {
-      await inside(attacker.stage.node1, `nft 'add element ${element}'`);
+      await inside(attacker.stage.node1, admit);
       const token = newToken();
       fire(token);
       await attacker.stage.ears.arrives(token, 'red2');
-      await inside(attacker.stage.node1, `nft 'delete element ${element}'`);
+      await inside(attacker.stage.node1, undo);
     });
     await expectSilence(attacker.stage, [{ name: 'MAC', fire }]);
   });

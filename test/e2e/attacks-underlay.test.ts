@@ -12,7 +12,7 @@ import { type Attack, expectClosed, expectSilence } from './support/attack.ts';
 import { cargoTo, expectArrival } from './support/cargo.ts';
 import { capsule, datagram, onUnderlay } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
-import type { Cut } from './support/openings.ts';
+import { admission, type Cut, frozen } from './support/openings.ts';
 import { meets, raiseStage, type Stage } from './support/stage.ts';
 
 let stage: Stage;
@@ -151,12 +151,14 @@ describe('VXLAN of a stranger', () => {
   });
 
   test('is stopped by its MAC alone when it poses as a node', async () => {
-    const element = `vxlan_peer4 { ${stage.node2.underlay} . ${stranger.mac} }`;
+    const { admit, undo } = admission('node', { address: stage.node2.underlay, mac: stranger.mac });
     const attack = { name: 'VXLAN', fire: fromStranger(() => stage.node2.underlay) };
     await expectSilence(stage, [attack]);
-    await inside(stage.node1, `nft 'add element inet tenet ${element}'`);
-    await expectArrival(stage, attack.fire, 'red1');
-    await inside(stage.node1, `nft 'delete element inet tenet ${element}' || true`);
+    await frozen(stage.lab, ['node1'], async () => {
+      await inside(stage.node1, admit);
+      await expectArrival(stage, attack.fire, 'red1');
+      await inside(stage.node1, undo);
+    });
     await expectSilence(stage, [attack]);
   });
 });

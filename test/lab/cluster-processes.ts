@@ -56,9 +56,10 @@ export class ClusterProcesses {
     await this.#start({ name, command, netns: host.netns, isReady }, signal);
   }
 
-  async startAgent(name: string, signal?: AbortSignal): Promise<void> {
+  /** @param backend the lab's, unless given */
+  async startAgent(name: string, signal?: AbortSignal, backend?: string): Promise<void> {
     const host = this.#named(agentHosts(this.#topology), name);
-    const command = services.agentCommand(this.#topology, host);
+    const command = services.agentCommand(this.#topology, host, backend);
     const isReady = () => services.isAgentReady(hostFiles(this.#topology, name).agentSocket);
     await this.#start({ name, command, netns: host.netns, isReady }, signal);
   }

@@ -221,8 +221,9 @@ export class Lab {
     return this.#processes.startController(name, signal);
   }
 
-  startAgent(name: string, signal?: AbortSignal): Promise<void> {
-    return this.#processes.startAgent(name, signal);
+  /** @param backend of this agent from now on until it is started again; the lab's, unless given */
+  startAgent(name: string, signal?: AbortSignal, backend?: string): Promise<void> {
+    return this.#processes.startAgent(name, signal, backend);
   }
 
   /** Resolves once it has ended. SIGSTOP only stops it; SIGCONT lets it go on. SIGKILL unless given. */

@@ -63,13 +63,13 @@ export function controllerCommand(topology: Topology, { name }: Host): Command {
   ];
 }
 
-export function agentCommand(topology: Topology, { name, role }: Host): Command {
+export function agentCommand(topology: Topology, { name, role }: Host, backend = topology.backend): Command {
   const { stateDir, agentSocket } = hostFiles(topology, name);
   return [
     process.execPath,
     built('cni-plugin/agent/main.js'),
     ...['--node', name, '--role', role, '--etcd', topology.etcdUrl, '--state-dir', stateDir],
-    ...['--socket', agentSocket, '--underlay-interface', 'eth0', '--backend', topology.backend],
+    ...['--socket', agentSocket, '--underlay-interface', 'eth0', '--backend', backend],
   ];
 }
 

@@ -88,7 +88,7 @@ export function planLab(id: string, options: LabOptions): Topology {
     gateways: hosts('gateway', 'gw', options.gateways ?? 0),
     outside: { netns: netnsName(id, 'outside'), address: OUTSIDE.address, intruderAddress: OUTSIDE.intruder },
     etcdUrl: `http://192.168.9.${FIRST_HOST.manage}:2379`,
-    backend: options.backend ?? 'auto',
+    backend: options.backend ?? process.env.TENET_LAB_BACKEND ?? 'auto',
   };
 }
 

@@ -13,9 +13,12 @@ export function inside({ netns }: Node, command: string): Promise<string> {
   return run(['ip', 'netns', 'exec', netns, 'sh', '-ec', command]);
 }
 
-/** Handles of all rules of Tenet's table, and the table's own: they change when something is made anew. */
+/**
+ * Handles of all rules, and of their tables: they change when something is made anew. On the iptables backend they are those of
+ * iptables-nft's tables.
+ */
 export async function ruleHandles(node: Node): Promise<readonly string[]> {
-  const text = await inside(node, 'nft -a list table inet tenet');
+  const text = await inside(node, 'nft -a list ruleset 2>/dev/null');
   return [...text.matchAll(/# handle (\d+)$/gm)].map(([, handle]) => handle ?? '');
 }
 
@@ -24,8 +27,10 @@ export async function ruleHandles(node: Node): Promise<readonly string[]> {
  * equal lists are the same network.
  */
 export async function tenetState(node: Node): Promise<readonly string[]> {
-  const [table, links, addresses, routes, neighbours, fdb] = await Promise.all([
+  const [table, chains, sets, links, addresses, routes, neighbours, fdb] = await Promise.all([
     inside(node, 'nft -j list table inet tenet || true'),
+    inside(node, 'iptables-save; ip6tables-save'),
+    inside(node, 'ipset save'),
     inside(node, 'ip -j -d link show'),
     inside(node, 'ip -j address show'),
     inside(node, 'ip -j -4 -d route show'),
@@ -34,6 +39,8 @@ export async function tenetState(node: Node): Promise<readonly string[]> {
   ]);
   return [
     ...linesOfTable(table),
+    ...linesOfTenet(chains, /TENET-/),
+    ...linesOfTenet(sets, /^\w+ tenet-/),
     ...parse<LinkJson>(links).filter(isOurs).map(lineOfLink),
     ...parse<LinkJson & AddressJson>(addresses).filter(isOurs).map(lineOfAddresses),
     ...parse<RouteJson>(routes)
@@ -46,6 +53,14 @@ export async function tenetState(node: Node): Promise<readonly string[]> {
       .filter(({ ifname }) => isOurName(ifname))
       .map((each) => `fdb ${JSON.stringify(each)}`),
   ].sort();
+}
+
+/** Without what differs from one making to the next: seeds of hashes, sizes they have grown to. */
+function linesOfTenet(saved: string, isOurs: RegExp): string[] {
+  return saved
+    .split('\n')
+    .filter((line) => isOurs.test(line))
+    .map((line) => line.replace(/ (initval|hashsize|bucketsize) \S+/g, ''));
 }
 
 interface LinkJson {

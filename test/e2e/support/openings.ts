@@ -1,9 +1,11 @@
 /**
  * Holes made on purpose: rules of Tenet's are taken out of a node while its agent is frozen, so that a test can see its packet arrive and
- * knows what had stopped it; then the agent goes on and mends its rules itself.
+ * knows what had stopped it; then the agent goes on and mends its rules itself. Rules are named as the nftables backend names them; what
+ * they are on the iptables backend is said here.
  */
 import type { Lab } from '../../lab/lab.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
+import { BACKEND } from './backend.ts';
 import { inside } from './node-state.ts';
 
 /** Rules to take out: all of a chain whose comment is this, but for the hash at its end. */
@@ -14,20 +16,69 @@ export interface Cut {
   readonly comment: string;
 }
 
+/** A rule of iptables. */
+type Rule = readonly [table: 'raw' | 'filter', chain: string, comment: string];
+
+const POD_SOURCE: Rule = ['raw', 'TENET-POD-SRC', 'forged, or too old to be forwarded'];
+const OVERLAY_SOURCE: Rule = ['raw', 'TENET-OVL-SRC', 'forged'];
+const FORGED = 'forged, or not IPv4';
+const UNKNOWN = 'a link we do not know yet';
+const OUTSIDER = 'pods and gateways never come from elsewhere';
+/** One look at all pairs is two there: whom a pod may call in the cluster, and what it may call beyond. */
+const BEYOND: readonly Rule[] = [
+  'nothing of ours is beyond',
+  'nodes are closed',
+  'never beyond the cluster',
+  'all else is closed',
+].map((comment) => ['filter', 'TENET-BEYOND', comment]);
+const same = (chain: string, comment: string): readonly Rule[] => [['filter', chain, comment]];
+
+const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
+  [`pod_source ${FORGED}`]: [POD_SOURCE],
+  [`overlay_source ${FORGED}`]: [OVERLAY_SOURCE],
+  // Who an answer or an error is from is part of the guard.
+  'from_pod_reply an answer in another’s name': [POD_SOURCE],
+  'from_pod errors about a flow come from whom began it': [POD_SOURCE],
+  'from_pod_reply nobody that may call the pod any more': same(
+    'TENET-POD-REPLY',
+    'nobody that may call the pod any more',
+  ),
+  'to_pod_reply nobody it may call any more': same('TENET-REPLY-TO-POD', 'nobody it may call any more'),
+  'from_pod nobody else': BEYOND,
+  'to_pod nobody else': same('TENET-TO-POD', 'nobody else'),
+  'from_overlay an overlay delivers to pods alone': same('TENET-FROM-OVL', 'an overlay delivers to pods alone'),
+  'from_elsewhere answers of pods never come from elsewhere': same(
+    'TENET-ELSEWHERE',
+    'answers of pods never come from elsewhere',
+  ),
+  'from_elsewhere calls from elsewhere': same('TENET-ELSEWHERE', 'calls from elsewhere'),
+  [`prerouting ${OUTSIDER}`]: [['raw', 'TENET-RAW', OUTSIDER]],
+  // A link is known by its members alone.
+  [`prerouting ${UNKNOWN}`]: [POD_SOURCE, OVERLAY_SOURCE, ...BEYOND, ...same('TENET-TO-POD', 'nobody else')],
+  [`forward ${UNKNOWN}`]: [
+    ...same('TENET-ELSEWHERE', 'calls from elsewhere'),
+    ...same('TENET-FORWARD', 'into an overlay'),
+  ],
+  'forward into an overlay': same('TENET-FORWARD', 'into an overlay'),
+  'input_pod the node is closed': [...same('TENET-IN-POD', 'the node is closed'), POD_SOURCE],
+  'input_vxlan VXLAN comes from nodes alone': same('TENET-IN-VXLAN', 'VXLAN comes from nodes alone'),
+};
+
 /** Runs `body` without the rules, then waits until the agents have put them back. @throws Error if there is no such rule */
 export async function without<T>(lab: Lab, cuts: readonly Cut[], body: () => Promise<T>): Promise<T> {
-  const before = await Promise.all(cuts.map((cut) => handlesOf(lab, cut)));
+  const nodes = [...new Set(cuts.map(({ node }) => node))];
+  const before = await Promise.all(cuts.map((cut) => find(lab, cut)));
   try {
-    return await frozen(lab, [...new Set(cuts.map(({ node }) => node))], async () => {
-      for (const [index, { node, chain }] of cuts.entries()) {
-        const deletions = (before[index] ?? []).map((handle) => `delete rule inet tenet ${chain} handle ${handle};`);
-        await inside(lab.host(node), `nft '${deletions.join(' ')}'`);
+    return await frozen(lab, nodes, async () => {
+      for (const node of nodes) {
+        const deletions = new Set(cuts.flatMap((cut, index) => (cut.node === node ? (before[index] ?? []) : [])));
+        await inside(lab.host(node), [...deletions].sort(byNumberDownwards).join('\n'));
       }
       return await body();
     });
   } finally {
     for (const [index, cut] of cuts.entries())
-      await waitFor(async () => (await handlesOf(lab, cut)).length === before[index]?.length, {
+      await waitFor(async () => (await find(lab, cut)).length === before[index]?.length, {
         what: `${cut.node}'s agent puts back ${cut.chain}: ${cut.comment}`,
       });
   }
@@ -43,9 +94,58 @@ export async function frozen<T>(lab: Lab, nodes: readonly string[], body: () => 
   }
 }
 
-async function handlesOf(lab: Lab, { node, chain, comment }: Cut): Promise<readonly string[]> {
+/** Commands that let (address, MAC) through, as a pod's or as a node's, and that undo it. To be used while agents are frozen. */
+export function admission(
+  whose: 'pod' | 'node',
+  { address, mac, link = '' }: { readonly address: string; readonly mac: string; readonly link?: string },
+): { readonly admit: string; readonly undo: string } {
+  if (BACKEND === 'nftables') {
+    const element =
+      whose === 'pod' ? `guard4 { "${link}" . ${mac} . ${address} }` : `vxlan_peer4 { ${address} . ${mac} }`;
+    return {
+      admit: `nft 'add element inet tenet ${element}'`,
+      undo: `nft 'delete element inet tenet ${element}' || true`,
+    };
+  }
+  const list = whose === 'pod' ? 'tenet-macs' : 'tenet-vxlan-peers';
+  const pair = whose === 'pod' ? `tenet-own-mac ${address},${link}` : undefined;
+  const range = address.replace(/\.\d+\.\d+$/, '.0.0/16');
+  return {
+    admit: `ipset create opening bitmap:ip,mac range ${range}; ipset add opening ${address},${mac}; ipset add ${list} opening
+      ${pair === undefined ? '' : `ipset add ${pair}`}`,
+    undo: `ipset del ${list} opening 2>/dev/null || true; ipset destroy opening
+      ${pair === undefined ? '' : `ipset del ${pair} 2>/dev/null || true`}`,
+  };
+}
+
+/** Commands that delete the rules, as many as there are. */
+function find(lab: Lab, cut: Cut): Promise<readonly string[]> {
+  return BACKEND === 'nftables' ? inTable(lab, cut) : inChains(lab, cut);
+}
+
+async function inTable(lab: Lab, { node, chain, comment }: Cut): Promise<readonly string[]> {
   const listed = await inside(lab.host(node), `nft -a list chain inet tenet ${chain}`);
   const lines = listed.split('\n').filter((line) => line.includes(`comment "${comment} #`));
   if (lines.length === 0) throw new Error(`${node} has no rule "${comment}" in ${chain}:\n${listed}`);
-  return lines.map((line) => / # handle (\d+)$/.exec(line)?.[1] ?? '');
+  return lines.map((line) => `nft delete rule inet tenet ${chain} handle ${/ # handle (\d+)$/.exec(line)?.[1]}`);
+}
+
+async function inChains(lab: Lab, { node, chain, comment }: Cut): Promise<readonly string[]> {
+  const rules = ON_IPTABLES[`${chain} ${comment}`];
+  if (rules === undefined) throw new Error(`no rule of iptables is known for "${comment}" in ${chain}`);
+  const found: string[] = [];
+  for (const [table, name, text] of rules) {
+    const listed = await inside(lab.host(node), `iptables -w -t ${table} -S ${name}`);
+    const lines = listed.split('\n').filter((line) => line.startsWith('-A'));
+    const numbers = lines.flatMap((line, index) => (line.includes(`"${text} #`) ? [index + 1] : []));
+    if (numbers.length === 0) throw new Error(`${node} has no rule "${text}" in ${name}:\n${listed}`);
+    found.push(...numbers.map((number) => `iptables -w -t ${table} -D ${name} ${number}`));
+  }
+  return found;
+}
+
+/** Rules are known by their numbers, which those above leave as they are. */
+function byNumberDownwards(a: string, b: string): number {
+  const number = (command: string) => Number(/ (\d+)$/.exec(command)?.[1]);
+  return number(b) - number(a);
 }

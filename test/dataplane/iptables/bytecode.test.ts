@@ -1,0 +1,111 @@
+/** The programs, run by an interpreter that does as the kernel does. @see net/core/filter.c, net/netfilter/xt_bpf.c */
+import { describe, expect, test } from 'vitest';
+import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from '../../../dataplane/iptables/bytecode.ts';
+
+const LINK_HEADER = 0xffe00000;
+
+/** @returns does the program say yes? A load beyond the packet is a no. */
+function matches(program: string, packet: Buffer, mac = '0a:58:0a:80:00:05'): boolean {
+  const [, ...lines] = program.split(',');
+  const code = lines.map((line) => line.split(' ').map(Number) as [number, number, number, number]);
+  const header = Buffer.from(`ffffffffffff${mac.replaceAll(':', '')}0800`, 'hex');
+  const load = (k: number, size: number): number | undefined => {
+    const [from, at] = k >= LINK_HEADER ? [header, k - LINK_HEADER] : [packet, k];
+    return at + size > from.length ? undefined : from.readUIntBE(at, size);
+  };
+  let a = 0;
+  let x = 0;
+  for (let at = 0; ; at++) {
+    const [op, yes, no, k] = code[at] ?? [0x06, 0, 0, 0];
+    const jump = (holds: boolean) => {
+      at += holds ? yes : no;
+    };
+    if (op === 0x06) return k !== 0;
+    if (op === 0x20 || op === 0x28 || op === 0x30) {
+      const loaded = load(k, { 32: 4, 40: 2, 48: 1 }[op]);
+      if (loaded === undefined) return false;
+      a = loaded;
+    } else if (op === 0x54) a = (a & k) >>> 0;
+    else if (op === 0x07) x = a;
+    else if (op === 0x15) jump(a === k);
+    else if (op === 0x1d) jump(a === x);
+    else if (op === 0x35) jump(a >= k);
+    else if (op === 0x45) jump((a & k) !== 0);
+    else throw new Error(`no such instruction: ${op}`);
+  }
+}
+
+interface Fields {
+  readonly ttl?: number;
+  readonly protocol?: number;
+  readonly words?: number;
+  readonly fragment?: number;
+  readonly body?: Buffer;
+}
+const OWN = Buffer.from([10, 128, 0, 5]);
+const OTHER = Buffer.from([10, 128, 0, 9]);
+function ipv4({ ttl = 64, protocol = 17, words = 5, fragment = 0, body = Buffer.alloc(8) }: Fields): Buffer {
+  const header = Buffer.alloc(words * 4);
+  header[0] = 0x40 | words;
+  header.writeUInt16BE(fragment, 6);
+  header[8] = ttl;
+  header[9] = protocol;
+  OWN.copy(header, 12);
+  OTHER.copy(header, 16);
+  return Buffer.concat([header, body]);
+}
+/** An ICMP message with the packet it quotes. */
+function icmp(type: number, quotedDestination: Buffer): Buffer {
+  const quoted = Buffer.alloc(28);
+  quoted[0] = 0x45;
+  OTHER.copy(quoted, 12);
+  quotedDestination.copy(quoted, 16);
+  return ipv4({ protocol: 1, body: Buffer.concat([Buffer.from([type, 0, 0, 0, 0, 0, 0, 0]), quoted]) });
+}
+
+describe.each([
+  ['from an overlay', SOUND_PACKET],
+  ['from a pod that chose its MAC', SOUND_POD_PACKET],
+  ['from a pod', SOUND_OWN_PACKET],
+])('a packet %s', (_where, program) => {
+  test.each<[string, Buffer, boolean]>([
+    ['datagram', ipv4({}), true],
+    ['with options', ipv4({ words: 6 }), false],
+    ['with a header too short', ipv4({ words: 4 }), false],
+    ['later fragment, whatever it holds', ipv4({ protocol: 1, fragment: 0x2001, body: Buffer.from([5]) }), true],
+    ['echo request', icmp(8, OTHER), true],
+    ['echo reply', icmp(0, OTHER), true],
+    ['redirect', icmp(5, OWN), false],
+    ...[3, 4, 11, 12].flatMap((type): [string, Buffer, boolean][] => [
+      [`error ${type} about a packet it was sent`, icmp(type, OWN), true],
+      [`error ${type} about a packet of others`, icmp(type, OTHER), false],
+      [`error ${type} that quotes nothing`, icmp(type, OWN).subarray(0, 40), false],
+    ]),
+    ['cut short', ipv4({}).subarray(0, 8), false],
+  ])('%s: passes or not', (_what, packet, passes) => {
+    expect(matches(program, packet)).toBe(passes);
+  });
+});
+
+test('is a pod’s only with a hop left', () => {
+  for (const program of [SOUND_POD_PACKET, SOUND_OWN_PACKET]) {
+    expect(matches(program, ipv4({ ttl: 2 }))).toBe(true);
+    expect(matches(program, ipv4({ ttl: 1 }))).toBe(false);
+  }
+  expect(matches(SOUND_PACKET, ipv4({ ttl: 1 }))).toBe(true);
+});
+
+test('is a pod’s with the MAC of its address alone, unless it chose one', () => {
+  for (const mac of ['0a:58:0a:80:00:09', '0a:59:0a:80:00:05', '02:66:00:00:00:01']) {
+    expect(matches(SOUND_OWN_PACKET, ipv4({}), mac)).toBe(false);
+    expect(matches(SOUND_POD_PACKET, ipv4({}), mac)).toBe(true);
+  }
+});
+
+test('fits what the kernel takes', () => {
+  for (const program of [SOUND_PACKET, SOUND_POD_PACKET, SOUND_OWN_PACKET]) {
+    const [count, ...lines] = program.split(',');
+    expect(Number(count)).toBe(lines.length);
+    expect(lines.length).toBeLessThanOrEqual(64);
+  }
+});

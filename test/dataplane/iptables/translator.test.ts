@@ -1,0 +1,100 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { parsePrefix } from '../../../dataplane/address.ts';
+import { LINKS_PER_SET } from '../../../dataplane/iptables/sets.ts';
+import { type FoundNumbers, membershipKey, Translator } from '../../../dataplane/iptables/translator.ts';
+import { type Collection, type ElementItem, type Item, itemKey, type RuleSetItem } from '../../../dataplane/state.ts';
+
+const RULES: RuleSetItem = {
+  kind: 'ruleSet',
+  pools: [parsePrefix('10.128.0.0/9'), parsePrefix('fd00::/8')],
+  platformNetworks: [],
+  blockPrefixLength: { v4: 27, v6: 123 },
+  vxlanPort: 4789,
+};
+const stateOf = (items: readonly Item[]) => new Map([RULES, ...items].map((item) => [itemKey(item), item]));
+const element = (collection: Collection, fields: (string | number)[], value?: number): ElementItem => ({
+  kind: 'element',
+  collection,
+  fields,
+  ...(value === undefined ? {} : { value }),
+});
+function translate(items: readonly Item[], found?: FoundNumbers): Translator {
+  const made = Translator.of(stateOf(items), found);
+  if (made === undefined) throw new Error('a state with rules');
+  return made;
+}
+const keysOf = (translator: Translator) => [...translator.members()].map(membershipKey).sort();
+/** Which set of a list it is in does not matter. */
+const withoutNumbers = (translator: Translator) =>
+  [...new Set(keysOf(translator).map((key) => key.replace(/-(egress|ingress|overlay)-\d+/g, '-$1-N')))].sort();
+
+const small = fc.integer({ min: 1, max: 3 });
+const link = small.map((n) => `tnp00000000000${n}`);
+const overlay = small.map((n) => `tnt${n}`);
+const address = small.map((n) => `10.128.0.${n}`);
+const mac = fc.constantFrom('0a:58:0a:80:00:01', '02:00:00:00:00:01');
+const anElement: fc.Arbitrary<ElementItem> = fc.oneof(
+  fc.tuple(address, small).map(([a, id]) => element('identity', [a], id)),
+  fc.tuple(small, small).map(([n, id]) => element('block', [`10.128.${n}.0`], id)),
+  fc.tuple(small, small).map(([n, id]) => element('network', [`10.${129 + n}.0.0/20`], id)),
+  fc.tuple(link, mac, address).map((fields) => element('guard', fields)),
+  fc.tuple(link, address).map((fields) => element('podAddress', fields)),
+  fc.tuple(overlay, small).map((fields) => element('overlaySource', fields)),
+  fc.tuple(small, link).map((fields) => element('egress', fields)),
+  fc.tuple(small, link).map((fields) => element('ingress', fields)),
+  link.map((name) => element('internet', [name])),
+  address.map((a) => element('node', [a])),
+  fc.tuple(address, mac).map((fields) => element('vxlanPeer', fields)),
+  fc.constant(element('identity', ['fd00::1'], 1)),
+);
+
+test('element by element it comes to what the whole state says, and tells exactly what changed', () => {
+  fc.assert(
+    fc.property(fc.array(fc.array(anElement, { maxLength: 6 }), { maxLength: 20 }), (steps) => {
+      const translator = translate([]);
+      let state = new Map<string, ElementItem>();
+      let members = new Set(keysOf(translator));
+      for (const step of steps) {
+        const next = new Map(step.map((item) => [itemKey(item), item]));
+        for (const [key, item] of state)
+          if (next.get(key)?.value !== item.value || !next.has(key)) translator.remove(item);
+        for (const [key, item] of next)
+          if (state.get(key)?.value !== item.value || !state.has(key)) translator.add(item);
+        state = next;
+        const { added, removed } = translator.takeChanges();
+        for (const each of removed) expect(members.delete(membershipKey(each))).toBe(true);
+        for (const each of added) expect(members.has(membershipKey(each))).toBe(false);
+        members = new Set([...members, ...added.map(membershipKey)]);
+        expect([...members].sort()).toEqual(keysOf(translator));
+        expect(withoutNumbers(translator)).toEqual(withoutNumbers(translate([...state.values()])));
+      }
+    }),
+  );
+});
+
+test('a network meets every link that may, and each only once', () => {
+  const pods = Array.from({ length: 3 }, (_, index) => element('egress', [7, `tnp00000000000${index}`]));
+  const keys = keysOf(translate([element('network', ['10.130.0.0/20'], 7), ...pods]));
+  expect(keys.filter((key) => key.includes('10.130.0.0/20'))).toHaveLength(3);
+  expect(keys.filter((key) => key.startsWith('tenet-egress '))).toEqual(['tenet-egress tenet-egress-0']);
+});
+
+test('links are shared out among sets, and stay where they were found', () => {
+  const links = Array.from({ length: LINKS_PER_SET + 1 }, (_, index) => `tnp${String(index).padStart(12, '0')}`);
+  const items = [element('network', ['10.130.0.0/20'], 7), ...links.map((name) => element('ingress', [7, name]))];
+  expect(keysOf(translate(items)).filter((key) => key.startsWith('tenet-ingress '))).toHaveLength(2);
+  const last = links.at(-1) ?? '';
+  const few = [items[0], element('ingress', [7, last])].filter((item) => item !== undefined);
+  const moved = translate(few, new Map([[`ingress ${last}`, 5]]));
+  expect(keysOf(moved)).toContain(`tenet-ingress-5 10.130.0.0/20,${last}`);
+});
+
+test('more links found in one set than it may hold are shared out anew', () => {
+  const links = Array.from({ length: LINKS_PER_SET + 5 }, (_, index) => `tnp${String(index).padStart(12, '0')}`);
+  const items = [element('network', ['10.130.0.0/20'], 7), ...links.map((name) => element('ingress', [7, name]))];
+  const found = new Map(links.map((name) => [`ingress ${name}`, 3]));
+  const translator = translate(items, found);
+  expect(translator.count('tenet-ingress-3')).toBe(LINKS_PER_SET);
+  expect(translator.count('tenet-ingress-0')).toBe(5);
+});
