@@ -12,7 +12,7 @@ import { installedTools } from '../tools.ts';
 import { type Contestant, OPERATIONS, type Prepared } from './contestant.ts';
 import { emptyProcess, ipsetPeer, iptablesPeer, nftElement, nftEndpoint } from './peers.ts';
 import { judge, LEGACY, NFT_BACKED } from './targets.ts';
-import { ipsetElement } from './tenet-ipset.ts';
+import { ipsetElement, iptablesBackend } from './tenet-ipset.ts';
 import { nftablesBackend, nftablesElement, TENET } from './tenet-nftables.ts';
 
 /** Peers take minutes for the last. */
@@ -52,7 +52,7 @@ async function runRuleUpdate({ quick, signal, progress }: RunOptions): Promise<P
   }
 }
 
-const tenets: readonly Contestant[] = [nftablesElement, nftablesBackend, ipsetElement];
+const tenets: readonly Contestant[] = [nftablesElement, nftablesBackend, ipsetElement, iptablesBackend];
 
 function peersOf(tools: Readonly<Record<string, string>>, lockFile: string): Contestant[] {
   const peers: readonly (readonly [(typeof TOOLS)[number], readonly Contestant[]])[] = [

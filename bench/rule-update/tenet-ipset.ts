@@ -1,10 +1,12 @@
-/** Tenet's ipset side of the comparisons: the product's own class and socket, and the set type that its iptables backend uses most. */
+/** Tenet's ipset side of the comparisons: the product's own classes and socket, and the set type that its iptables backend uses most. */
 import { parseIp } from '../../dataplane/address.ts';
 import { Ipset, type IpsetChange, type IpsetSpec } from '../../dataplane/ipset/ipset.ts';
+import { IptablesIsolation } from '../../dataplane/iptables-isolation.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import type { BenchNamespace } from '../namespace.ts';
 import { addressOf, type Contestant, linkOf, OPERATIONS } from './contestant.ts';
+import { backendContestant } from './tenet-backend.ts';
 
 export const TENET_IPSET = 'Tenet (ipset)';
 export const IPSET_SPEC: IpsetSpec = {
@@ -33,6 +35,13 @@ export const ipsetElement: Contestant = {
     return { subject: { name: TENET_IPSET, turns: TURNS, operations }, close };
   },
 };
+
+/** The iptables backend, its rules and sets written beforehand. */
+export const iptablesBackend = backendContestant(TENET_IPSET, (namespace) => {
+  const { ipset, close } = openIpset(namespace);
+  const isolation = new IptablesIsolation(ipset);
+  return { apply: (changes, desired) => isolation.apply(changes, desired), close };
+});
 
 /** So many members to come. */
 export function ipsetAdditions(count: number): IpsetChange[] {

@@ -9,6 +9,7 @@ import { ipv4, PROTOCOL, tcp, udp } from '../lab/probe/packet.ts';
 import { RawLink } from '../lab/probe/raw.ts';
 import { expectClosed } from './support/attack.ts';
 import { type Shot, setUpAttacker } from './support/attacker.ts';
+import { BACKEND } from './support/backend.ts';
 import { newToken } from './support/ears.ts';
 import { capsule, fromContainer, onUnderlay } from './support/forge.ts';
 import type { Cut } from './support/openings.ts';
@@ -113,7 +114,8 @@ describe('fragments', () => {
     await attacker.expectNowhere(shots);
   });
 
-  describe('under another’s name do not mix with that one’s own', () => {
+  // iptables has no table before defragmentation: ARCHITECTURE.md has it among the limits of that backend.
+  describe.skipIf(BACKEND === 'iptables')('under another’s name do not mix with that one’s own', () => {
     // Ports, and half of what the receiver would read, are the liar's; the container it poses as sends the rest of a packet of its own.
     const mixed =
       (to: () => string, lie: (first: Buffer) => void, tell = byItself) =>

@@ -69,8 +69,8 @@ async function foreignState(): Promise<string> {
     ],
     iptables: [
       'for t in $(nft list tables | grep -vE " ip6? " | tr " " :); do nft -a list $(echo $t | tr : " "); done',
-      `iptables-save | ${saved} | grep "^-A" | grep -v TENET-; ip6tables-save | ${saved} | grep "^-A" | grep -v TENET-`,
-      'ipset list -o save | grep -v "^[a-z]* tenet-"',
+      `iptables-save | ${saved} | sed -n "/^-A/{/TENET-/!p}"; ip6tables-save | ${saved} | sed -n "/^-A/{/TENET-/!p}"`,
+      'ipset list -o save | sed "/^[a-z]* tenet-/d"',
     ],
   };
   const commands = [

@@ -1,4 +1,7 @@
 /** The iptables backend in a real kernel, with each variant of the programs, beside others who write rules and sets. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parsePrefix } from '../../dataplane/address.ts';
 import { diff } from '../../dataplane/diff.ts';
@@ -38,7 +41,13 @@ let connection: NetlinkConnection;
 let isolation: IptablesIsolation;
 let state: NodeState;
 
-beforeAll(enterOwnNamespace);
+beforeAll(() => {
+  enterOwnNamespace();
+  // The older programs lock a file of the whole machine, unless they are given another.
+  const dir = mkdtempSync(join(tmpdir(), 'tenet-xtables-'));
+  process.env.XTABLES_LOCKFILE = join(dir, 'lock');
+  return () => rmSync(dir, { recursive: true });
+});
 
 function open(options: IptablesIsolationOptions = {}): void {
   socket?.close();

@@ -56,6 +56,7 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   // A link is known by its members alone.
   [`prerouting ${UNKNOWN}`]: [POD_SOURCE, OVERLAY_SOURCE, ...BEYOND, ...same('TENET-TO-POD', 'nobody else')],
   [`forward ${UNKNOWN}`]: [
+    ...same('TENET-ELSEWHERE', 'answers of pods never come from elsewhere'),
     ...same('TENET-ELSEWHERE', 'calls from elsewhere'),
     ...same('TENET-FORWARD', 'into an overlay'),
   ],
