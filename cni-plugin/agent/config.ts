@@ -89,7 +89,10 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
         .default('auto'),
     )
     .addOption(
-      new Option('--iptables-variant <name>', 'which iptables programs the iptables backend uses; default: the host’s own')
+      new Option(
+        '--iptables-variant <name>',
+        'which iptables programs the iptables backend uses; default: the host’s own',
+      )
         .choices(['default', 'nft', 'legacy'])
         .default('default'),
     )

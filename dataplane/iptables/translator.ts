@@ -19,7 +19,8 @@ import {
 import { formatMember, type IpsetMember, type IpsetSpec } from '../ipset/member.ts';
 import { closedNetworks, isIpv6Element, poolsOf } from '../isolation/common.ts';
 import { type Collection, type ElementItem, type NodeState, type RuleSetItem, ruleSetOf } from '../state.ts';
-import { IPSETS, LINKS_PER_SET, type LinkList, linkSet, type MacList, macSet } from './sets.ts';
+import { type FoundNumbers, LinkNumbers } from './link-numbers.ts';
+import { IPSETS, type LinkList, linkSet, type MacList, macSet } from './sets.ts';
 
 /** One member of one set. */
 export interface Membership {
@@ -29,9 +30,6 @@ export interface Membership {
 
 /** Collections that have no form here: the guard says the same of answers. */
 export const IGNORED: ReadonlySet<Collection> = new Set(['podAddress']);
-
-/** Which number a link's members are under, where they were found. */
-export type FoundNumbers = ReadonlyMap<string, number>;
 
 export class Translator {
   readonly #blockLength: number;
@@ -260,53 +258,6 @@ class Index<T> {
   of(id: number | string): Iterable<T> {
     return this.#map.get(id)?.values() ?? [];
   }
-}
-
-/** Shares links out among the sets of a list: the first with room takes the next link, and keeps it as long as it has members. */
-class LinkNumbers {
-  readonly #found: FoundNumbers;
-  readonly #of = new Map<string, { readonly number: number; members: number }>();
-  readonly #links = new Map<LinkList, number[]>();
-
-  constructor(found: FoundNumbers) {
-    this.#found = found;
-  }
-
-  /** For one member more of a link. */
-  take(list: LinkList, link: string): number {
-    const key = foundKey(list, link);
-    const known = this.#of.get(key);
-    if (known !== undefined) {
-      known.members++;
-      return known.number;
-    }
-    const links = this.#links.get(list) ?? [];
-    this.#links.set(list, links);
-    const hasRoom = (number: number) => (links[number] ?? 0) < LINKS_PER_SET;
-    let number = this.#found.get(key) ?? 0;
-    if (!hasRoom(number)) for (number = 0; !hasRoom(number); ) number++;
-    links[number] = (links[number] ?? 0) + 1;
-    this.#of.set(key, { number, members: 1 });
-    return number;
-  }
-
-  /** For one member less. */
-  release(list: LinkList, link: string): number {
-    const key = foundKey(list, link);
-    const known = this.#of.get(key);
-    if (known === undefined) return 0;
-    known.members--;
-    if (known.members > 0) return known.number;
-    this.#of.delete(key);
-    const links = this.#links.get(list) ?? [];
-    links[known.number] = (links[known.number] ?? 1) - 1;
-    return known.number;
-  }
-}
-
-/** Names a link's place in a list. */
-export function foundKey(list: LinkList, link: string): string {
-  return `${list} ${link}`;
 }
 
 /** Names a member of a set. */

@@ -221,7 +221,6 @@ export class Lab {
     return this.#processes.startController(name, signal);
   }
 
-  /** @param backend of this agent from now on until it is started again; the lab's, unless given */
   startAgent(name: string, signal?: AbortSignal, backend?: string): Promise<void> {
     return this.#processes.startAgent(name, signal, backend);
   }
