@@ -2,7 +2,7 @@
  * `npm run demo`: builds a lab, puts three tenants on it, tries every way between them with real packets and shows what came of it beside
  * what should. Exit status: 0 all as expected, 1 not, 130 interrupted. Takes the lab down again unless told to --keep it.
  */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { attachAll, containerCells, createTenants, listenEverywhere, platformCells } from './demo-scene.ts';
 import { formatGrid, formatRows, paint } from './demo-table.ts';
 import { type Lab, startLab } from './lab.ts';
@@ -12,8 +12,13 @@ import { type Cell, runMatrix } from './probe/matrix.ts';
 const options = new Command('demo')
   .description('Three tenants on one cluster, and who reaches whom.')
   .option('--keep', 'leave the lab running')
+  .addOption(
+    new Option('--backend <name>', 'where nodes enforce isolation')
+      .choices(['auto', 'nftables', 'iptables'])
+      .default('auto'),
+  )
   .parse()
-  .opts<{ keep?: boolean }>();
+  .opts<{ keep?: boolean; backend: string }>();
 
 const style = { colours: process.stdout.isTTY === true && !process.env.NO_COLOR };
 const interrupted = new AbortController();
@@ -72,7 +77,8 @@ function invite(lab: Lab): void {
   const [controller] = lab.controllers;
   print(`\nThe lab stays. Its logs are in ${lab.dir}/logs`);
   print(`\nTry next: curl -H "Authorization: Bearer $(cat ${lab.tokenFile})" ${controller?.url}/v1/tenants`);
-  print(`          nsenter --net=/run/netns/${lab.hosts[0]?.netns} nft list ruleset`);
+  const rules = options.backend === 'iptables' ? 'iptables-save' : 'nft list ruleset';
+  print(`          nsenter --net=/run/netns/${lab.hosts[0]?.netns} ${rules}`);
   print(`Take it down: npm run lab -- down --id ${lab.id}`);
 }
 
@@ -83,7 +89,7 @@ async function main(): Promise<number> {
     const detached = options.keep ?? false;
     const { signal } = interrupted;
     lab = await step('a cluster: 1 manage node, 2 compute nodes, 1 gateway', () =>
-      startLab({ nodes: 2, gateways: 1, detached, signal }),
+      startLab({ nodes: 2, gateways: 1, backend: options.backend, detached, signal }),
     );
     const [controller] = lab.controllers;
     print(`  REST API ${controller?.url}/v1, its docs ${controller?.url}/docs${detached ? '' : ' (while this runs)'}`);

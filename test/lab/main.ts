@@ -109,7 +109,7 @@ program
   .option('--nodes <n>', 'compute nodes', number, 2)
   .option('--controllers <n>', 'manage nodes, each with a controller', number, 1)
   .option('--gateways <n>', 'gateway nodes', number, 0)
-  .option('--backend <name>', 'of the agents', 'auto')
+  .option('--backend <name>', 'where nodes enforce isolation: auto, nftables, iptables', 'auto')
   .option('--id <id>', 'lower-case letters and digits, 8 at most; a random one unless given')
   .option('--json', 'describe it as one JSON object on stdout')
   .action(up);
