@@ -6,6 +6,7 @@ import type { BackendName, IsolationBackend } from './isolation-backend.ts';
 import type { NetlinkConnection } from './netlink/connection.ts';
 import { Nftables } from './nftables/nftables.ts';
 import { NftablesIsolation } from './nftables-isolation.ts';
+import type { Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { Xtables, type XtablesVariant } from './system/xtables.ts';
 
 /** What the agent is asked for. */
@@ -26,18 +27,23 @@ export interface ChosenBackend {
 export interface BackendParts {
   /** NETLINK_NETFILTER */
   readonly filter: NetlinkConnection;
+  readonly rtnetlink: Rtnetlink;
   /** has anybody but this process changed the nftables table since it was last read back? */
   readonly isTouched: () => boolean;
 }
 
 /** @throws KernelError when the kernel, or the host's programs, lack what was asked for */
-export function chooseBackend(choice: BackendChoice, { filter, isTouched }: BackendParts): ChosenBackend {
+export function chooseBackend(choice: BackendChoice, { filter, rtnetlink, isTouched }: BackendParts): ChosenBackend {
   const nftables = new Nftables(filter);
   const ipset = new Ipset(filter);
   const lacksNftables = fault(() => nftables.generationId());
-  const lacksIptables = fault(() => checkIptables(ipset, choice.iptables));
+  const variant = choice.iptables ?? 'default';
+  const lacksIptables = fault(() => checkIptables(ipset, variant));
   const asked = choice.backend === 'auto' ? undefined : 'asked for by --backend';
-  const ours = { nftables: new NftablesIsolation(nftables, { isTouched }), iptables: iptablesOf(ipset, choice) };
+  const ours = {
+    nftables: new NftablesIsolation(nftables, { isTouched }),
+    iptables: new IptablesIsolation(ipset, rtnetlink, { variant }),
+  };
   if (choice.backend === 'nftables' || (choice.backend === 'auto' && lacksNftables === undefined)) {
     if (lacksNftables !== undefined) throw lacksNftables;
     const others = lacksIptables === undefined ? [ours.iptables] : [];
@@ -48,12 +54,8 @@ export function chooseBackend(choice: BackendChoice, { filter, isTouched }: Back
   return { backend: ours.iptables, why: asked ?? `the kernel lacks nf_tables: ${lacksNftables?.message}`, others };
 }
 
-function iptablesOf(ipset: Ipset, { iptables }: BackendChoice): IptablesIsolation {
-  return new IptablesIsolation(ipset, iptables === undefined ? {} : { variant: iptables });
-}
-
 /** @throws KernelError */
-function checkIptables(ipset: Ipset, variant: XtablesVariant | undefined): number {
+function checkIptables(ipset: Ipset, variant: XtablesVariant): number {
   new Xtables(4, variant).variant();
   return ipset.protocol;
 }

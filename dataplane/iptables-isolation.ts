@@ -13,6 +13,9 @@ import { isIntact, parseSaved, restoreInput } from './iptables/saved.ts';
 import { IPSETS, linkSetPlace, SET_PREFIX } from './iptables/sets.ts';
 import { IGNORED, type Membership, membershipKey, Translator } from './iptables/translator.ts';
 import type { IsolationBackend } from './isolation-backend.ts';
+import { LinkGuards } from './link-guards.ts';
+import { isPodLink } from './ownership.ts';
+import type { Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { type Collection, type Item, itemKey, type NodeState, type RuleSetItem, ruleSetOf } from './state.ts';
 import { Xtables, type XtablesVariant } from './system/xtables.ts';
 
@@ -40,6 +43,8 @@ export class IptablesIsolation implements IsolationBackend {
   readonly name = 'iptables';
   readonly ignores: ReadonlySet<Collection> = IGNORED;
   readonly #ipset: Ipset;
+  readonly #guards: LinkGuards;
+  readonly #rtnetlink: Rtnetlink;
   readonly #families: readonly Family[];
   readonly #options: IptablesIsolationOptions;
   /** what is in the kernel, as far as this process knows */
@@ -49,9 +54,11 @@ export class IptablesIsolation implements IsolationBackend {
   /** whose turn it is to be compared member by member */
   #turn = 0;
 
-  /** @param ipset stays the caller's to close */
-  constructor(ipset: Ipset, options: IptablesIsolationOptions = {}) {
+  /** @param ipset stays the caller's to close, and so does `rtnetlink` */
+  constructor(ipset: Ipset, rtnetlink: Rtnetlink, options: IptablesIsolationOptions = {}) {
     this.#ipset = ipset;
+    this.#rtnetlink = rtnetlink;
+    this.#guards = new LinkGuards(rtnetlink);
     this.#options = options;
     const { variant } = options;
     const ipv6: Family = { family: 6, xtables: new Xtables(6, variant), compile: compileIpv6 };
@@ -76,8 +83,13 @@ export class IptablesIsolation implements IsolationBackend {
     for (const [key, item] of desired) if (item.kind === 'element') items.set(key, item);
     this.#remember(found);
     const { added, removed, stray } = differences(found, translator);
+    this.#guards.reset(desired);
     const sameMembers = added.length + removed.length + stray.length === 0;
-    if (sameMembers && this.#families.every((family) => areThere(family.xtables.save(), family.compile(rules)))) {
+    if (
+      sameMembers &&
+      this.#guards.areIntact() &&
+      this.#families.every((family) => areThere(family.xtables.save(), family.compile(rules)))
+    ) {
       items.set(itemKey(rules), rules);
       this.#current = { rules, translator };
     }
@@ -98,9 +110,10 @@ export class IptablesIsolation implements IsolationBackend {
       for (const change of isolation) {
         if (change.op === 'replace' && change.previous.kind === 'element') translator.remove(change.previous);
         if (change.item.kind !== 'element') continue;
-        if (change.op === 'remove') translator.remove(change.item);
-        else translator.add(change.item);
+        const { item } = change;
+        for (const each of [translator, this.#guards]) change.op === 'remove' ? each.remove(item) : each.add(item);
       }
+      this.#guards.write();
       const { removed, added } = translator.takeChanges();
       this.#write(removed, added, translator);
       this.#current = current;
@@ -116,6 +129,7 @@ export class IptablesIsolation implements IsolationBackend {
     this.#current = undefined;
     for (const { xtables } of this.#families) writeRules(xtables, []);
     this.#removeFromOther();
+    this.#guards.removeFrom(this.#rtnetlink.links().flatMap(({ name }) => (isPodLink(name) ? [name] : [])));
     const lists = (spec: IpsetSpec) => Number(spec.type !== 'list:set');
     const sets = this.#ipset.headers(SET_PREFIX).sort((a, b) => lists(a.spec) - lists(b.spec));
     for (const { spec } of sets) this.#ipset.destroy(spec.name);
@@ -180,6 +194,8 @@ export class IptablesIsolation implements IsolationBackend {
     const translator = Translator.of(desired, placesIn(found));
     if (translator === undefined) throw new KernelError('apply', 'rules of iptables', ERRNO.ENOENT);
     this.#remember(found);
+    this.#guards.reset(desired);
+    this.#guards.write();
     const { added, removed, stray } = differences(found, translator);
     const known = new Set(found.map(({ spec }) => spec.name));
     for (const set of Object.values(IPSETS)) if (!known.has(set.name)) this.#create(set);

@@ -56,6 +56,7 @@ export class KernelDataplane implements Dataplane {
     this.#deleter = new LinkDeleter(this.#rtnetlink, (portId) => this.#ownPorts.add(portId));
     this.#chosen = chooseBackend(choice, {
       filter: this.#filter,
+      rtnetlink: this.#rtnetlink,
       isTouched: () => this.#monitor?.rulesTouched() ?? true,
     });
     this.#conntrack = new Conntrack(new NetlinkConnection(new NetlinkSocket(NETLINK_NETFILTER)));

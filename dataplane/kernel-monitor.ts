@@ -46,6 +46,7 @@ export class KernelMonitor {
   readonly #route = new NetlinkSocket(NETLINK_ROUTE, [
     u.RTNLGRP_LINK,
     u.RTNLGRP_NEIGH,
+    u.RTNLGRP_TC,
     u.RTNLGRP_IPV4_IFADDR,
     u.RTNLGRP_IPV4_ROUTE,
     u.RTNLGRP_IPV6_IFADDR,
@@ -140,6 +141,13 @@ export class KernelMonitor {
         // From our links the kernel itself (port 0) takes addresses only together with the link.
         const isOurs = message.portId !== 0 && ourLink(entry.linkIndex) !== undefined;
         return isOurs || this.#isAlso(entry.linkIndex) ? `address ${entry.address}` : undefined;
+      }
+      case u.RTM_DELQDISC:
+      case u.RTM_NEWTFILTER:
+      case u.RTM_DELTFILTER: {
+        // With a link goes what hangs on it: that comes from the kernel itself.
+        const link = ourLink(new DataView(message.payload.buffer, message.payload.byteOffset).getInt32(4, true));
+        return message.portId !== 0 && link !== undefined ? `filters of ${link}` : undefined;
       }
       default:
         return undefined;

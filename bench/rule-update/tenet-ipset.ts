@@ -3,7 +3,8 @@ import { parseIp } from '../../dataplane/address.ts';
 import { Ipset, type IpsetChange, type IpsetSpec } from '../../dataplane/ipset/ipset.ts';
 import { IptablesIsolation } from '../../dataplane/iptables-isolation.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
-import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
+import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
+import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import type { BenchNamespace } from '../namespace.ts';
 import { addressOf, type Contestant, linkOf, OPERATIONS } from './contestant.ts';
 import { backendContestant } from './tenet-backend.ts';
@@ -39,8 +40,13 @@ export const ipsetElement: Contestant = {
 /** The iptables backend, its rules and sets written beforehand. */
 export const iptablesBackend = backendContestant(TENET_IPSET, (namespace) => {
   const { ipset, close } = openIpset(namespace);
-  const isolation = new IptablesIsolation(ipset);
-  return { apply: (changes, desired) => isolation.apply(changes, desired), close };
+  const rtnetlink = new Rtnetlink(new NetlinkConnection(namespace.run(() => new NetlinkSocket(NETLINK_ROUTE))));
+  const isolation = new IptablesIsolation(ipset, rtnetlink);
+  const closeAll = () => {
+    rtnetlink.close();
+    close();
+  };
+  return { apply: (changes, desired) => isolation.apply(changes, desired), close: closeAll };
 });
 
 /** So many members to come. */

@@ -1,20 +1,21 @@
 /**
  * Classic BPF for what iptables has no match for: a few instructions over one packet, as `-m bpf --bytecode` takes them. Pure.
- * @see include/uapi/linux/filter.h, bpf_common.h; net/netfilter/xt_bpf.c: offset 0 is the IP header, loads beyond the packet end in 0
+ * @see net/netfilter/xt_bpf.c: offset 0 is the IP header
  */
-
-/** BPF_LD | BPF_ABS of a word, half-word and byte; BPF_ALU | BPF_AND; BPF_MISC | BPF_TAX; BPF_RET */
-const LOAD_WORD = 0x20;
-const LOAD_HALF = 0x28;
-const LOAD_BYTE = 0x30;
-const AND = 0x54;
-const COPY_TO_X = 0x07;
-const RETURN = 0x06;
-/** BPF_JMP: equal to a constant, to X; at least a constant; any bit of a constant */
-const IF_EQUAL = 0x15;
-const IF_EQUAL_X = 0x1d;
-const IF_AT_LEAST = 0x35;
-const IF_ANY_BIT = 0x45;
+import {
+  AND,
+  assemble,
+  COPY_TO_X,
+  IF_ANY_BIT,
+  IF_AT_LEAST,
+  IF_EQUAL,
+  IF_EQUAL_X,
+  type Instruction,
+  LOAD_BYTE,
+  LOAD_HALF,
+  LOAD_WORD,
+  RETURN,
+} from './classic-bpf.ts';
 
 /** SKF_LL_OFF as the u32 that an instruction holds: offsets from the link-layer header. */
 const LINK_HEADER = 0xffe00000;
@@ -32,16 +33,6 @@ const IPPROTO_ICMP = 1;
 const ICMP_REDIRECT = 5;
 /** destination unreachable, source quench, time exceeded, parameter problem */
 const ICMP_ERRORS = [3, 4, 11, 12] as const;
-
-/** A jump names its labels; `next` is the instruction that follows. */
-type Label = 'next' | 'icmp' | 'error' | 'good' | 'bad';
-interface Instruction {
-  readonly at?: Label;
-  readonly code: number;
-  readonly k?: number;
-  readonly yes?: Label;
-  readonly no?: Label;
-}
 
 /** No options; no forged error: one is about a packet that its sender itself received. A redirect never is. */
 const SOUND: readonly Instruction[] = [
@@ -83,19 +74,14 @@ const OWN_MAC: readonly Instruction[] = [
 ];
 
 /** Of a packet from an overlay. */
-export const SOUND_PACKET = assemble(SOUND);
+export const SOUND_PACKET = asText(SOUND);
 /** Of a packet from a pod that chose its own MAC. */
-export const SOUND_POD_PACKET = assemble([...ALIVE, ...SOUND]);
+export const SOUND_POD_PACKET = asText([...ALIVE, ...SOUND]);
 /** Of a packet from any other pod. */
-export const SOUND_OWN_PACKET = assemble([...ALIVE, ...OWN_MAC, ...SOUND]);
+export const SOUND_OWN_PACKET = asText([...ALIVE, ...OWN_MAC, ...SOUND]);
 
-/** @returns as iptables takes it: the number of instructions, then `code jt jf k` of each */
-function assemble(program: readonly Instruction[]): string {
-  const targets = new Map(program.flatMap(({ at }, index) => (at === undefined ? [] : [[at, index] as const])));
-  const distance = (from: number, label: Label | undefined) =>
-    label === undefined || label === 'next' ? 0 : (targets.get(label) ?? from + 1) - from - 1;
-  const lines = program.map(
-    (each, index) => `${each.code} ${distance(index, each.yes)} ${distance(index, each.no)} ${(each.k ?? 0) >>> 0}`,
-  );
-  return [String(program.length), ...lines].join(',');
+/** As iptables takes it: the number of instructions, then `code jt jf k` of each. */
+function asText(program: readonly Instruction[]): string {
+  const lines = assemble(program).map(({ code, yes, no, k }) => `${code} ${yes} ${no} ${k}`);
+  return [String(lines.length), ...lines].join(',');
 }

@@ -6,6 +6,7 @@ import type { KernelError } from '../errors.ts';
 import { ByteWriter } from '../netlink/bytes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import type { NetlinkMessage } from '../netlink/message.ts';
+import { decodeFilter, encodeGetFilters, type Filter } from './filter.ts';
 import { decodeAddress, encodeGetAddresses, type InterfaceAddress } from './ifaddr.ts';
 import { decodeLink, encodeGetLinks, type Link } from './link.ts';
 import { decodeNeighbour, encodeGetFdb, encodeGetNeighbours, type Neighbour } from './neighbour.ts';
@@ -97,6 +98,13 @@ export class Rtnetlink {
   rules(family: 4 | 6): Rule[] {
     return this.#dump('RTM_GETRULE', (out) => encodeGetRules(out, family)).flatMap(
       ({ payload }) => decodeRule(payload) ?? [],
+    );
+  }
+
+  /** At the ingress of one link. */
+  filters(linkIndex: number): Filter[] {
+    return this.#dump('RTM_GETTFILTER', (out) => encodeGetFilters(out, linkIndex)).flatMap(
+      ({ payload }) => decodeFilter(payload) ?? [],
     );
   }
 

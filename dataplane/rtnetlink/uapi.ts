@@ -28,6 +28,7 @@ export const RTM_GETRULE = 34;
 /** multicast groups */
 export const RTNLGRP_LINK = 1;
 export const RTNLGRP_NEIGH = 3;
+export const RTNLGRP_TC = 4;
 export const RTNLGRP_IPV4_IFADDR = 5;
 export const RTNLGRP_IPV4_ROUTE = 7;
 export const RTNLGRP_IPV6_IFADDR = 9;
@@ -117,3 +118,19 @@ export const FRA_PROTOCOL = 21;
 export const FR_ACT_TO_TBL = 1;
 /** in the flags: there is no link of that name now */
 export const FIB_RULE_IIF_DETACHED = 0x8;
+
+export const RTM_NEWQDISC = 36;
+export const RTM_DELQDISC = 37;
+export const RTM_NEWTFILTER = 44;
+export const RTM_DELTFILTER = 45;
+export const RTM_GETTFILTER = 46;
+export const TC_H_CLSACT = 0xfffffff1;
+export const TC_H_CLSACT_HANDLE = 0xffff0000;
+/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS) */
+export const TC_H_INGRESS = 0xfffffff2;
+export const TCA_KIND = 1;
+export const TCA_OPTIONS = 2;
+export const TCA_BPF_OPS_LEN = 4;
+export const TCA_BPF_OPS = 5;
+export const TCA_BPF_FLAGS = 8;
+export const TCA_BPF_FLAG_ACT_DIRECT = 1;

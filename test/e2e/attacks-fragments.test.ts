@@ -114,8 +114,7 @@ describe('fragments', () => {
     await attacker.expectNowhere(shots);
   });
 
-  // iptables has no table before defragmentation: ARCHITECTURE.md has it among the limits of that backend.
-  describe.skipIf(BACKEND === 'iptables')('under another’s name do not mix with that one’s own', () => {
+  describe('under another’s name do not mix with that one’s own', () => {
     // Ports, and half of what the receiver would read, are the liar's; the container it poses as sends the rest of a packet of its own.
     const mixed =
       (to: () => string, lie: (first: Buffer) => void, tell = byItself) =>
@@ -143,7 +142,8 @@ describe('fragments', () => {
       await expectClosed(attacker.stage, { name: 'mixed', fire, arrivesAt: 'red1b', cuts }, attacker.legitimate);
     });
 
-    test('from a stranger on the underlay', async () => {
+    // iptables has no table before defragmentation, and only pods' links have a guard before that: see ARCHITECTURE.md, "The rules".
+    test.skipIf(BACKEND === 'iptables')('from a stranger on the underlay', async () => {
       const { lab, cast, node1 } = attacker.stage;
       const liar = new RawLink((await lab.addStranger()).netns);
       onTestFinished(() => liar.close());
@@ -156,7 +156,7 @@ describe('fragments', () => {
       await expectClosed(attacker.stage, { name: 'mixed', fire, arrivesAt: 'red1b', cuts }, attacker.legitimate);
     });
 
-    test('from a node, under another tenant’s VNI', async () => {
+    test.skipIf(BACKEND === 'iptables')('from a node, under another tenant’s VNI', async () => {
       const { cast, node1, node2, blue, red } = attacker.stage;
       const liar = new RawLink(node1.netns);
       onTestFinished(() => liar.close());

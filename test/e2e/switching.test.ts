@@ -54,6 +54,9 @@ async function found(node: string): Promise<Readonly<Record<string, number>>> {
     nftables: await count('nft list table inet tenet 2>/dev/null'),
     iptables: await count('{ iptables-save; ip6tables-save; iptables-legacy-save; } 2>/dev/null | grep TENET-'),
     ipsets: await count('ipset list -name | grep tenet-'),
+    filters: await count(
+      'for link in $(ls /sys/class/net | grep ^tnp); do tc filter show dev $link ingress | grep bpf || true; done',
+    ),
   };
 }
 
@@ -65,9 +68,10 @@ for (const backend of ['iptables', 'nftables'] as const)
       await lab.startAgent(node, undefined, backend);
       const other = backend === 'iptables' ? 'nftables' : 'iptables';
       await waitFor(async () => (await found(node))[other] === 0, { what: `${node} has left ${other}` });
-      const { [backend]: here, ipsets } = await found(node);
+      const { [backend]: here, ipsets, filters } = await found(node);
       expect(here).toBeGreaterThan(20);
       expect(ipsets === 0, `${ipsets} ipsets`).toBe(backend === 'nftables');
+      expect(filters === 0, `${filters} filters`).toBe(backend === 'nftables' || node === 'gw1');
       await flood.passes(50);
     }
     const fresh = await lab.attach('node1', { tenant: 'red' });

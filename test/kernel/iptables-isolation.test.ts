@@ -8,8 +8,9 @@ import { diff } from '../../dataplane/diff.ts';
 import { Ipset } from '../../dataplane/ipset/ipset.ts';
 import { IptablesIsolation, type IptablesIsolationOptions } from '../../dataplane/iptables-isolation.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
+import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
 import type { Collection, ElementItem, NodeState, RuleSetItem } from '../../dataplane/state.ts';
-import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
+import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { enterOwnNamespace, run } from './namespace.ts';
 import { stateOf } from './node-state.ts';
 
@@ -38,6 +39,7 @@ const pods = (count: number) => stateWith(...Array.from({ length: count }, (_, i
 
 let socket: NetlinkSocket;
 let connection: NetlinkConnection;
+let rtnetlink: Rtnetlink;
 let isolation: IptablesIsolation;
 let state: NodeState;
 
@@ -53,7 +55,9 @@ function open(options: IptablesIsolationOptions = {}): void {
   socket?.close();
   socket = new NetlinkSocket(NETLINK_NETFILTER);
   connection = new NetlinkConnection(socket);
-  isolation = new IptablesIsolation(new Ipset(connection), options);
+  rtnetlink?.close();
+  rtnetlink = new Rtnetlink(new NetlinkConnection(new NetlinkSocket(NETLINK_ROUTE)));
+  isolation = new IptablesIsolation(new Ipset(connection), rtnetlink, options);
   state = new Map();
 }
 

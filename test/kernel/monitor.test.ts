@@ -144,6 +144,21 @@ describe('the monitor tells of', () => {
     run('nft', ['flush', 'ruleset']);
   });
 
+  it('filters of a pod’s link that somebody puts there or takes away', async () => {
+    ip('link', 'add', POD_LINK, 'type', 'ifb');
+    await firstNews();
+    run('tc', ['qdisc', 'add', 'dev', POD_LINK, 'clsact']);
+    for (const command of [
+      ['filter', 'add', 'dev', POD_LINK, 'ingress', 'bpf', 'da', 'bytecode', '1,6 0 0 2,'],
+      ['qdisc', 'del', 'dev', POD_LINK, 'clsact'],
+    ]) {
+      news = [];
+      run('tc', command);
+      expect(await firstNews()).toBe(`filters of ${POD_LINK}`);
+    }
+    ip('link', 'del', POD_LINK);
+  });
+
   it('a burst of changes once', async () => {
     for (let net = 10; net < 20; net++) ip('route', 'add', `10.129.${net}.0/24`, 'dev', 'eth8', 'proto', '126');
     await firstNews();

@@ -95,6 +95,11 @@ export async function frozen<T>(lab: Lab, nodes: readonly string[], body: () => 
   }
 }
 
+/** A command that takes the guard at a pod link's ingress away, where the backend has one; agents that go on put it back. */
+export function openIngress(link: string): string {
+  return BACKEND === 'iptables' ? `tc filter del dev ${link} ingress` : 'true';
+}
+
 /** Commands that let (address, MAC) through, as a pod's or as a node's, and that undo it. To be used while agents are frozen. */
 export function admission(
   whose: 'pod' | 'node',
@@ -112,7 +117,8 @@ export function admission(
   const pair = whose === 'pod' ? `tenet-own-mac ${address},${link}` : undefined;
   const range = address.replace(/\.\d+\.\d+$/, '.0.0/16');
   return {
-    admit: `ipset create opening bitmap:ip,mac range ${range}; ipset add opening ${address},${mac}; ipset add ${list} opening
+    admit: `${pair === undefined ? '' : openIngress(link)}
+      ipset create opening bitmap:ip,mac range ${range}; ipset add opening ${address},${mac}; ipset add ${list} opening
       ${pair === undefined ? '' : `ipset add ${pair}`}`,
     undo: `ipset del ${list} opening 2>/dev/null || true; ipset destroy opening
       ${pair === undefined ? '' : `ipset del ${pair} 2>/dev/null || true`}`,
@@ -131,10 +137,22 @@ async function inTable(lab: Lab, { node, chain, comment }: Cut): Promise<readonl
   return lines.map((line) => `nft delete rule inet tenet ${chain} handle ${/ # handle (\d+)$/.exec(line)?.[1]}`);
 }
 
+/** The guard at each pod link's ingress. */
+async function ingressFilters(lab: Lab, node: string): Promise<readonly string[]> {
+  const links = await inside(lab.host(node), 'ls /sys/class/net | grep -E "^tnp[0-9a-f]{12}$" || true');
+  const commands = await Promise.all(
+    links.split('\n').map(async (link) => {
+      const shown = link === '' ? '' : await inside(lab.host(node), `tc filter show dev ${link} ingress`);
+      return shown.includes('bpf') ? [openIngress(link)] : [];
+    }),
+  );
+  return commands.flat();
+}
+
 async function inChains(lab: Lab, { node, chain, comment }: Cut): Promise<readonly string[]> {
   const rules = ON_IPTABLES[`${chain} ${comment}`];
   if (rules === undefined) throw new Error(`no rule of iptables is known for "${comment}" in ${chain}`);
-  const found: string[] = [];
+  const found: string[] = rules.includes(POD_SOURCE) ? [...(await ingressFilters(lab, node))] : [];
   for (const [table, name, text] of rules) {
     const listed = await inside(lab.host(node), `iptables -w -t ${table} -S ${name}`);
     const lines = listed.split('\n').filter((line) => line.startsWith('-A'));
@@ -147,6 +165,6 @@ async function inChains(lab: Lab, { node, chain, comment }: Cut): Promise<readon
 
 /** Rules are known by their numbers, which those above leave as they are. */
 function byNumberDownwards(a: string, b: string): number {
-  const number = (command: string) => Number(/ (\d+)$/.exec(command)?.[1]);
+  const number = (command: string) => Number(/ (\d+)$/.exec(command)?.[1] ?? 0);
   return number(b) - number(a);
 }

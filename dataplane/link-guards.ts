@@ -1,0 +1,111 @@
+/**
+ * The iptables backend's first guard: a program at each pod link's ingress that passes the pod's own source and nothing else. iptables
+ * itself sees fragments only once they have been put together, from whatever links they came.
+ */
+import { parseIp, parseMac } from './address.ts';
+import { ERRNO, isErrno } from './errors.ts';
+import { type LinkSource, linkProgram } from './iptables/link-program.ts';
+import { isIpv6Element } from './isolation/common.ts';
+import { encodeAddClsact, encodeDelClsact, encodeReplaceFilter } from './rtnetlink/filter.ts';
+import { RtBatch, type Rtnetlink } from './rtnetlink/rtnetlink.ts';
+import { type ElementItem, type Item, itemKey, type NodeState } from './state.ts';
+import { linkIndex } from './system/libc.ts';
+
+export class LinkGuards {
+  readonly #rtnetlink: Rtnetlink;
+  /** sources by link, and of each by the element's key */
+  #sources = new Map<string, Map<string, LinkSource>>();
+  readonly #changed = new Set<string>();
+
+  /** @param rtnetlink stays the caller's to close */
+  constructor(rtnetlink: Rtnetlink) {
+    this.#rtnetlink = rtnetlink;
+  }
+
+  /** Wants what a state says, and nothing else. */
+  reset(state: NodeState): void {
+    this.#sources = new Map();
+    this.#changed.clear();
+    for (const item of state.values()) this.add(item);
+  }
+
+  /** To be followed by {@link write}; items that are no guards are ignored. */
+  add(item: Item): void {
+    if (!isGuard(item)) return;
+    const [link = '', mac = '', address = ''] = item.fields.map(String);
+    const sources = this.#sources.get(link) ?? new Map<string, LinkSource>();
+    sources.set(itemKey(item), { mac: parseMac(mac), address: parseIp(address) });
+    this.#sources.set(link, sources);
+    this.#changed.add(link);
+  }
+
+  remove(item: Item): void {
+    if (!isGuard(item)) return;
+    const link = String(item.fields[0]);
+    const sources = this.#sources.get(link);
+    sources?.delete(itemKey(item));
+    // The last one's program stays, for it passes less than none would: the link goes next.
+    if (sources?.size === 0) this.#sources.delete(link);
+    this.#changed.add(link);
+  }
+
+  /** Programs of changed links. A link that is not there gets its own when it comes: its guards come with it. @throws KernelError */
+  write(): void {
+    const batch = new RtBatch();
+    for (const link of this.#changed) {
+      const index = linkIndex(link);
+      const program = this.#programOf(link);
+      if (index === undefined || program === undefined) continue;
+      batch.add('RTM_NEWQDISC', `clsact dev ${link}`, (out) => encodeAddClsact(out, index), [
+        ERRNO.EEXIST,
+        ERRNO.ENODEV,
+      ]);
+      const filter = (out: RtBatch['out']) => encodeReplaceFilter(out, index, program);
+      batch.add('RTM_NEWTFILTER', `ingress filter dev ${link}`, filter, [ERRNO.ENODEV]);
+    }
+    this.#rtnetlink.sendAll(batch);
+    this.#changed.clear();
+  }
+
+  /** Has every link that is there the program it should have, before all others? */
+  areIntact(): boolean {
+    return [...this.#sources.keys()].every((link) => {
+      const index = linkIndex(link);
+      return index === undefined || this.#isIntact(link, index);
+    });
+  }
+
+  /** @param links names of pod links */
+  removeFrom(links: readonly string[]): void {
+    const batch = new RtBatch();
+    for (const link of links) {
+      const index = linkIndex(link);
+      if (index === undefined) continue;
+      // Without one the kernel says EINVAL or ENOENT, by its version.
+      const ignored = [ERRNO.EINVAL, ERRNO.ENOENT, ERRNO.ENODEV];
+      batch.add('RTM_DELQDISC', `clsact dev ${link}`, (out) => encodeDelClsact(out, index), ignored);
+    }
+    this.#rtnetlink.sendAll(batch);
+  }
+
+  #isIntact(link: string, index: number): boolean {
+    try {
+      const [first] = this.#rtnetlink.filters(index);
+      const wanted = this.#programOf(link);
+      return first !== undefined && wanted !== undefined && Buffer.compare(first.program, wanted) === 0;
+    } catch (error) {
+      // Nothing for filters to hang on, or the link has just gone.
+      if (isErrno(error, ERRNO.EINVAL, ERRNO.ENOENT, ERRNO.ENODEV)) return false;
+      throw error;
+    }
+  }
+
+  #programOf(link: string): Uint8Array | undefined {
+    const sources = this.#sources.get(link);
+    return sources && linkProgram([...sources.values()]);
+  }
+}
+
+function isGuard(item: Item): item is ElementItem {
+  return item.kind === 'element' && item.collection === 'guard' && !isIpv6Element(item);
+}

@@ -1,0 +1,135 @@
+/** Programs at pod links' ingress, in a real kernel: which frames get past them, and what tc and others see of them. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { parseMac } from '../../dataplane/address.ts';
+import { LinkGuards } from '../../dataplane/link-guards.ts';
+import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
+import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
+import type { ElementItem } from '../../dataplane/state.ts';
+import { NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
+import { waitFor } from '../lab/probe/deadline.ts';
+import { ETHERTYPE, ethernet, ipv4, PROTOCOL } from '../lab/probe/packet.ts';
+import { RawLink } from '../lab/probe/raw.ts';
+import { addNamespace, enterOwnNamespace, ip, ipJson, type OtherNamespace, run } from './namespace.ts';
+import { stateOf } from './node-state.ts';
+
+const LINK = 'tnp0a1b2c3d4e5f';
+const MAC = '0a:58:0a:81:00:05';
+const HOST = '0a:58:a9:fe:01:01';
+const guard = (address: string, mac = MAC, link = LINK): ElementItem => ({
+  kind: 'element',
+  collection: 'guard',
+  fields: [link, mac, address],
+});
+
+let rtnetlink: Rtnetlink;
+let guards: LinkGuards;
+let pod: OtherNamespace;
+
+beforeAll(() => {
+  enterOwnNamespace();
+  rtnetlink = new Rtnetlink(new NetlinkConnection(new NetlinkSocket(NETLINK_ROUTE)));
+});
+afterAll(() => rtnetlink.close());
+beforeEach(() => {
+  guards = new LinkGuards(rtnetlink);
+  pod = addNamespace();
+  ip('link', 'add', LINK, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod.name);
+  ip('link', 'set', LINK, 'up', 'address', HOST, 'addrgenmode', 'none');
+  ip('-n', pod.name, 'link', 'set', 'eth0', 'up', 'addrgenmode', 'none');
+});
+afterEach(() => {
+  ip('link', 'del', LINK);
+  pod.remove();
+});
+
+const filters = () => run('tc', ['filter', 'show', 'dev', LINK, 'ingress']);
+
+/** Sends all from the pod. @returns names of those that this namespace's routing was given */
+async function passed(frames: Readonly<Record<string, Buffer>>): Promise<readonly string[]> {
+  const link = new RawLink(pod.name, 'eth0');
+  const names: string[] = [];
+  try {
+    for (const [name, each] of Object.entries(frames)) {
+      const before = counters();
+      link.send(each);
+      // Comes after it by the same queue, passes for sure, and is counted apart.
+      link.send(DAMAGED);
+      await waitFor(() => counters().damaged > before.damaged, { what: `what follows ${name}` });
+      if (counters().received - before.received === 2) names.push(name);
+    }
+    return names;
+  } finally {
+    link.close();
+  }
+}
+
+/** IP packets that came as far as routing. @see Documentation/networking/snmp_counter.rst, IpInReceives, IpInHdrErrors */
+function counters(): { readonly received: number; readonly damaged: number } {
+  const [names = '', values = ''] = run('cat', ['/proc/net/snmp'])
+    .split('\n')
+    .filter((line) => line.startsWith('Ip:'));
+  const value = (name: string) => Number(values.split(' ')[names.split(' ').indexOf(name)]);
+  return { received: value('InReceives'), damaged: value('InHdrErrors') };
+}
+
+const packet = (source: string, fragmentOffset = 0) =>
+  ipv4({ source, destination: '10.129.0.99', protocol: PROTOCOL.udp, fragmentOffset }, Buffer.alloc(32));
+const frame = (source: string, mac = MAC, fragmentOffset = 0) =>
+  ethernet({ source: mac, destination: HOST, type: ETHERTYPE.ipv4 }, packet(source, fragmentOffset));
+/** The pod's own, with a wrong checksum. */
+const DAMAGED = Buffer.from(frame('10.129.0.5'));
+DAMAGED.writeUInt16BE(DAMAGED.readUInt16BE(24) ^ 1, 24);
+
+it('pass the pod’s own packets and fragments, and nothing else', async () => {
+  const frames = {
+    own: frame('10.129.0.5'),
+    'own fragment': frame('10.129.0.5', MAC, 24),
+    second: frame('10.129.0.6', '02:00:00:00:00:06'),
+    'another’s address': frame('10.129.0.7'),
+    'another’s fragment': frame('10.129.0.7', MAC, 24),
+    'another MAC': frame('10.129.0.5', '02:00:00:00:00:06'),
+    'the second’s address, the first’s MAC': frame('10.129.0.6'),
+  };
+  expect(await passed(frames)).toEqual(Object.keys(frames));
+  guards.add(guard('10.129.0.5'));
+  guards.add(guard('10.129.0.6', '02:00:00:00:00:06'));
+  guards.write();
+  expect(await passed(frames)).toEqual(['own', 'own fragment', 'second']);
+  guards.remove(guard('10.129.0.6', '02:00:00:00:00:06'));
+  guards.write();
+  expect(await passed(frames)).toEqual(['own', 'own fragment']);
+});
+
+it('are found again as they were, and missed when somebody took or changed them', () => {
+  guards.reset(stateOf([guard('10.129.0.5')]));
+  expect(guards.areIntact()).toBe(false);
+  guards.write();
+  expect(guards.areIntact()).toBe(true);
+  expect(filters()).toContain('bpf');
+  const later = new LinkGuards(rtnetlink);
+  later.reset(stateOf([guard('10.129.0.5')]));
+  expect(later.areIntact()).toBe(true);
+  later.reset(stateOf([guard('10.129.0.6')]));
+  expect(later.areIntact()).toBe(false);
+  for (const tamper of [
+    ['filter', 'del', 'dev', LINK, 'ingress'],
+    ['qdisc', 'del', 'dev', LINK, 'clsact'],
+  ]) {
+    run('tc', tamper);
+    expect(guards.areIntact(), tamper.join(' ')).toBe(false);
+    guards.reset(stateOf([guard('10.129.0.5')]));
+    guards.write();
+    expect(guards.areIntact()).toBe(true);
+  }
+});
+
+it('go with the backend, and a link that is not there is no fault', () => {
+  guards.add(guard('10.129.0.5'));
+  guards.add(guard('10.129.0.9', parseMac('02:00:00:00:00:09'), 'tnpffffffffffff'));
+  guards.write();
+  expect(guards.areIntact()).toBe(true);
+  guards.removeFrom([LINK, 'tnpffffffffffff']);
+  expect(filters()).toBe('');
+  expect(ipJson<{ qdisc?: string }>('link', 'show', 'dev', LINK)[0]?.qdisc).not.toBe('clsact');
+  guards.removeFrom([LINK]);
+});
