@@ -208,7 +208,12 @@ export const LIBRARY_FREE: readonly string[] = ['cni-plugin/main.ts'];
 export const FILE_LINES_LIMIT = 300;
 
 /** Files over the limit. One that is back under it has to leave the list. */
-export const LONG_FILES: readonly { readonly file: string; readonly why: string }[] = [];
+export const LONG_FILES: readonly { readonly file: string; readonly why: string }[] = [
+  {
+    file: 'dataplane/iptables-isolation.ts',
+    why: 'one backend: reading back, changing, growing and checking share what it knows of its sets',
+  },
+];
 
 /** Characters of a line in any tracked text file. */
 export const LINE_LENGTH_LIMIT = 140;
