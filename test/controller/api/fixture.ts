@@ -150,7 +150,7 @@ export async function putNode(store: Store, name: string, { live = true } = {}):
   await store.commit([], [live ? { kind: 'put', key, value: formatRecord({}) } : { kind: 'delete', key }]);
 }
 
-/** Polls until it holds. @throws after 5 s */
+/** Polls until it holds. @throws after 15 s */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 15_000;
   while (!(await holds())) {
