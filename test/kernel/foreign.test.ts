@@ -18,9 +18,11 @@ let rtnetlink: Rtnetlink;
 
 beforeAll(() => {
   enterOwnNamespace();
+  // addrgenmode in a message of its own: in one with `up` the kernel obeys `up` first and makes an address that turns from tentative.
   const commands = [
     'link add eth9 type veth peer name eth9-peer',
-    'link set eth9 up addrgenmode none',
+    'link set eth9 addrgenmode none',
+    'link set eth9 up',
     'address add 192.0.2.1/24 dev eth9',
     'address add 2001:db8::1/64 dev eth9 nodad',
     // Names and numbers beside ours.
@@ -28,8 +30,10 @@ beforeAll(() => {
     'link add tnt0 type ifb',
     'link add tenet0 type ifb',
     'link add vx100 type vxlan id 100 dev eth9 local 192.0.2.1 dstport 4789 nolearning',
-    'link set vx100 up addrgenmode none',
-    'link set tnt0 up addrgenmode none',
+    'link set vx100 addrgenmode none',
+    'link set vx100 up',
+    'link set tnt0 addrgenmode none',
+    'link set tnt0 up',
     'neighbour add 192.0.2.7 lladdr 0a:58:c0:00:02:07 dev eth9 nud permanent',
     'neighbour add 192.0.2.7 lladdr 0a:58:c0:00:02:07 dev tnt0 nud permanent',
     'route add 10.128.0.0/14 via 192.0.2.254 metric 50',

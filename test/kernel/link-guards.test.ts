@@ -34,8 +34,10 @@ beforeEach(() => {
   guards = new LinkGuards(rtnetlink);
   pod = addNamespace();
   ip('link', 'add', LINK, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod.name);
-  ip('link', 'set', LINK, 'up', 'address', HOST, 'addrgenmode', 'none');
-  ip('-n', pod.name, 'link', 'set', 'eth0', 'up', 'addrgenmode', 'none');
+  ip('link', 'set', LINK, 'address', HOST, 'addrgenmode', 'none');
+  ip('link', 'set', LINK, 'up');
+  ip('-n', pod.name, 'link', 'set', 'eth0', 'addrgenmode', 'none');
+  ip('-n', pod.name, 'link', 'set', 'eth0', 'up');
 });
 afterEach(() => {
   ip('link', 'del', LINK);

@@ -42,7 +42,8 @@ beforeAll(() => {
   enterOwnNamespace();
   for (const name of ['eth8', 'eth9']) {
     ip('link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}-peer`);
-    ip('link', 'set', name, 'up', 'addrgenmode', 'none');
+    ip('link', 'set', name, 'addrgenmode', 'none');
+    ip('link', 'set', name, 'up');
   }
   dataplane = KernelDataplane.open();
   maker = KernelDataplane.open();
