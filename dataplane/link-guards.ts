@@ -7,6 +7,7 @@ import { ERRNO, isErrno } from './errors.ts';
 import { type LinkSource, linkProgram } from './iptables/link-program.ts';
 import { isIpv6Element } from './isolation/common.ts';
 import { encodeAddClsact, encodeDelClsact, encodeReplaceFilter } from './rtnetlink/filter.ts';
+import { encodeHoldNeighbour, encodeReleaseNeighbour, type NeighbourSpec } from './rtnetlink/neighbour.ts';
 import { RtBatch, type Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { type ElementItem, type Item, itemKey, type NodeState } from './state.ts';
 import { linkIndex } from './system/libc.ts';
@@ -16,6 +17,8 @@ export class LinkGuards {
   /** sources by link, and of each by the element's key */
   #sources = new Map<string, Map<string, LinkSource>>();
   readonly #changed = new Set<string>();
+  /** links that have what filters hang on, by index */
+  readonly #prepared = new Set<number>();
 
   /** @param rtnetlink stays the caller's to close */
   constructor(rtnetlink: Rtnetlink) {
@@ -25,6 +28,7 @@ export class LinkGuards {
   /** Wants what a state says, and nothing else. */
   reset(state: NodeState): void {
     this.#sources = new Map();
+    this.#prepared.clear();
     this.#changed.clear();
     for (const item of state.values()) this.add(item);
   }
@@ -56,10 +60,12 @@ export class LinkGuards {
       const index = linkIndex(link);
       const program = this.#programOf(link);
       if (index === undefined || program === undefined) continue;
-      batch.add('RTM_NEWQDISC', `clsact dev ${link}`, (out) => encodeAddClsact(out, index), [
-        ERRNO.EEXIST,
-        ERRNO.ENODEV,
-      ]);
+      if (!this.#prepared.has(index))
+        holding(batch, link, this.#neighboursOf(link, index), () => {
+          const ignored = [ERRNO.EEXIST, ERRNO.ENODEV];
+          batch.add('RTM_NEWQDISC', `clsact dev ${link}`, (out) => encodeAddClsact(out, index), ignored);
+        });
+      this.#prepared.add(index);
       const filter = (out: RtBatch['out']) => encodeReplaceFilter(out, index, program);
       batch.add('RTM_NEWTFILTER', `ingress filter dev ${link}`, filter, [ERRNO.ENODEV]);
     }
@@ -78,14 +84,21 @@ export class LinkGuards {
   /** @param links names of pod links */
   removeFrom(links: readonly string[]): void {
     const batch = new RtBatch();
+    const neighbours = this.#rtnetlink.neighbours();
     for (const link of links) {
       const index = linkIndex(link);
       if (index === undefined) continue;
       // Without one the kernel says EINVAL or ENOENT, by its version.
       const ignored = [ERRNO.EINVAL, ERRNO.ENOENT, ERRNO.ENODEV];
-      batch.add('RTM_DELQDISC', `clsact dev ${link}`, (out) => encodeDelClsact(out, index), ignored);
+      const here = neighbours.flatMap(({ linkIndex: at, address, mac, permanent }) =>
+        at === index && permanent && address && mac ? [{ linkIndex: at, address, mac }] : [],
+      );
+      holding(batch, link, here, () =>
+        batch.add('RTM_DELQDISC', `clsact dev ${link}`, (out) => encodeDelClsact(out, index), ignored),
+      );
     }
     this.#rtnetlink.sendAll(batch);
+    this.#prepared.clear();
   }
 
   #isIntact(link: string, index: number): boolean {
@@ -100,6 +113,11 @@ export class LinkGuards {
     }
   }
 
+  /** A pod's only source is its link's only neighbour. */
+  #neighboursOf(link: string, linkIndex: number): readonly NeighbourSpec[] {
+    return [...(this.#sources.get(link)?.values() ?? [])].map((source) => ({ linkIndex, ...source }));
+  }
+
   #programOf(link: string): Uint8Array | undefined {
     const sources = this.#sources.get(link);
     return sources && linkProgram([...sources.values()]);
@@ -108,4 +126,21 @@ export class LinkGuards {
 
 function isGuard(item: Item): item is ElementItem {
   return item.kind === 'element' && item.collection === 'guard' && !isIpv6Element(item);
+}
+
+/**
+ * Around a change of a link's queueing: the kernel drops for a moment what is sent to a link that is up. In one batch, so that nothing
+ * comes between, what goes to the link's neighbours waits until it is over. @see net/sched/sch_api.c, qdisc_graft
+ */
+function holding(batch: RtBatch, link: string, neighbours: readonly NeighbourSpec[], change: () => void): void {
+  const each = (encode: typeof encodeHoldNeighbour) => {
+    for (const spec of neighbours)
+      batch.add('RTM_NEWNEIGH', `neighbour ${spec.address} dev ${link}`, (out) => encode(out, spec), [
+        ERRNO.ENOENT,
+        ERRNO.ENODEV,
+      ]);
+  };
+  each(encodeHoldNeighbour);
+  change();
+  each(encodeReleaseNeighbour);
 }

@@ -107,6 +107,8 @@ export class NftablesIsolation implements IsolationBackend {
     this.#current = undefined;
     this.#generation = undefined;
     if (!this.exists()) return;
+    // A packet under way is judged by the rules it met first, but finds no element any more that is deleted meanwhile: it would be dropped.
+    this.#nftables.transaction((batch) => batch.putTableToSleep(TABLE));
     this.#nftables.transaction((batch) => batch.deleteTable(TABLE));
   }
 
@@ -189,6 +191,7 @@ export class NftablesIsolation implements IsolationBackend {
       return found !== undefined && found.key.join() === set.key.join() && found.data === set.data;
     };
     return (
+      !dump.table.dormant &&
       observed.size === chains.length &&
       chains.every(({ chain, rules }) => {
         const found = observed.get(chain.chain);

@@ -92,6 +92,12 @@ export class Batch {
     this.#step('NFT_MSG_NEWTABLE', `table ${table.family} ${table.table}`);
   }
 
+  /** Takes all of a table's chains out of the packets' way, and leaves everything in it as it is; one that is not there is made. */
+  putTableToSleep(table: TableRef): void {
+    writeNewTable(this.#out, nft.NFT_MSG_NEWTABLE, NLM_F_CREATE, table, true);
+    this.#step('NFT_MSG_NEWTABLE', `table ${table.family} ${table.table}, dormant`);
+  }
+
   /** Deletes a table with all that is inside. ENOENT if there is none. */
   deleteTable(table: TableRef): void {
     writeTableName(this.#out, nft.NFT_MSG_DELTABLE, 0, table);

@@ -64,6 +64,7 @@ export const NFTA_GEN_ID = 1;
 // enum nft_table_attributes
 export const NFTA_TABLE_NAME = 1;
 export const NFTA_TABLE_FLAGS = 2;
+export const NFT_TABLE_F_DORMANT = 0x1;
 export const NFTA_TABLE_HANDLE = 4;
 
 // enum nft_hook_attributes, nft_chain_attributes

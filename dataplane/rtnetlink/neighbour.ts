@@ -17,6 +17,8 @@ export interface Neighbour {
   readonly fdb: boolean;
 }
 
+/** of an FDB entry */
+const FDB = u.NUD_PERMANENT | u.NUD_NOARP;
 /** struct ndmsg */
 const NDMSG = 12;
 
@@ -27,26 +29,39 @@ export interface NeighbourSpec {
 }
 
 export function encodeReplaceNeighbour(out: ByteWriter, spec: NeighbourSpec): void {
-  encode(out, u.RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, spec, false);
+  encode(out, u.RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, spec, u.NUD_PERMANENT);
+}
+
+/**
+ * Makes what goes to a neighbour that is there wait in its queue: nobody is asked for its MAC, and nothing is lost as long as the queue has
+ * room (`unres_qlen_bytes`). {@link encodeReleaseNeighbour} lets it go. @see net/core/neighbour.c, __neigh_event_send
+ */
+export function encodeHoldNeighbour(out: ByteWriter, spec: NeighbourSpec): void {
+  encode(out, u.RTM_NEWNEIGH, NLM_F_ACK | NLM_F_REPLACE, spec, u.NUD_INCOMPLETE);
+}
+
+/** As {@link encodeReplaceNeighbour}, but ENOENT for one that is not there. */
+export function encodeReleaseNeighbour(out: ByteWriter, spec: NeighbourSpec): void {
+  encode(out, u.RTM_NEWNEIGH, NLM_F_ACK | NLM_F_REPLACE, spec, u.NUD_PERMANENT);
 }
 
 export function encodeDelNeighbour(out: ByteWriter, spec: NeighbourSpec): void {
-  encode(out, u.RTM_DELNEIGH, NLM_F_ACK, spec, false);
+  encode(out, u.RTM_DELNEIGH, NLM_F_ACK, spec, u.NUD_PERMANENT);
 }
 
 /** @param spec address: the remote end of the tunnel */
 export function encodeReplaceFdb(out: ByteWriter, spec: NeighbourSpec): void {
-  encode(out, u.RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, spec, true);
+  encode(out, u.RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, spec, FDB);
 }
 
 export function encodeDelFdb(out: ByteWriter, spec: NeighbourSpec): void {
-  encode(out, u.RTM_DELNEIGH, NLM_F_ACK, spec, true);
+  encode(out, u.RTM_DELNEIGH, NLM_F_ACK, spec, FDB);
 }
 
-function encode(out: ByteWriter, type: number, flags: number, spec: NeighbourSpec, fdb: boolean): void {
+function encode(out: ByteWriter, type: number, flags: number, spec: NeighbourSpec, state: number): void {
+  const fdb = state === FDB;
   writeMessage(out, type, flags, (message) => {
     const family = fdb ? u.AF_BRIDGE : familyOf(spec.address) === 4 ? u.AF_INET : u.AF_INET6;
-    const state = fdb ? u.NUD_PERMANENT | u.NUD_NOARP : u.NUD_PERMANENT;
     out
       .u8(family)
       .zeros(3)

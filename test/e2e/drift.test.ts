@@ -74,8 +74,10 @@ const OTHERS = `
   nft add chain ip nat2 postrouting '{ type nat hook postrouting priority 100; }'
   nft add rule ip nat2 postrouting ip saddr 172.20.0.0/16 masquerade
   ip link add tntfoo type veth peer name tnp12345
-  ip link set tntfoo addrgenmode none up
-  ip link set tnp12345 addrgenmode none up
+  ip link set tntfoo addrgenmode none
+  ip link set tntfoo up
+  ip link set tnp12345 addrgenmode none
+  ip link set tnp12345 up
   ip address add 172.20.0.1/16 dev tntfoo
   ip route add 172.21.0.0/16 via 172.20.0.2 proto static
   ip route add blackhole 172.22.0.0/16 proto 99
@@ -97,6 +99,7 @@ type Damages = Readonly<Record<string, (names: Names) => string>>;
 /** To isolation, each by what it does to node1. */
 const OF_NFTABLES: Damages = {
   'a rule added': () => 'nft insert rule inet tenet forward accept',
+  'the table put to sleep': () => "nft add table inet tenet '{ flags dormant; }'",
   'a rule deleted': () =>
     'nft delete rule inet tenet from_pod handle $(nft -a list chain inet tenet from_pod | sed -n "s/.*goto.*# handle //p" | head -1)',
   'a chain added': () => 'nft add chain inet tenet alien "{ type filter hook forward priority -400; policy accept; }"',

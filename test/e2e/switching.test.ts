@@ -10,8 +10,6 @@ import { makeTenant, silentPairs } from './support/cluster.ts';
 import { allowed, Flood, forbidden } from './support/flood.ts';
 import { inside } from './support/node-state.ts';
 
-/** Datagrams of a flow, at the moment a node changes: ARCHITECTURE.md says what is known of it. */
-const MAY_LOSE = 5;
 const NODES = ['node1', 'node2', 'gw1'];
 
 let lab: Lab;
@@ -86,5 +84,5 @@ for (const backend of ['iptables', 'nftables'] as const)
     expect(await silentPairs(lab, [[fresh, blue[0]]])).toHaveLength(1);
     await lab.detach(fresh);
     for (const container of [...red, ...blue]) await cniCheck(container);
-    await flood.stopUnharmed(MAY_LOSE);
+    await flood.stopUnharmed();
   });

@@ -1,4 +1,7 @@
 /** Programs at pod links' ingress, in a real kernel: which frames get past them, and what tc and others see of them. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { parseMac } from '../../dataplane/address.ts';
 import { LinkGuards } from '../../dataplane/link-guards.ts';
@@ -123,6 +126,36 @@ it('are found again as they were, and missed when somebody took or changed them'
     guards.write();
     expect(guards.areIntact()).toBe(true);
   }
+});
+
+it('come and go while the link is in use, and nothing that is sent to the pod is lost', async () => {
+  ip('address', 'add', '10.129.0.1/32', 'dev', LINK);
+  ip('route', 'add', '10.129.0.5/32', 'dev', LINK);
+  ip('neighbour', 'add', '10.129.0.5', 'lladdr', MAC, 'dev', LINK, 'nud', 'permanent');
+  ip('-n', pod.name, 'link', 'set', 'eth0', 'address', MAC);
+  ip('-n', pod.name, 'address', 'add', '10.129.0.5/32', 'dev', 'eth0');
+  ip('-n', pod.name, 'route', 'add', '10.129.0.1/32', 'dev', 'eth0');
+  ip('-n', pod.name, 'neighbour', 'add', '10.129.0.1', 'lladdr', HOST, 'dev', 'eth0', 'nud', 'permanent');
+  const neighbours = () => ip('neighbour', 'show', 'dev', LINK);
+  const before = neighbours();
+  const flood = spawn('ping', ['-q', '-f', '-c', '3000', '-i', '0.0005', '10.129.0.5'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  let times = 0;
+  flood.stdout.on('data', (text) => (said += text));
+  const ended = once(flood, 'close');
+  for (; flood.exitCode === null; times++) {
+    guards.reset(stateOf([guard('10.129.0.5')]));
+    guards.write();
+    if (!guards.areIntact()) throw new Error('not guarded');
+    guards.removeFrom([LINK]);
+    await turn();
+  }
+  await ended;
+  expect(said).toContain('3000 packets transmitted, 3000 received');
+  expect(times).toBeGreaterThan(10);
+  expect(neighbours()).toBe(before);
 });
 
 it('go with the backend, and a link that is not there is no fault', () => {

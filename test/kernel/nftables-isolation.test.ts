@@ -117,6 +117,17 @@ describe('a set that fills', () => {
   });
 });
 
+it('that somebody put to sleep is not as it should be, and wakes', () => {
+  open({ isTouched: () => false });
+  reach(stateWith(1));
+  nft('add table inet tenet { flags dormant; }');
+  expect(nft('list table inet tenet')).toContain('flags dormant');
+  state = isolation.observe(state);
+  reach(stateWith(1));
+  expect(nft('list table inet tenet')).not.toContain('dormant');
+  expect(differences()).toEqual([]);
+});
+
 it('takes its table away, and nobody else’s', () => {
   open({ isTouched: () => false });
   nft('add table ip somebody');

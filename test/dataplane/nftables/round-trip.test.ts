@@ -187,7 +187,10 @@ describe('what is written is read back', () => {
         expect(parseChain(payload((out) => writeNewChain(out, 0, 0, chain)))).toEqual({ ...chain, handle: 0n });
       }),
     );
-    expect(parseTable(payload((out) => writeNewTable(out, 0, 0, TABLE)))).toEqual({ ...TABLE, handle: 0n });
+    for (const dormant of [false, true]) {
+      const written = payload((out) => writeNewTable(out, 0, 0, TABLE, dormant));
+      expect(parseTable(written)).toEqual({ ...TABLE, handle: 0n, dormant });
+    }
   });
 });
 

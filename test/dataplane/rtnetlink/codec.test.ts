@@ -20,6 +20,7 @@ import {
   decodeNeighbour,
   encodeDelFdb,
   encodeDelNeighbour,
+  encodeReleaseNeighbour,
   encodeReplaceFdb,
   encodeReplaceNeighbour,
 } from '../../../dataplane/rtnetlink/neighbour.ts';
@@ -109,6 +110,7 @@ describe('what is written is read back', () => {
   it.each([
     ['a neighbour', encodeReplaceNeighbour, false],
     ['a neighbour to delete', encodeDelNeighbour, false],
+    ['a neighbour that waits no more', encodeReleaseNeighbour, false],
     ['an FDB entry', encodeReplaceFdb, true],
     ['an FDB entry to delete', encodeDelFdb, true],
   ])('%s', (_name, encode, fdb) => {
