@@ -45,12 +45,21 @@ export class NetlinkSocket {
   /** for {@link whenReadable} */
   readonly fd: number;
   readonly #name: string;
-  #buffer = new Uint8Array(FIRST_DATAGRAM);
+  #buffer: Uint8Array;
   /** our address: the kernel puts it into notifications of what we did ourselves */
   readonly portId: number;
 
-  /** @param groups multicast groups to join, by number @throws KernelError */
-  constructor(protocol: typeof NETLINK_ROUTE | typeof NETLINK_NETFILTER, groups: readonly number[] = []) {
+  /**
+   * @param groups multicast groups to join, by number
+   * @param room bytes there are for a datagram at first
+   * @throws KernelError
+   */
+  constructor(
+    protocol: typeof NETLINK_ROUTE | typeof NETLINK_NETFILTER,
+    groups: readonly number[] = [],
+    room = FIRST_DATAGRAM,
+  ) {
+    this.#buffer = new Uint8Array(room);
     this.#name = protocol === NETLINK_ROUTE ? 'rtnetlink socket' : 'nfnetlink socket';
     this.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol, this.#name);
     try {
@@ -96,27 +105,29 @@ export class NetlinkSocket {
 
   /** Blocks until a datagram is there. */
   receive(): Uint8Array {
+    // Looks at the length first: what is longer than the buffer would be lost.
     for (;;) {
-      const datagram = this.#receive(0);
-      if (datagram !== undefined) return datagram;
+      const length = recv(this.fd, this.#buffer, MSG_PEEK | MSG_TRUNC, this.#name);
+      if (length === undefined) continue;
+      if (length > this.#buffer.length) this.#buffer = new Uint8Array(length * 2);
+      const received = recv(this.fd, this.#buffer, 0, this.#name);
+      if (received !== undefined) return this.#buffer.subarray(0, received);
     }
   }
 
-  /** @returns undefined when none is waiting */
+  /**
+   * Without a look at the length first, which would cost as much again: acknowledgements and notifications are short.
+   * @returns undefined when none is waiting @throws KernelError, ENOBUFS when one was lost, be it for want of room here
+   */
   poll(): Uint8Array | undefined {
-    return this.#receive(MSG_DONTWAIT);
+    const length = recv(this.fd, this.#buffer, MSG_DONTWAIT | MSG_TRUNC, this.#name);
+    if (length === undefined) return undefined;
+    if (length <= this.#buffer.length) return this.#buffer.subarray(0, length);
+    this.#buffer = new Uint8Array(length * 2);
+    throw new KernelError('recv', `${this.#name}, ${length} bytes`, ERRNO.ENOBUFS);
   }
 
   close(): void {
     close(this.fd);
-  }
-
-  /** Looks at the length first: what is longer than the buffer would be lost. */
-  #receive(flags: number): Uint8Array | undefined {
-    const length = recv(this.fd, this.#buffer, flags | MSG_PEEK | MSG_TRUNC, this.#name);
-    if (length === undefined) return undefined;
-    if (length > this.#buffer.length) this.#buffer = new Uint8Array(length * 2);
-    const received = recv(this.fd, this.#buffer, flags, this.#name);
-    return received === undefined ? undefined : this.#buffer.subarray(0, received);
   }
 }

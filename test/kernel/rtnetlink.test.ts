@@ -184,6 +184,21 @@ describe('a link', () => {
   }
 });
 
+describe('a datagram longer than there is room for', () => {
+  it('is read whole when it is waited for, and called lost, once, when it was only looked for', () => {
+    const dumping = new Rtnetlink(new NetlinkConnection(new NetlinkSocket(NETLINK_ROUTE, [], 16)));
+    expect(dumping.links().map(({ name }) => name)).toContain('lo');
+    dumping.close();
+    const listener = new NetlinkSocket(NETLINK_ROUTE, [1], 16);
+    ip('link', 'set', 'lo', 'mtu', '1400');
+    ip('link', 'set', 'lo', 'mtu', '65536');
+    expect(() => listener.poll()).toThrow(expect.objectContaining({ errno: ERRNO.ENOBUFS }));
+    expect(listener.poll()?.length).toBeGreaterThan(16);
+    expect(listener.poll()).toBeUndefined();
+    listener.close();
+  });
+});
+
 describe('waiting for a socket', () => {
   it('calls back when there is something to read, as often as it takes, and ends at once', async () => {
     const listener = new NetlinkSocket(NETLINK_ROUTE, [1]);
