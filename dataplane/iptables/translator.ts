@@ -167,8 +167,10 @@ export class Translator {
       this.#putMac(isAdded, 'macs', address, mac);
     }
     if (this.#internet.has(link)) put(IPSETS.internet, member);
-    if (isAdded) this.#guards.set(link, address, address);
-    else this.#guards.delete(link, address);
+    // by both, for while a container's MAC changes its link has the address twice
+    const key = `${mac} ${address}`;
+    if (isAdded) this.#guards.set(link, key, address);
+    else this.#guards.delete(link, key);
   }
 
   #changeLink(kind: 'egress' | 'ingress' | 'overlaySource', identity: number, link: string, isAdded: boolean): void {

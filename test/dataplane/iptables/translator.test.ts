@@ -30,6 +30,7 @@ const keysOf = (translator: Translator) => [...translator.members()].map(members
 const withoutNumbers = (translator: Translator) =>
   [...new Set(keysOf(translator).map((key) => key.replace(/-(egress|ingress|overlay)-\d+/g, '-$1-N')))].sort();
 
+const LINK = 'tnp000000000001';
 const small = fc.integer({ min: 1, max: 3 });
 const link = small.map((n) => `tnp00000000000${n}`);
 const overlay = small.map((n) => `tnt${n}`);
@@ -72,6 +73,17 @@ test('element by element it comes to what the whole state says, and tells exactl
       }
     }),
   );
+});
+
+test('a link that loses one MAC of an address keeps what its other one gives it', () => {
+  const [before, after] = ['02:00:00:00:00:01', '0a:58:0a:80:00:01'].map((m) => element('guard', [LINK, m, '10.128.0.3']));
+  if (before === undefined || after === undefined) throw new Error('two guards');
+  const translator = translate([before, after]);
+  translator.remove(before);
+  translator.add(element('internet', [LINK]));
+  expect(keysOf(translator)).toEqual(keysOf(translate([after, element('internet', [LINK])])));
+  translator.remove(after);
+  expect(keysOf(translator)).toEqual(keysOf(translate([element('internet', [LINK])])));
 });
 
 test('a network meets every link that may, and each only once', () => {
