@@ -76,7 +76,9 @@ test('element by element it comes to what the whole state says, and tells exactl
 });
 
 test('a link that loses one MAC of an address keeps what its other one gives it', () => {
-  const [before, after] = ['02:00:00:00:00:01', '0a:58:0a:80:00:01'].map((m) => element('guard', [LINK, m, '10.128.0.3']));
+  const [before, after] = ['02:00:00:00:00:01', '0a:58:0a:80:00:01'].map((m) =>
+    element('guard', [LINK, m, '10.128.0.3']),
+  );
   if (before === undefined || after === undefined) throw new Error('two guards');
   const translator = translate([before, after]);
   translator.remove(before);
