@@ -74,10 +74,17 @@ export class BlockUpkeep {
     }
   }
 
-  /** A tenant that is being deleted waits for these: at once, and again when a container that was in the way is gone. */
+  /**
+   * A tenant that is being deleted waits for these: at once, and again when a container that was in the way is gone. One that had
+   * nothing here may be gone at once.
+   */
   giveBackOfDeleted(): void {
-    for (const tenant of this.#followed()) {
-      if (this.#context.snapshot.tenant(tenant)?.phase === 'deleting') void this.#giveBackOf(tenant);
+    const { snapshot, view } = this.#context;
+    const here = this.tenants();
+    for (const name of this.#followed()) {
+      const tenant = snapshot.tenant(name);
+      if (tenant?.phase === 'deleting') void this.#giveBackOf(name);
+      else if (tenant === undefined && !here.has(name)) view.forget(name);
     }
   }
 

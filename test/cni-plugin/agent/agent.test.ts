@@ -275,6 +275,31 @@ it('a tenant that an ADD was refused for is not followed for good', async () => 
   await until('the node says nothing of it', async () => !(await told()).includes('"red"'));
 });
 
+it('nor one that goes while an ADD claims its first block', async () => {
+  const racing: Store = {
+    get: (key) => store.get(key),
+    list: (prefix, options) => store.list(prefix, options),
+    commit: async (guards, writes) => {
+      const isClaim = writes.some((write) => write.kind === 'put' && write.key.startsWith('blocks/red/'));
+      if (isClaim) await store.commit([], [{ kind: 'delete', key: keys.tenant('red') }]);
+      return store.commit(guards, writes);
+    },
+    watch: (prefix, after, until) => store.watch(prefix, after, until),
+    lease: (ttlSeconds) => store.lease(ttlSeconds),
+    close: async () => undefined,
+  };
+  const { agent } = create('node1', new FakeDataplane(), { store: racing });
+  await agent.start();
+  expect(await agent.handle(request('ADD', 'a'), signal)).toMatchObject({ ok: false });
+  expect(await stored('blocks/')).toEqual([]);
+  // What it says after another change it has had the time to think over.
+  await setTenant({ ...tenant('system', 1), labels: { said: 'later' } });
+  const { entry: later } = await store.get(keys.tenant('system'));
+  const told = async () => JSON.parse((await store.get(keys.enforced('node1'))).entry?.value ?? '{}').tenants ?? {};
+  await until('the node has heard the last', async () => (await told()).system?.tenant >= Number(later?.modRevision));
+  await until('and says nothing of it', async () => !('red' in (await told())));
+});
+
 describe('a block on its way back', () => {
   it('gives nobody an address, whoever asks meanwhile', async () => {
     const { agent, journal } = await start();
