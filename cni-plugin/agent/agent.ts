@@ -25,6 +25,7 @@ import { systemAddressOf } from './desired/world.ts';
 import { cniError } from './errors.ts';
 import type { Journal } from './journal.ts';
 import { KeyedLock } from './keyed-lock.ts';
+import { Leaving } from './leaving.ts';
 import { Publisher } from './publisher.ts';
 import { type Pass, Reconciler } from './reconcile/loop.ts';
 import { stayRegistered } from './registration.ts';
@@ -102,6 +103,7 @@ export class Agent {
       dataplane,
       desired,
       locks: new KeyedLock(),
+      leaving: new Leaving(() => this.#upkeep.giveBackOfDeleted()),
       log,
     };
     this.#upkeep = new BlockUpkeep(this.#context);
@@ -115,8 +117,12 @@ export class Agent {
       if (phase === 'ready' && links.has(podLinkName(id))) desired.setEndpoint(endpoint);
     }
     for (const [id, { phase, endpoint }] of [...journal.endpoints]) {
-      if (phase !== 'wiring') continue;
-      log.warn({ op: 'start', tenant: endpoint.tenant, endpoint: id }, 'undoing an ADD that was cut short');
+      if (phase === 'ready') continue;
+      const verb = phase === 'wiring' ? 'ADD' : 'DEL';
+      log.warn(
+        { op: 'start', tenant: endpoint.tenant, endpoint: id },
+        `clearing away what is left of ${verb}, cut short`,
+      );
       await undo(id, this.#context);
     }
     this.#monitor = dataplane.monitor((what) => this.#onForeignChange(what), [this.#facts.underlay.link]);
@@ -170,6 +176,7 @@ export class Agent {
 
   async close(): Promise<void> {
     this.#abort.abort();
+    await this.#context.leaving.settled();
     this.#upkeep.close();
     this.#monitor?.close();
     this.#context.view.close();

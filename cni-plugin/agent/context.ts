@@ -8,6 +8,7 @@ import type { Desired } from './desired/desired.ts';
 import type { NodeFacts } from './desired/node-facts.ts';
 import type { Journal } from './journal.ts';
 import type { KeyedLock } from './keyed-lock.ts';
+import type { Leaving } from './leaving.ts';
 import type { Publisher } from './publisher.ts';
 import type { Reconciler } from './reconcile/loop.ts';
 import type { Snapshot } from './watch/snapshot.ts';
@@ -25,5 +26,6 @@ export interface AgentContext {
   /** what the kernel should hold; of endpoints those whose link exists */
   readonly desired: Desired;
   readonly locks: KeyedLock;
+  readonly leaving: Leaving;
   readonly log: Logger;
 }

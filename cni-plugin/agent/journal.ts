@@ -31,8 +31,11 @@ export interface LocalEndpoint {
   readonly netns: string;
   /** name of the network configuration that attached it */
   readonly network: string;
-  /** `wiring` until ADD is about to answer: what a crash leaves wiring is undone */
-  readonly phase: 'wiring' | 'ready';
+  /**
+   * `wiring` until ADD is about to answer, `leaving` from when DEL is about to answer until the address is free: what a crash leaves in
+   * one of them is undone
+   */
+  readonly phase: 'wiring' | 'ready' | 'leaving';
 }
 
 /** One change of what is remembered. */
@@ -41,7 +44,9 @@ export type JournalRecord =
   | { readonly op: 'unblock'; readonly tenant: string; readonly prefix: IpPrefix }
   | { readonly op: 'endpoint'; readonly local: LocalEndpoint }
   | { readonly op: 'ready'; readonly id: string }
-  /** the address is free again; the store has yet to hear of it */
+  /** the container is cut off; the store has yet to hear of it */
+  | { readonly op: 'leaving'; readonly id: string }
+  /** the address is free again */
   | { readonly op: 'gone'; readonly id: string }
   | { readonly op: 'unpublished'; readonly id: string };
 
@@ -183,7 +188,9 @@ export class Journal {
     const records: JournalRecord[] = [];
     for (const { tenant, prefix } of this.#blocks.values()) records.push({ op: 'block', tenant, prefix });
     for (const local of this.#endpoints.values()) records.push({ op: 'endpoint', local });
-    const owed = Array.from(this.#owed, ([id, tenant]) => JSON.stringify({ op: 'gone', id, tenant }));
+    const owed = Array.from(this.#owed, ([id, tenant]) =>
+      JSON.stringify({ op: this.#endpoints.has(id) ? 'leaving' : 'gone', id, tenant }),
+    );
     const lines = [VERSION_LINE, ...records.map((record) => JSON.stringify(record)), ...owed];
     const next = `${path}.next`;
     const fd = openSync(next, 'w', 0o600);
@@ -219,9 +226,18 @@ export class Journal {
         if (local !== undefined) this.#endpoints.set(record.id, { ...local, phase: 'ready' });
         break;
       }
+      case 'leaving': {
+        const local = this.#endpoints.get(record.id);
+        if (local === undefined) break;
+        this.#endpoints.set(record.id, { ...local, phase: 'leaving' });
+        this.#owed.set(record.id, local.endpoint.tenant);
+        break;
+      }
       case 'gone': {
-        const tenant = this.#endpoints.get(record.id)?.endpoint.tenant ?? record.tenant;
-        if (tenant !== undefined) this.#owed.set(record.id, tenant);
+        const local = this.#endpoints.get(record.id);
+        const tenant = local?.endpoint.tenant ?? record.tenant;
+        // One that was leaving is owed since then, or no more.
+        if (tenant !== undefined && local?.phase !== 'leaving') this.#owed.set(record.id, tenant);
         this.#endpoints.delete(record.id);
         break;
       }

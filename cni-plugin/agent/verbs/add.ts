@@ -78,7 +78,7 @@ async function reserve(
   context: AgentContext,
 ): Promise<Endpoint> {
   await checkQuota(tenant, context);
-  const ips = await allocate(request, tenant, context);
+  const ips = await allocateInTime(request, tenant, context);
   const endpoint = endpointOf(request, tenant, namespace, ips, context);
   try {
     await context.journal.record({
@@ -101,10 +101,22 @@ async function checkQuota(tenant: Tenant, { store, journal, facts }: AgentContex
   const { entries } = await store.list(keys.endpoints(tenant.name));
   const own = keys.nodeEndpoints(tenant.name, facts().name);
   const elsewhere = entries.filter(({ key }) => !key.startsWith(own)).length;
-  const here = [...journal.endpoints.values()].filter(({ endpoint }) => endpoint.tenant === tenant.name).length;
+  const here = [...journal.endpoints.values()].filter(
+    ({ endpoint, phase }) => endpoint.tenant === tenant.name && phase !== 'leaving',
+  ).length;
   if (elsewhere + here < limit) return;
   const message = `tenant ${tenant.name} has ${elsewhere + here} endpoints, its quota is ${limit}`;
   throw new QuotaExceeded('quota.endpoints', message);
+}
+
+/** What is refused because it is taken may be free once those are gone that are leaving. */
+async function allocateInTime(request: EndpointRequest, tenant: Tenant, context: AgentContext): Promise<IpAddress[]> {
+  try {
+    return await allocate(request, tenant, context);
+  } catch (error) {
+    if (!(await context.leaving.settled())) throw error;
+    return await allocate(request, tenant, context);
+  }
 }
 
 async function allocate(request: EndpointRequest, tenant: Tenant, { blocks }: AgentContext): Promise<IpAddress[]> {

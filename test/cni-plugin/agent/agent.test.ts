@@ -2,7 +2,7 @@
  * The whole agent on a store and a kernel in memory: what ADD leaves behind when any step fails, that DEL always succeeds, that
  * addresses are never given twice, and that it goes on without the store.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -23,6 +23,7 @@ import type { Store } from '../../../controller/store/store.ts';
 import { parseIp, parsePrefix, prefixContains } from '../../../dataplane/address.ts';
 import { ERRNO } from '../../../dataplane/errors.ts';
 import { FakeDataplane } from '../../../dataplane/fake-dataplane.ts';
+import { type Gate, gate } from '../gate.ts';
 import { entries, facts, tenant } from './builders.ts';
 
 const log = pino({ level: 'silent' });
@@ -32,6 +33,7 @@ const signal = new AbortController().signal;
 let dir: string;
 let store: MemoryStore;
 const running: Agent[] = [];
+const held: Gate[] = [];
 
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'tenet-agent-'));
@@ -41,6 +43,7 @@ beforeEach(async () => {
   }
 });
 afterEach(async () => {
+  for (const each of held.splice(0)) each.open();
   for (const agent of running.splice(0)) await agent.close();
   await store.close();
   rmSync(dir, { recursive: true });
@@ -71,6 +74,29 @@ async function start(node?: string, dataplane?: FakeDataplane) {
   const made = create(node, dataplane);
   await made.agent.start();
   return made;
+}
+
+/** A kernel that takes no link away before it is told to. */
+class SlowDataplane extends FakeDataplane {
+  readonly going = gate();
+  /** how often it was asked to take one away */
+  asked = 0;
+
+  override async deleteLink(link: string): Promise<boolean> {
+    if (!this.pods.has(link)) return false;
+    this.asked++;
+    await this.going.opened;
+    return super.deleteLink(link);
+  }
+}
+
+async function startSlow() {
+  const dataplane = new SlowDataplane();
+  const kernelGoesOn = dataplane.going.open;
+  held.push(dataplane.going);
+  const { agent, journal } = create('node1', dataplane);
+  await agent.start();
+  return { agent, dataplane, journal, kernelGoesOn };
 }
 
 function request(command: CniCommand, pod: string, tweak: Partial<AgentRequest> = {}): AgentRequest {
@@ -350,6 +376,65 @@ describe('DEL', () => {
     const { agent } = await start();
     expect(await agent.handle(request('DEL', 'never', { netns: '' }), signal)).toEqual({ ok: true });
     expect(await agent.handle(request('DEL', 'never', { netns: '' }), signal)).toEqual({ ok: true });
+  });
+
+  it('answers once the container is cut off; its address is free when its link is gone', async () => {
+    const { agent, dataplane, journal, kernelGoesOn } = await startSlow();
+    await setTenant({ ...red, quota: { endpoints: 1 } });
+    const wanting = {
+      config: { cniVersion: '1.1.0', name: 'tenet', type: 'tenet', runtimeConfig: { ips: ['10.170.1.7'] } },
+    };
+    addressOf(await agent.handle(request('ADD', 'a', wanting), signal));
+    expect(await agent.handle(request('DEL', 'a'), signal)).toEqual({ ok: true });
+    const id = endpointId('a', 'eth0');
+    const left = [...dataplane.kernel.keys()].filter((key) => key.includes(id) || key.includes('10.170.1.7'));
+    expect(left).toEqual([]);
+    expect(dataplane.podLinks()).toEqual([`tnp${id}`]);
+    expect(await stored('endpoints/')).toEqual([]);
+    expect(await agent.handle(request('CHECK', 'a'), signal)).toMatchObject({
+      error: { code: CNI_ERROR.containerUnknown },
+    });
+    // Neither the address nor the quota is in the way of who comes next, but the address is waited for.
+    const next = agent.handle(request('ADD', 'b', wanting), signal);
+    const again = agent.handle(request('DEL', 'a'), signal);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(dataplane.podLinks()).toEqual([`tnp${id}`]);
+    kernelGoesOn();
+    expect(addressOf(await next)).toBe('10.170.1.7/32');
+    expect(await again).toEqual({ ok: true });
+    expect(dataplane.podLinks()).toEqual([`tnp${endpointId('b', 'eth0')}`]);
+    expect([...journal.endpoints.keys()]).toEqual([endpointId('b', 'eth0')]);
+  });
+
+  it('is ended by the next start when it was cut short after its answer', async () => {
+    const { agent, dataplane, kernelGoesOn } = await startSlow();
+    const address = addressOf(await agent.handle(request('ADD', 'a'), signal)).split('/')[0];
+    await agent.handle(request('DEL', 'a'), signal);
+    // As a kill leaves it: on disk, and in the kernel.
+    cpSync(join(dir, 'node1'), join(dir, 'killed'), { recursive: true });
+    const kernel = new FakeDataplane();
+    for (const [link, spec] of dataplane.pods) kernel.pods.set(link, spec);
+    kernelGoesOn();
+    const { agent: second, journal } = create('node1', kernel, { stateDir: 'killed' });
+    await second.start();
+    expect(kernel.podLinks()).toEqual([]);
+    expect(kernel.forgotten).toEqual([address]);
+    expect(journal.endpoints.size).toBe(0);
+  });
+
+  it('answers only when the link is gone if the rules could not be removed', async () => {
+    const { agent, dataplane, kernelGoesOn } = await startSlow();
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    dataplane.failNext('apply', ERRNO.ENOMEM);
+    let hasAnswered = false;
+    const answer = agent.handle(request('DEL', 'a'), signal).finally(() => {
+      hasAnswered = true;
+    });
+    await until('it has come to the link', () => dataplane.asked > 0);
+    expect(hasAnswered).toBe(false);
+    kernelGoesOn();
+    expect(await answer).toEqual({ ok: true });
+    expect(dataplane.podLinks()).toEqual([]);
   });
 
   it('lets an address rest before it is given again', async () => {

@@ -73,6 +73,23 @@ describe('journal', () => {
     await third.close();
   });
 
+  it('remembers an endpoint that is leaving, and whether the store knows', async () => {
+    const journal = Journal.open(dir, 'node1');
+    await journal.record(wiring);
+    await journal.record({ op: 'leaving', id: pod.id });
+    const second = await reopened(await reopened(journal));
+    expect(second.endpoints.get(pod.id)?.phase).toBe('leaving');
+    expect([...second.owed]).toEqual([[pod.id, 'red']]);
+    await second.record({ op: 'unpublished', id: pod.id });
+    const third = await reopened(await reopened(second));
+    expect(third.endpoints.get(pod.id)?.phase).toBe('leaving');
+    expect(third.owed.size).toBe(0);
+    await third.record({ op: 'gone', id: pod.id });
+    const fourth = await reopened(third);
+    expect([fourth.endpoints.size, fourth.owed.size]).toEqual([0, 0]);
+    await fourth.close();
+  });
+
   it('is on disk when it says so', async () => {
     const journal = Journal.open(dir, 'node1');
     await Promise.all([journal.record(block), journal.record(wiring)]);
