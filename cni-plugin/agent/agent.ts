@@ -98,7 +98,7 @@ export class Agent {
         snapshot,
         mayAdopt: () => dataplane.podLinks().every((link) => journal.endpoints.has(link.slice(POD_LINK_PREFIX.length))),
       }),
-      publisher: new Publisher({ store, journal, log }),
+      publisher: new Publisher({ store, journal, log, known: (tenant) => snapshot.tenants.get(tenant) }),
       reconciler,
       dataplane,
       desired,

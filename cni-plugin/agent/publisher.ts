@@ -7,13 +7,16 @@ import { Conflict, Unavailable } from '../../controller/errors.ts';
 import type { Endpoint, Tenant } from '../../controller/model/records.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { formatRecord, parseRecord } from '../../controller/store/records.ts';
-import { IndeterminateCommit, type Store } from '../../controller/store/store.ts';
+import { IndeterminateCommit, type Revision, type Store } from '../../controller/store/store.ts';
 import type { Journal } from './journal.ts';
+import type { KnownTenant } from './watch/snapshot.ts';
 
 export interface PublisherOptions {
   readonly store: Store;
   readonly journal: Journal;
   readonly log: Logger;
+  /** what this node last heard of a tenant: where that is the latest, publishing is one call of the store instead of two */
+  readonly known?: (tenant: string) => KnownTenant | undefined;
   readonly retryMs?: number;
 }
 
@@ -76,29 +79,31 @@ export class Publisher {
   }
 
   async #put(endpoint: Endpoint): Promise<void> {
-    const { store } = this.#options;
-    const key = keys.endpoint(endpoint.tenant, endpoint.node, endpoint.id);
+    const { store, known } = this.#options;
+    const heard = known?.(endpoint.tenant);
+    if (heard !== undefined && whyNot(endpoint, heard.tenant) === undefined) {
+      if (await this.#create(endpoint, heard.modRevision)) return;
+    }
     const tenantKey = keys.tenant(endpoint.tenant);
     for (;;) {
       const { entry } = await store.get(tenantKey);
-      const tenant = entry && parseRecord<Tenant>(tenantKey, entry.value);
-      if (entry === undefined || tenant === undefined || tenant.phase === 'deleting') {
-        const message = `tenant ${endpoint.tenant} is ${tenant === undefined ? 'gone' : 'being deleted'}`;
-        throw new Conflict(message, { field: 'tenant' });
-      }
-      if (!tenant.namespaces.includes(endpoint.namespace)) {
-        throw new Conflict(`tenant ${tenant.name} has no namespace ${endpoint.namespace} any more`, {
-          field: 'namespace',
-        });
-      }
-      const unchanged = { kind: 'unchanged', key: tenantKey, modRevision: entry.modRevision } as const;
-      // Labels may have been changed through REST since: a record that is there already stays.
-      const created = await store.commit(
-        [unchanged, { kind: 'absent', key }],
-        [{ kind: 'put', key, value: formatRecord(endpoint) }],
-      );
-      if (created.committed || (await store.get(key)).entry !== undefined) return;
+      const refusal = whyNot(endpoint, entry && parseRecord<Tenant>(tenantKey, entry.value));
+      if (entry === undefined || refusal !== undefined) throw refusal;
+      if (await this.#create(endpoint, entry.modRevision)) return;
     }
+  }
+
+  /** @returns false when the tenant's record is of another revision by now */
+  async #create(endpoint: Endpoint, tenantRevision: Revision): Promise<boolean> {
+    const { store } = this.#options;
+    const key = keys.endpoint(endpoint.tenant, endpoint.node, endpoint.id);
+    const unchanged = { kind: 'unchanged', key: keys.tenant(endpoint.tenant), modRevision: tenantRevision } as const;
+    // Labels may have been changed through REST since: a record that is there already stays.
+    const { committed } = await store.commit(
+      [unchanged, { kind: 'absent', key }],
+      [{ kind: 'put', key, value: formatRecord(endpoint) }],
+    );
+    return committed || (await store.get(key)).entry !== undefined;
   }
 
   async #remove(id: string, tenant: string): Promise<void> {
@@ -145,4 +150,14 @@ export class Publisher {
     // Its record may have been removed before this put it there.
     if (current.isGone) await this.#remove(endpoint.id, endpoint.tenant);
   }
+}
+
+/** Why a tenant cannot have this endpoint. */
+function whyNot(endpoint: Endpoint, tenant: Tenant | undefined): Conflict | undefined {
+  if (tenant === undefined || tenant.phase === 'deleting') {
+    const message = `tenant ${endpoint.tenant} is ${tenant === undefined ? 'gone' : 'being deleted'}`;
+    return new Conflict(message, { field: 'tenant' });
+  }
+  if (tenant.namespaces.includes(endpoint.namespace)) return undefined;
+  return new Conflict(`tenant ${tenant.name} has no namespace ${endpoint.namespace} any more`, { field: 'namespace' });
 }

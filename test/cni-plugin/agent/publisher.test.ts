@@ -70,6 +70,27 @@ it.each([
   expect(await stored()).toEqual([]);
 });
 
+it('asks the store once where the tenant is as it was heard of, and believes the store where it is not', async () => {
+  await setTenant(red);
+  const { entry } = await store.get(keys.tenant('red'));
+  const heard = { tenant: red, modRevision: entry?.modRevision ?? 0 };
+  const asked: string[] = [];
+  const counting = storeWith((key) => {
+    asked.push(key);
+    return store.get(key);
+  });
+  const quick = new Publisher({ store: counting, journal, log: pino({ level: 'silent' }), known: () => heard });
+  expect(await quick.publish(pod)).toBe(true);
+  expect(asked).toEqual([]);
+  await setTenant({ ...red, labels: { a: 'b' } });
+  expect(await quick.publish({ ...pod, id: 'bbbbbbbbbbbb' })).toBe(true);
+  expect(asked).toContain(keys.tenant('red'));
+  await setTenant({ ...red, phase: 'deleting' });
+  await expect(quick.publish({ ...pod, id: 'cccccccccccc' })).rejects.toThrow(/being deleted/);
+  await quick.close();
+  expect(await stored()).toHaveLength(2);
+});
+
 it('publishes later what the store could not be told, unless it is gone by then', async () => {
   await setTenant(red);
   store.failNext('unavailable', 'get');
