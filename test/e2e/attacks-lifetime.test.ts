@@ -91,9 +91,9 @@ describe('an address that changes hands', () => {
     expect(await ear.capture(({ frame }) => frame.includes(token), 3000)).toBeDefined();
     ear.close();
     await stage.lab.detach(old);
-    expect(await flowsOf(old.ip)).toBe('');
     const next = await attach(old.ip);
     expect(next.ip).toBe(old.ip);
+    expect(await flowsOf(old.ip)).toBe('');
     const newEar = new RawLink(next.netns);
     const heard = (what: string) =>
       newEar.capture(({ direction, frame }) => direction === 'in' && frame.includes(what), 400);
