@@ -3,7 +3,7 @@
  * plots as SVG where asked. Says on stderr what it is doing. Measures; never judges a build by it: a target that is missed is shown, a
  * part that this machine cannot run is skipped. Exit status: 0 measured, 1 a part failed, 130 interrupted.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { ROOT } from '../test/lab/services.ts';
@@ -17,6 +17,7 @@ import { plotReport } from './plot.ts';
 import { propagation } from './propagation/propagation.ts';
 import { compareFigures, formatReport } from './report.ts';
 import { type Part, type PartResult, PartUnavailable, type Report } from './result.ts';
+import { formatResultsPage } from './results-page.ts';
 import { ruleUpdate } from './rule-update/rule-update.ts';
 
 /** In the order they run in. */
@@ -37,7 +38,7 @@ const options = new Command('bench')
   .option('--only <part,part>', `of ${PARTS.map(({ name }) => name).join(', ')}`, parseParts)
   .option('--quick', 'fewer runs and sizes, rougher figures: each part takes less than a minute', false)
   .option('--json <file>', 'write all figures there as well')
-  .option('--save [folder]', 'write PART.json and PART.svg of each part there, to bench/results unless given')
+  .option('--save [folder]', 'write PART.json, PART.svg and a page of all there, to bench/results unless given')
   .parse()
   .opts<Options>();
 
@@ -93,10 +94,18 @@ async function runPart(part: Part, limitMs: number): Promise<Report | undefined>
   }
 }
 
+/** The part's figures and plot, and the page that shows all parts of the folder. */
 function save(folder: string, part: Part, report: Report): void {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, `${part.name}.json`), `${JSON.stringify([report], undefined, 2)}\n`);
   writeFileSync(join(folder, `${part.name}.svg`), plotReport(part, report));
+  const saved = PARTS.flatMap(({ name, title }) => {
+    const path = join(folder, `${name}.json`);
+    if (!existsSync(path)) return [];
+    const reports = JSON.parse(readFileSync(path, 'utf8')) as Report[];
+    return reports.map((each) => ({ title, report: each }));
+  });
+  writeFileSync(join(folder, 'README.md'), formatResultsPage(saved));
 }
 
 const end = performance.now() + LIMIT_MS.all;
