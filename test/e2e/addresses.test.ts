@@ -5,8 +5,15 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CniFailure, type Container } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
-import { waitFor } from '../lab/probe/deadline.ts';
-import { contradictions, etcdDump, makeTenant, silentPairs, untilListed, untilNothingLeft } from './support/cluster.ts';
+import {
+  contradictions,
+  etcdDump,
+  makeTenant,
+  silentPairs,
+  untilListed,
+  untilNothingLeft,
+  untilReached,
+} from './support/cluster.ts';
 
 /** Addresses of one block of the default length. */
 const BLOCK_SIZE = 32;
@@ -47,9 +54,7 @@ test.each([1, 2, 3])(
     const grown = await lab.rest('POST', `/v1/tenants/${tenant.name}/subnets`, { prefixLength: 27 });
     expect(grown.status).toBe(201);
     const loser = await lab.attach(winner.host.name === 'node1' ? 'node2' : 'node1', { tenant: tenant.name });
-    await waitFor(async () => (await silentPairs(lab, [[winner, loser]])).length === 0, {
-      what: 'they reach each other',
-    });
+    await untilReached(lab, [[winner, loser]]);
     await detachAll([winner, loser]);
     await untilNothingLeft(lab, tenant);
   },
@@ -87,18 +92,8 @@ test('sixteen containers at once on each of three nodes', async () => {
   const pairs = firsts.flatMap((from) => containers.map((to) => [from, to] as const));
   const back = firsts.flatMap((to) => containers.map((from) => [from, to] as const));
   const different = [...pairs, ...back].filter(([from, to]) => from !== to);
-  await waitFor(
-    async () =>
-      (
-        await silentPairs(
-          lab,
-          firsts.map((to, index) => [firsts[(index + 1) % 3] ?? to, to]),
-        )
-      ).length === 0,
-    {
-      what: 'nodes know each other’s blocks',
-    },
-  );
+  const ring = firsts.map((to, index) => [firsts[(index + 1) % 3] ?? to, to] as const);
+  await untilReached(lab, ring);
   expect(await silentPairs(lab, different)).toEqual([]);
   expect(contradictions(await etcdDump(lab))).toEqual([]);
   await detachAll(containers);

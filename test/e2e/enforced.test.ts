@@ -7,7 +7,7 @@ import type { Container } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import type { RestResponse } from '../lab/rest.ts';
-import { makeTenant, silentPairs } from './support/cluster.ts';
+import { makeTenant, silentPairs, untilReached } from './support/cluster.ts';
 
 interface Status {
   readonly enforced: boolean;
@@ -30,6 +30,7 @@ beforeAll(async () => {
   for (const tenant of ['blue', 'red']) await makeTenant(lab, tenant);
   blue = [await lab.attach('node1', { tenant: 'blue' }), await lab.attach('node2', { tenant: 'blue' })];
   red = [await lab.attach('node2', { tenant: 'red' }), await lab.attach('node3', { tenant: 'red' })];
+  await untilReached(lab, within());
 });
 afterEach(async () => {
   for (const node of NODES) await lab.killAgent(node, 'SIGCONT');

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CniFailure, Container } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
-import { contradictions, endpointsOf, etcdDump, makeTenant, silentPairs, untilListed } from './support/cluster.ts';
+import { contradictions, endpointsOf, etcdDump, makeTenant, untilListed, untilReached } from './support/cluster.ts';
 import { allowed, Flood, forbidden } from './support/flood.ts';
 import { inside, tenetState } from './support/node-state.ts';
 
@@ -32,9 +32,6 @@ async function forget(node: string): Promise<void> {
   });
 }
 
-const untilReached = (...pairs: (readonly [Container, Container])[]) =>
-  waitFor(async () => (await silentPairs(lab, pairs)).length === 0, { what: 'they reach each other' });
-
 const nodesNamed = async () =>
   (await lab.rest<{ items: { name: string }[] }>('GET', '/v1/nodes')).body.items.map(({ name }) => name);
 
@@ -42,7 +39,7 @@ test('a node joins: old containers reach its containers, and nothing they had is
   expect(await nodesNamed()).toEqual(['node1', 'node2']);
   await makeTenant(lab, 'blue');
   const blue = await lab.attach('node2', { tenant: 'blue' });
-  await untilReached(red);
+  await untilReached(lab, [red]);
   const flood = await Flood.start([
     allowed('udp', 'old to old', red[0], red[1], 7001),
     allowed('tcp', 'old to old, TCP', red[1], red[0], 7002),
@@ -53,7 +50,12 @@ test('a node joins: old containers reach its containers, and nothing they had is
   try {
     await lab.startAgent('node3');
     const fresh = await lab.attach('node3', { tenant: 'red' });
-    await untilReached([red[0], fresh], [red[1], fresh], [fresh, red[0]], [fresh, red[1]]);
+    await untilReached(lab, [
+      [red[0], fresh],
+      [red[1], fresh],
+      [fresh, red[0]],
+      [fresh, red[1]],
+    ]);
     expect(await nodesNamed()).toEqual(['node1', 'node2', 'node3']);
     await flood.passes(50);
     await lab.detach(fresh);
@@ -78,7 +80,7 @@ describe('a node that is forgotten', () => {
     await makeTenant(lab, 'small', { subnetPrefixLength: 27 });
     kept = await lab.attach('node3', { tenant: 'red' });
     lost = await lab.attach('node3', { tenant: 'small' });
-    await untilReached([red[0], kept]);
+    await untilReached(lab, [[red[0], kept]]);
     const refused = lab.attach('node1', { tenant: 'small' });
     await expect(refused).rejects.toSatisfy((error: CniFailure) => error.code === 100);
     await lab.killAgent('node3', 'SIGKILL');
@@ -102,14 +104,17 @@ describe('a node that is forgotten', () => {
     const heir = await lab.attach('node1', { tenant: 'small' });
     await lab.startAgent('node3');
     await untilListed(lab, 'red', [...red, kept]);
-    await untilReached([red[0], kept], [kept, red[1]]);
+    await untilReached(lab, [
+      [red[0], kept],
+      [kept, red[1]],
+    ]);
     // The block is node1's now: no address of it is node3's to give or to speak for.
     await expect(lab.attach('node3', { tenant: 'small' })).rejects.toSatisfy((error: CniFailure) => error.code === 100);
     await untilListed(lab, 'small', [heir]);
     await expect(lab.check(lost)).rejects.toThrow();
     await lab.detach(lost);
     const peer = await lab.attach('node1', { tenant: 'small' });
-    await untilReached([peer, heir]);
+    await untilReached(lab, [[peer, heir]]);
     for (const each of [peer, heir, kept]) await lab.detach(each);
     await untilListed(lab, 'small', []);
     expect(contradictions(await etcdDump(lab))).toEqual([]);
@@ -125,7 +130,7 @@ test('a node that hung while it was forgotten claims again what nobody took, and
   const heir = await waitFor(() => lab.attach('node1', { tenant: 'tiny' }), { what: 'node1 gets the block' });
   await lab.killAgent('node3', 'SIGCONT');
   await untilListed(lab, 'red', [...red, kept]);
-  await untilReached([red[0], kept]);
+  await untilReached(lab, [[red[0], kept]]);
   await untilListed(lab, 'tiny', [heir]);
   await waitFor(
     () =>

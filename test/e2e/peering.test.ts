@@ -7,7 +7,7 @@ import type { Container } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { answerAs, cells, expectMatrix, type Target } from './support/cells.ts';
-import { makeTenant } from './support/cluster.ts';
+import { makeTenant, untilReached } from './support/cluster.ts';
 import { allowed, Flood, forbidden } from './support/flood.ts';
 
 const TENANTS = ['red', 'blue', 'green'] as const;
@@ -33,6 +33,12 @@ beforeAll(async () => {
       await answerAs(name, lab.prober(container));
     }
   }
+  await untilReached(lab, [
+    [one('red1'), one('red2')],
+    [one('red2'), one('red1')],
+    [one('blue1'), one('blue2')],
+    [one('blue2'), one('blue1')],
+  ]);
 });
 afterAll(() => lab?.close());
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { type CniFailure, type Container, cniCheck, cniDel } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
-import { contradictions, etcdDump, makeTenant, untilListed } from './support/cluster.ts';
+import { contradictions, etcdDump, makeTenant, untilListed, untilReached } from './support/cluster.ts';
 import { allowed, Flood, forbidden } from './support/flood.ts';
 import { inside, ruleHandles } from './support/node-state.ts';
 
@@ -22,6 +22,12 @@ beforeAll(async () => {
   await makeTenant(lab, 'blue');
   red = [await attach('node1', 'red'), await attach('node1', 'red'), await attach('node2', 'red')];
   blue = [await attach('node1', 'blue'), await attach('node2', 'blue')];
+  await untilReached(lab, [
+    [red[0], red[2]],
+    [red[2], red[0]],
+    [blue[0], blue[1]],
+    [blue[1], blue[0]],
+  ]);
 });
 afterAll(() => lab?.close());
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { type Container, cniCheck } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
-import { makeTenant, silentPairs } from './support/cluster.ts';
+import { makeTenant, silentPairs, untilReached } from './support/cluster.ts';
 import { allowed, Flood, forbidden } from './support/flood.ts';
 import { inside } from './support/node-state.ts';
 
@@ -23,6 +23,12 @@ beforeAll(async () => {
   const attach = (node: string, tenant: string) => lab.attach(node, { tenant });
   red = [await attach('node1', 'red'), await attach('node1', 'red'), await attach('node2', 'red')];
   blue = [await attach('node1', 'blue'), await attach('node2', 'blue')];
+  await untilReached(lab, [
+    [red[0], red[2]],
+    [red[2], red[0]],
+    [blue[0], blue[1]],
+    [blue[1], blue[0]],
+  ]);
 });
 afterAll(() => lab?.close());
 

@@ -168,6 +168,16 @@ export async function silentPairs(
   return silent;
 }
 
+/** Resolves once each reaches the other end: a node hears of another's new block soon after ADD, not with it. */
+export async function untilReached(lab: Lab, pairs: Parameters<typeof silentPairs>[1]): Promise<void> {
+  const look = async () => {
+    const silent = await silentPairs(lab, pairs);
+    if (silent.length > 0) throw new Error(silent.join('; '));
+    return true;
+  };
+  await waitFor(look, { what: 'they reach each other' });
+}
+
 /** A tenant's blocks that a node's journal still knows. */
 export function journalledBlocks(lab: Lab, node: string, tenant: string): readonly string[] {
   const blocks = new Set<string>();
