@@ -11,10 +11,10 @@ export interface SavedPart {
 export function formatResultsPage(parts: readonly SavedPart[]): string {
   const targets = parts.flatMap(({ report }) => report.targets.map((target) => ({ part: report.part, ...target })));
   const met = targets.filter((target) => target.met).length;
-  return [
+  const paragraphs = [
     '# Results',
-    'Written by `npm run bench -- --save`: medians of one run, peers in turns. What is measured and how, and what the JSON files hold, is in ' +
-      '[bench/README.md](../README.md).',
+    'Written by `npm run bench -- --save`: medians of one run, peers in turns.',
+    'What is measured and how, and what the JSON files hold, is in [bench/README.md](../README.md).',
     `## Targets: ${met} of ${targets.length} met`,
     table(
       ['part', 'target', 'wanted', 'measured', ''],
@@ -27,20 +27,21 @@ export function formatResultsPage(parts: readonly SavedPart[]): string {
       ]),
     ),
     ...parts.flatMap(({ title, report }) => [`## ${report.part}: ${title}`, ...partSection(report)]),
-    '',
-  ].join('\n\n');
+  ];
+  return `${paragraphs.join('\n\n')}\n`;
 }
 
 function partSection({ part, machine, tools, skipped, quick, at, seconds }: Report): string[] {
-  const versions = Object.entries(tools).map(([name, version]) => `${name} ${version}`);
-  const where = `${machine.cpu}, ${machine.cores} cores (load ${machine.load}), Linux ${machine.kernel}, Node ${machine.node.slice(1)}`;
+  const facts = [
+    `${at.slice(0, 10)}, ${quick ? 'a quick run of ' : ''}${Math.round(seconds)} s`,
+    `${machine.cpu}, ${machine.cores} cores (load ${machine.load}), Linux ${machine.kernel}, Node ${machine.node.slice(1)}`,
+    `commit ${machine.commit}`,
+    ...Object.entries(tools).map(([name, version]) => `${name} ${version}`),
+    `[all figures](${part}.json)`,
+  ];
   return [
     `![${part}](${part}.svg)`,
-    [
-      `${at.slice(0, 10)}, ${quick ? 'a quick run of ' : ''}${Math.round(seconds)} s; ${where}; commit ${machine.commit.slice(0, 12)}`,
-      ...versions,
-      `[all figures](${part}.json)`,
-    ].join('; '),
+    facts.map((fact) => `- ${fact}`).join('\n'),
     ...skipped.map((what) => `Left out: ${what}`),
   ];
 }

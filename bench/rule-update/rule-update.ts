@@ -13,7 +13,7 @@ import { type Contestant, OPERATIONS, type Prepared } from './contestant.ts';
 import { emptyProcess, ipsetPeer, iptablesPeer, nftElement, nftEndpoint } from './peers.ts';
 import { judge, LEGACY, NFT_BACKED } from './targets.ts';
 import { ipsetElement, iptablesBackend } from './tenet-ipset.ts';
-import { nftablesBackend, nftablesElement, TENET } from './tenet-nftables.ts';
+import { emptyRequest, nftablesBackend, nftablesElement, TENET } from './tenet-nftables.ts';
 
 /** Peers take minutes for the last. */
 const SIZES = { quick: [1_000, 10_000], full: [1_000, 10_000, 100_000] } as const;
@@ -36,7 +36,7 @@ async function runRuleUpdate({ quick, signal, progress }: RunOptions): Promise<P
   const tools = installedTools(TOOLS);
   const scratch = mkdtempSync(join(tmpdir(), 'tenet-bench-'));
   try {
-    const contestants = [...tenets, ...peersOf(tools, join(scratch, 'xtables.lock')), emptyProcess];
+    const contestants = [...tenets, ...peersOf(tools, join(scratch, 'xtables.lock')), emptyProcess, emptyRequest];
     const rounds = quick ? { rounds: 8, budgetMs: 2_500, fewest: 2 } : { rounds: 40, budgetMs: 20_000, fewest: 3 };
     const skipped: string[] = [];
     const figures: Figure[] = [];

@@ -33,6 +33,17 @@ export const nftablesElement: Contestant = {
   },
 };
 
+/** Asks for the generation's number and gets it: what a call and an answer take, of what Tenet's updates take. */
+export const emptyRequest: Contestant = {
+  name: 'a netlink request that changes nothing',
+  prepare: (namespace) => {
+    const { nftables, close } = openNftables(namespace);
+    const ask = () => nftables.generationId();
+    const operations = { [OPERATIONS.add]: ask, [OPERATIONS.delete]: ask };
+    return { subject: { name: emptyRequest.name, turns: TURNS, operations }, close };
+  },
+};
+
 export const nftablesBackend = backendContestant(TENET, openIsolation);
 
 /** The backend over a socket in that namespace. */
