@@ -187,7 +187,8 @@ function text(x: number, y: number, content: string, style: TextStyle = {}): str
   const { anchor = 'start', fill = '#222222', bold = false, size = FONT } = style;
   const weight = bold ? ' font-weight="bold"' : '';
   const place = `x="${Math.round(x)}" y="${Math.round(y)}" text-anchor="${anchor}"`;
-  return `<text ${place} fill="${fill}" font-size="${size}"${weight}>${escapeXml(content)}</text>`;
+  // Titles are long, and lines of this repository are not.
+  return `<text ${place}\n fill="${fill}" font-size="${size}"${weight}>${escapeXml(content)}</text>`;
 }
 
 function escapeXml(content: string): string {
