@@ -1,6 +1,6 @@
 /**
  * Tells the store what this node enforces: of each tenant it follows, the revision of each kind of record up to which everything is in
- * the kernel. One write at a time, each with the latest: bursts cost a write each few milliseconds, not one a change. It decides
+ * the kernel. One write at a time, each with the latest: a lone change is told at once, a stream of them ever more seldom. It decides
  * nothing, and nobody here waits for it.
  */
 import type { Logger } from 'pino';
@@ -13,11 +13,14 @@ export interface AcknowledgerOptions {
   readonly store: Store;
   readonly node: string;
   readonly log: Logger;
-  /** least time between two writes, 10 unless given */
-  readonly pauseMs?: number;
   /** after a write that failed, 500 unless given */
   readonly retryMs?: number;
 }
+
+/** Between two writes: doubled after one that many changes fell into, halved after others. */
+const PAUSE_MS = { least: 4, most: 20 } as const;
+/** More are no longer one write of somebody who waits for each, and its records' several kinds. */
+const FEW_CHANGES = 3;
 
 type Kind = keyof EnforcedRevisions;
 /** Which records a followed prefix is about: of one tenant, or (a gateway's) of all. */
@@ -37,6 +40,9 @@ export class Acknowledger {
   #writing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
+  #pauseMs: number = PAUSE_MS.least;
+  /** not told yet */
+  #changes = 0;
 
   constructor(options: AcknowledgerOptions) {
     this.#options = options;
@@ -58,6 +64,7 @@ export class Acknowledger {
     this.#seen.clear();
     if (!this.#dirty) return;
     this.#at = new Date().toISOString();
+    this.#changes++;
     this.#write();
   }
 
@@ -77,16 +84,17 @@ export class Acknowledger {
   #write(): void {
     if (!this.#ready || this.#closed || this.#writing !== undefined || this.#timer !== undefined) return;
     this.#writing = this.#put().then((isDone) => {
-      const { pauseMs = 10, retryMs = 500 } = this.#options;
       this.#writing = undefined;
       if (this.#closed) return;
-      this.#timer = setTimeout(
-        () => {
-          this.#timer = undefined;
-          if (this.#dirty) this.#write();
-        },
-        isDone ? pauseMs : retryMs,
-      );
+      const wake = () => {
+        this.#timer = undefined;
+        const isBusy = this.#changes > FEW_CHANGES;
+        this.#pauseMs = isBusy
+          ? Math.min(2 * this.#pauseMs, PAUSE_MS.most)
+          : Math.max(this.#pauseMs / 2, PAUSE_MS.least);
+        if (this.#dirty) this.#write();
+      };
+      this.#timer = setTimeout(wake, isDone ? this.#pauseMs : (this.#options.retryMs ?? 500));
     });
   }
 
@@ -94,6 +102,7 @@ export class Acknowledger {
   async #put(): Promise<boolean> {
     const { store, node, log } = this.#options;
     this.#dirty = false;
+    this.#changes = 0;
     try {
       const value = formatRecord(this.#record());
       // A node that was forgotten says nothing more until it is registered again.

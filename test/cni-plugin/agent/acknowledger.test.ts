@@ -1,6 +1,6 @@
 /** What is told to the store of what the kernel holds: never more than that, once all of a tenant is known, in few writes. */
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { Acknowledger } from '../../../cni-plugin/agent/acknowledger.ts';
 import type { Enforced } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
@@ -22,7 +22,7 @@ beforeEach(async () => {
     writes++;
     return commit(guards, effects);
   };
-  acknowledger = new Acknowledger({ store, node: 'node1', log: pino({ level: 'silent' }), pauseMs: 5, retryMs: 5 });
+  acknowledger = new Acknowledger({ store, node: 'node1', log: pino({ level: 'silent' }), retryMs: 5 });
 });
 afterEach(async () => {
   await acknowledger.close();
@@ -104,6 +104,37 @@ it('makes few writes of many passes, and the last one counts', async () => {
   }
   await untilTold('the last', ({ tenants }) => tenants.red?.tenant === 509);
   expect(writes).toBeLessThan(20);
+});
+
+it('pauses longer the longer changes keep coming, and tells a lone one at once', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  acknowledger.registered();
+  const at: number[] = [];
+  for (let ms = 0; ms < 120; ms++) {
+    const before = writes;
+    seenAll('red', 10 + ms);
+    acknowledger.applied();
+    await vi.advanceTimersByTimeAsync(1);
+    if (writes > before) at.push(ms);
+  }
+  expect(at.slice(1, 6).map((ms, index) => ms - (at[index] ?? 0))).toEqual([8, 16, 20, 20, 20]);
+  // Whoever writes again as soon as the last is told finds the pauses short again.
+  const waits: number[] = [];
+  for (let revision = 1000; revision < 1010; revision++) {
+    const before = writes;
+    seenAll('red', revision);
+    acknowledger.applied();
+    let ms = 0;
+    for (; writes === before; ms++) await vi.advanceTimersByTimeAsync(1);
+    waits.push(ms);
+  }
+  expect(waits.slice(-3)).toEqual([4, 4, 4]);
+  await vi.advanceTimersByTimeAsync(20);
+  const before = writes;
+  seenAll('red', 2000);
+  acknowledger.applied();
+  expect(writes).toBe(before + 1);
 });
 
 it('tries again when the store was away', async () => {
