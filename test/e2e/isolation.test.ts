@@ -15,6 +15,9 @@ import { newToken } from './support/ears.ts';
 import { datagram, fromContainer } from './support/forge.ts';
 import { type Role, raiseStage, type Stage, TCP_PORT, UDP_PORT } from './support/stage.ts';
 
+/** addresses of a block, unless the cluster is told otherwise */
+const BLOCK_SIZE = 32;
+
 let stage: Stage;
 /** manage node's underlay address */
 let manage: string;
@@ -266,9 +269,12 @@ describe('addresses of the pool that nobody has', () => {
     const { cast, lab } = stage;
     const link = new RawLink(cast.red1.netns);
     try {
-      const base = cast.red1.ip.split('.').slice(0, 3).join('.');
+      // Of node1's own block: what another node's block holds, that node knows, and so it is sent there.
+      const octets = cast.red1.ip.split('.').map(Number);
+      const inBlock = (offset: number) =>
+        [...octets.slice(0, 3), ((octets[3] ?? 0) & ~(BLOCK_SIZE - 1)) + offset].join('.');
       const used = new Set(Object.values(cast).map(({ ip }) => ip));
-      const own = Array.from({ length: 8 }, (_, i) => `${base}.${i + 20}`).filter((each) => !used.has(each));
+      const own = Array.from({ length: 8 }, (_, i) => inBlock(i + 20)).filter((each) => !used.has(each));
       const unknown = [...own, '10.255.255.250', '10.128.0.1', '10.200.0.7'];
       link.forget();
       const attacks = unknown.map((destination) => ({
