@@ -154,6 +154,7 @@ describe('a container that is being attached', () => {
     const { lab, cast, node1, node2, system } = stage;
     const others = [cast.red1.ip, cast.blue1.ip, system];
     const closed = [cast.blue1.ip, cast.blue2.ip, node1.underlay, node2.underlay, system, '10.255.255.250'];
+    let early = 0;
     for (let round = 0; round < 5; round++) {
       const netns = `tl${lab.id}-flood-${round}`;
       await makeContainerNetns(netns);
@@ -171,7 +172,7 @@ describe('a container that is being attached', () => {
       const attached = await cniAdd({ host: node1, id: newContainerId(), netns, ifname: 'eth0', options });
       try {
         expect(attached).toMatchObject({ ip, mac });
-        expect(flooding.rounds(), 'floods before ADD answered').toBeGreaterThan(0);
+        early += flooding.rounds();
         // What is allowed passes, so the flood is right in all but what it lies about.
         await stage.ears.arrives(good, 'red1b');
         await stage.ears.stayDeaf([{ what: `round ${round}`, token: bad }]);
@@ -180,6 +181,7 @@ describe('a container that is being attached', () => {
         await lab.detach(attached);
       }
     }
+    expect(early, 'floods before ADD answered').toBeGreaterThan(0);
   });
 });
 

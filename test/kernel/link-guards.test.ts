@@ -138,23 +138,24 @@ it('come and go while the link is in use, and nothing that is sent to the pod is
   ip('-n', pod.name, 'neighbour', 'add', '10.129.0.1', 'lladdr', HOST, 'dev', 'eth0', 'nud', 'permanent');
   const neighbours = () => ip('neighbour', 'show', 'dev', LINK);
   const before = neighbours();
-  const flood = spawn('ping', ['-q', '-f', '-c', '3000', '-i', '0.0005', '10.129.0.5'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let said = '';
-  let times = 0;
-  flood.stdout.on('data', (text) => (said += text));
-  const ended = once(flood, 'close');
-  for (; flood.exitCode === null; times++) {
-    guards.reset(stateOf([guard('10.129.0.5')]));
-    guards.write();
-    if (!guards.areIntact()) throw new Error('not guarded');
-    guards.removeFrom([LINK]);
-    await turn();
+  // How many fit into one flood is the machine's business.
+  for (let times = 0; times < 20; ) {
+    const flood = spawn('ping', ['-q', '-f', '-c', '3000', '-i', '0.0005', '10.129.0.5'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    flood.stdout.on('data', (text) => (said += text));
+    const ended = once(flood, 'close');
+    for (; flood.exitCode === null; times++) {
+      guards.reset(stateOf([guard('10.129.0.5')]));
+      guards.write();
+      if (!guards.areIntact()) throw new Error('not guarded');
+      guards.removeFrom([LINK]);
+      await turn();
+    }
+    await ended;
+    expect(said).toContain('3000 packets transmitted, 3000 received');
   }
-  await ended;
-  expect(said).toContain('3000 packets transmitted, 3000 received');
-  expect(times).toBeGreaterThan(10);
   expect(neighbours()).toBe(before);
 });
 
