@@ -37,10 +37,11 @@ export async function undo(id: string, context: AgentContext): Promise<void> {
  * @returns whether that is so, and the rest of it in the journal: then it happens even if this process ends here
  */
 async function cutOff(id: string, { journal, desired, reconciler, publisher, log }: AgentContext): Promise<boolean> {
-  let isCutOff = true;
+  // One that failed before has nothing left to remove from what is wanted, and perhaps rules in the kernel all the same.
+  let isCutOff = journal.endpoints.get(id)?.phase !== 'leaving';
   if (desired.removeEndpoint(id)) {
     try {
-      isCutOff = (await reconciler.settle()).size === 0;
+      if ((await reconciler.settle()).size > 0) isCutOff = false;
     } catch (error) {
       // The rules of a link that is gone admit nothing; the loop goes on trying to remove them.
       log.warn({ op: 'DEL', endpoint: id, err: error }, 'rules not removed yet');

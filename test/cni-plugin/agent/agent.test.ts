@@ -21,7 +21,7 @@ import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { parseIp, parsePrefix, prefixContains } from '../../../dataplane/address.ts';
-import { ERRNO } from '../../../dataplane/errors.ts';
+import { ERRNO, KernelError } from '../../../dataplane/errors.ts';
 import { FakeDataplane } from '../../../dataplane/fake-dataplane.ts';
 import { type Gate, gate } from '../gate.ts';
 import { entries, facts, tenant } from './builders.ts';
@@ -81,9 +81,11 @@ class SlowDataplane extends FakeDataplane {
   readonly going = gate();
   /** how often it was asked to take one away */
   asked = 0;
+  refuses = false;
 
   override async deleteLink(link: string): Promise<boolean> {
     if (!this.pods.has(link)) return false;
+    if (this.refuses) throw new KernelError('RTM_DELLINK', link, ERRNO.EPERM);
     this.asked++;
     await this.going.opened;
     return super.deleteLink(link);
@@ -426,6 +428,24 @@ describe('DEL', () => {
     const { agent, dataplane, kernelGoesOn } = await startSlow();
     addressOf(await agent.handle(request('ADD', 'a'), signal));
     dataplane.failNext('apply', ERRNO.ENOMEM);
+    let hasAnswered = false;
+    const answer = agent.handle(request('DEL', 'a'), signal).finally(() => {
+      hasAnswered = true;
+    });
+    await until('it has come to the link', () => dataplane.asked > 0);
+    expect(hasAnswered).toBe(false);
+    kernelGoesOn();
+    expect(await answer).toEqual({ ok: true });
+    expect(dataplane.podLinks()).toEqual([]);
+  });
+
+  it('answers the repetition of one that failed only when all of it is done', async () => {
+    const { agent, dataplane, kernelGoesOn } = await startSlow();
+    addressOf(await agent.handle(request('ADD', 'a'), signal));
+    dataplane.failNext('apply', ERRNO.ENOMEM);
+    dataplane.refuses = true;
+    expect(await agent.handle(request('DEL', 'a'), signal)).toMatchObject({ error: { code: CNI_ERROR.kernel } });
+    dataplane.refuses = false;
     let hasAnswered = false;
     const answer = agent.handle(request('DEL', 'a'), signal).finally(() => {
       hasAnswered = true;
