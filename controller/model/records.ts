@@ -107,14 +107,89 @@ export interface Peering {
   readonly createdAt: string;
 }
 
+export type SelectorOperator = 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+
+/** @see https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors */
+export interface LabelSelector {
+  readonly matchLabels?: Labels;
+  readonly matchExpressions?: readonly SelectorRequirement[];
+}
+
+export interface SelectorRequirement {
+  readonly key: string;
+  readonly operator: SelectorOperator;
+  /** of In and NotIn, never empty; absent for the others */
+  readonly values?: readonly string[];
+}
+
+/** A network and holes in it; without host bits. Of either family. */
+export interface IpBlock {
+  readonly cidr: IpPrefix;
+  readonly except?: readonly IpPrefix[];
+}
+
+/** Either an ipBlock alone, or selectors: pods of the policy's own namespace, of the namespaces selected, or all of these. */
+export interface PolicyPeer {
+  readonly podSelector?: LabelSelector;
+  readonly namespaceSelector?: LabelSelector;
+  readonly ipBlock?: IpBlock;
+}
+
+export interface PolicyPort {
+  readonly protocol: Protocol;
+  /** number, or name of a port as each destination has it; absent: all of the protocol */
+  readonly port?: number | string;
+  /** last of a range that begins with a numeric `port` */
+  readonly endPort?: number;
+}
+
+/** Peers and ports are lists that are never empty: absent means any, as in Kubernetes. */
+export interface IngressRule {
+  readonly from?: readonly PolicyPeer[];
+  readonly ports?: readonly PolicyPort[];
+}
+
+export interface EgressRule {
+  readonly to?: readonly PolicyPeer[];
+  readonly ports?: readonly PolicyPort[];
+}
+
+export type PolicyType = 'Ingress' | 'Egress';
+
+/**
+ * `spec` of a Kubernetes NetworkPolicy with its defaults filled in. A direction that is not among `policyTypes` is not restricted,
+ * whatever rules are written for it; one that is, without rules, allows nothing.
+ * @see https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
+ */
+export interface PolicySpec {
+  readonly podSelector: LabelSelector;
+  readonly policyTypes: readonly PolicyType[];
+  readonly ingress?: readonly IngressRule[];
+  readonly egress?: readonly EgressRule[];
+}
+
+export interface Policy {
+  readonly tenant: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels?: Labels;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly spec: PolicySpec;
+  /** RFC 3339 */
+  readonly createdAt: string;
+}
+
 /**
  * Revisions up to which a node has everything of one kind in its kernel: of tenants' own records, their namespaces, their
- * peerings. Kinds are apart because each is followed by a watch of its own, and nothing orders watches among each other.
+ * peerings, policies and endpoints. Kinds are apart because each is followed by a watch of its own, and nothing orders watches
+ * among each other. Of all tenants' policies and endpoints no node speaks: only of those of tenants that run there.
  */
 export interface EnforcedRevisions {
   readonly tenant: number;
   readonly namespaces: number;
   readonly peerings: number;
+  readonly policies?: number;
+  readonly endpoints?: number;
 }
 
 /** What a node's kernel enforces, told by its agent after each change that it has applied. */
