@@ -6,6 +6,8 @@ import type { Labels } from './records.ts';
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const QUALIFIED_NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const PORT_NAME = /^(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$/;
 const MAX_LABELS = 64;
 
 /** @see RFC 1123 section 2.1; at most 63 characters */
@@ -19,6 +21,28 @@ export function isDnsSubdomain(name: string): boolean {
   return name.length <= 253 && name.split('.').every((label) => DNS_LABEL.test(label));
 }
 
+/** What Kubernetes calls most of its objects: as {@link isDnsSubdomain}, but only the whole is bounded, at 253 characters. */
+export function checkSubdomain(name: string, field: string, fault: Fault): void {
+  if (name.length > 253 || !DNS_SUBDOMAIN.test(name))
+    fault(
+      field,
+      'must be 1 to 253 lower-case letters, digits, hyphens and dots, with a letter or digit at both ends and beside each dot',
+    );
+}
+
+/** @see RFC 6335 section 5.1, in lower case as Kubernetes has it */
+export function checkPortName(name: string, field: string, fault: Fault): void {
+  if (!PORT_NAME.test(name))
+    fault(
+      field,
+      'must be 1 to 15 lower-case letters, digits and single hyphens, with a letter among them, a letter or digit at both ends',
+    );
+}
+
+export function isPort(port: unknown): port is number {
+  return Number.isInteger(port) && Number(port) >= 1 && Number(port) <= 65_535;
+}
+
 /**
  * Keys `[prefix/]name` and values by Kubernetes' rules.
  * @see https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
@@ -26,18 +50,28 @@ export function isDnsSubdomain(name: string): boolean {
 export function checkLabels(labels: Labels, field: string, fault: Fault): void {
   const entries = Object.entries(labels);
   if (entries.length > MAX_LABELS) fault(field, `has ${entries.length} labels; at most ${MAX_LABELS} are allowed`);
-  for (const [key, value] of entries) {
-    if (!isLabelKey(key))
-      fault(
-        entryPath(field, key),
-        'the key must be [prefix/]name: name of up to 63 letters, digits, "-", "_" and ".", prefix a DNS name',
-      );
-    if (value !== '' && !QUALIFIED_NAME.test(value))
-      fault(
-        entryPath(field, key),
-        'the value must be empty or up to 63 letters, digits, "-", "_" and ".", a letter or digit at both ends',
-      );
-  }
+  for (const [key, value] of entries) checkLabel(key, value, entryPath(field, key), fault);
+}
+
+export function checkLabel(key: string, value: string, field: string, fault: Fault): void {
+  checkLabelKey(key, field, fault);
+  checkLabelValue(value, field, fault);
+}
+
+export function checkLabelKey(key: string, field: string, fault: Fault): void {
+  if (!isLabelKey(key))
+    fault(
+      field,
+      'the key must be [prefix/]name: name of up to 63 letters, digits, "-", "_" and ".", prefix a DNS name',
+    );
+}
+
+export function checkLabelValue(value: string, field: string, fault: Fault): void {
+  if (value !== '' && !QUALIFIED_NAME.test(value))
+    fault(
+      field,
+      'the value must be empty or up to 63 letters, digits, "-", "_" and ".", a letter or digit at both ends',
+    );
 }
 
 function isLabelKey(key: string): boolean {
