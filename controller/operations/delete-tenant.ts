@@ -192,8 +192,14 @@ async function removeTenant(
   const empty = [keys.endpoints(name), keys.blocks(name)].map(
     (prefix): Guard => ({ kind: 'emptyRange', from: prefix, to: rangeEnd(prefix) }),
   );
-  const own = [key, keys.vniClaim(vni), ...subnets.map(keys.subnetClaim), ...namespaces.map(keys.namespaceClaim)];
-  const everything = [keys.namespaces(name), keys.peerings(name)].map(
+  const own = [
+    key,
+    keys.policyTurn(name),
+    keys.vniClaim(vni),
+    ...subnets.map(keys.subnetClaim),
+    ...namespaces.map(keys.namespaceClaim),
+  ];
+  const everything = [keys.namespaces(name), keys.policies(name), keys.peerings(name)].map(
     (prefix): Write => ({ kind: 'deleteRange', from: prefix, to: rangeEnd(prefix) }),
   );
   const result = await commitSurely(

@@ -5,7 +5,7 @@ import { Conflict, NotFound, QuotaExceeded } from '../errors.ts';
 import type { Endpoint, Namespace } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
 import { formatRecord, parseRecord } from '../store/records.ts';
-import type { Revision, Store, Write } from '../store/store.ts';
+import { type Revision, rangeEnd, type Store, type Write } from '../store/store.ts';
 import { putClaim, refuseTakenNamespace } from './claims.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
@@ -86,7 +86,7 @@ async function addNamespace(
 }
 
 /**
- * The one of the tenant's own name stays as long as the tenant: containers without a namespace live there.
+ * With its policies. The one of the tenant's own name stays as long as the tenant: containers without a namespace live there.
  * @returns the commit's revision
  * @throws NotFound, Conflict while endpoints live in it, PreconditionFailed, Unavailable
  */
@@ -107,12 +107,16 @@ export async function deleteNamespace(
       );
     await refuseInhabited(registry.store, record);
     const namespaces = tenant.record.namespaces.filter((each) => each !== name);
+    const policies = keys.namespacePolicies(tenantName, name);
     const changed = await commitTenant(
       registry,
       tenant,
       { ...tenant.record, namespaces },
       {
-        writes: [keys.namespaceClaim(name), key].map((each): Write => ({ kind: 'delete', key: each })),
+        writes: [
+          ...[keys.namespaceClaim(name), key].map((each): Write => ({ kind: 'delete', key: each })),
+          { kind: 'deleteRange', from: policies, to: rangeEnd(policies) },
+        ],
       },
     );
     return changed?.revision;

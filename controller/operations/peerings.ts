@@ -40,6 +40,14 @@ async function isAsked(store: Store, { tenant, peer }: PeeringPair): Promise<boo
   return (await store.get(keys.peering(tenant, peer))).entry !== undefined;
 }
 
+/** A tenant and those it has a peering in force with: whose nodes have to know its namespaces and endpoints. @throws Unavailable */
+export async function withPeers(store: Store, tenant: string): Promise<string[]> {
+  const { entries } = await store.list(keys.peerings(tenant));
+  const peers = entries.map((entry) => toStored<Peering>(entry).record.peer);
+  const asks = await Promise.all(peers.map((peer) => isAsked(store, { tenant: peer, peer: tenant })));
+  return [tenant, ...peers.filter((_, index) => asks[index])];
+}
+
 async function readPeering(store: Store, { tenant, peer }: PeeringPair): Promise<Entry> {
   const { entry } = await store.get(keys.peering(tenant, peer));
   if (entry !== undefined) return entry;

@@ -14,6 +14,7 @@ import type { Store } from '../store/store.ts';
 import { ensureCluster } from './bootstrap.ts';
 import { Census } from './census.ts';
 import { ClaimsView } from './claims-view.ts';
+import { Turns } from './turns.ts';
 
 export interface RegistryOptions {
   readonly store: Store;
@@ -29,6 +30,8 @@ export class Registry {
   readonly claims: ClaimsView;
   readonly census: Census;
   readonly enforcement: Enforcement;
+  /** of creations that are counted against a quota, by tenant */
+  readonly turns = new Turns();
   /** unique; tells this very attempt at a write from all others */
   readonly newId: () => string;
   readonly now: () => Date;

@@ -34,6 +34,8 @@ export const keys = {
   policies: (tenant: string) => `policies/${tenant}/`,
   namespacePolicies: (tenant: string, namespace: string) => `policies/${tenant}/${namespace}/`,
   policy: (tenant: string, namespace: string, name: string) => `policies/${tenant}/${namespace}/${name}`,
+  /** Written with each policy that a tenant with a quota of them makes: none is made while another is counted. */
+  policyTurn: (tenant: string) => `policy-turns/${tenant}`,
   allPeerings: 'peerings/',
   peerings: (tenant: string) => `peerings/${tenant}/`,
   peering: (tenant: string, peer: string) => `peerings/${tenant}/${peer}`,
