@@ -7,7 +7,7 @@ import { ipToBytes, macToBytes, parseIp, parseMac } from '../../../dataplane/add
 /** @see IEEE 802 numbers, "ETHER TYPES" */
 export const ETHERTYPE = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const;
 /** @see IANA "Assigned Internet Protocol Numbers" */
-export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
+export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 } as const;
 /** @see IANA "ICMP Type Numbers" */
 export const ICMP = { echoReply: 0, unreachable: 3, redirect: 5, echoRequest: 8, timeExceeded: 11 } as const;
 

@@ -31,6 +31,8 @@ const SO_REUSEADDR = 2;
 const SO_RCVBUFFORCE = 33;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
+const IPPROTO_IP = 0;
+const IP_HDRINCL = 3;
 const ETH_P_ALL = 3;
 const EAGAIN = 11;
 const EINPROGRESS = 115;
@@ -133,6 +135,17 @@ export function openIcmp(netns: string, local?: string): number {
       const address = sockaddr({ address: local, port: 0 });
       checked('bind', c.bind(fd, address, address.length));
     }
+    return fd;
+  });
+}
+
+/** A raw IPv4 socket of one protocol: sends and hears whole packets, IP header included; the kernel still answers them too. */
+export function openRaw(netns: string, protocol: number): number {
+  const type = TYPE.raw | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const fd = withNetns(netns, () => checked('socket', c.socket(AF_INET, type, protocol)));
+  return owning(fd, () => {
+    setOption(fd, IPPROTO_IP, IP_HDRINCL, 1);
+    setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20);
     return fd;
   });
 }

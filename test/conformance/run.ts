@@ -1,0 +1,133 @@
+/**
+ * Plays cases on a scene, one after the other: each step's changes, then its truth table with real packets, then everything is put back.
+ * Prints nothing; says what was wrong in words for a person.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '../lab/probe/deadline.ts';
+import type { Case, Step } from './case.ts';
+import { formatWrong, isWrong } from './matrix.ts';
+import { type Cell, Probes, type Question } from './probes.ts';
+import type { RunningFlow, Scene } from './scene.ts';
+import { kindOf, PORTS, PROTOCOLS, type Truth, truth } from './truth.ts';
+
+export interface CaseResult {
+  readonly name: string;
+  readonly seconds: number;
+  /** empty: passed */
+  readonly failure: string;
+}
+
+/** A flow that has to stop has this long after its change was called enforced, for what was under way. */
+const FADING_MS = 100;
+const SILENCE_MS = 300;
+
+export class Runner {
+  readonly #scene: Scene;
+  readonly #probes: Probes;
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+    this.#probes = new Probes(() => scene.stations);
+  }
+
+  /** Never throws for what the product did; the scene is as it was at the start when it resolves, if it can be. */
+  async run({ name, beside, steps }: Case): Promise<CaseResult> {
+    const started = performance.now();
+    const faults: string[] = [];
+    try {
+      for (const [index, step] of steps.entries()) {
+        const title = steps.length > 1 ? `step ${index + 1} of ${steps.length}: ` : '';
+        const found = await this.#play(step, beside, name);
+        faults.push(...found.map((fault) => `${title}${fault}`));
+        if (found.length > 0) break;
+      }
+    } catch (error) {
+      faults.push(messageOf(error));
+    }
+    // What is put back counts: no case must leave something to the next.
+    await this.#scene.reset().catch((error: unknown) => faults.push(`putting back: ${messageOf(error)}`));
+    faults.push(...this.#probes.takeLate());
+    return { name, seconds: (performance.now() - started) / 1000, failure: faults.join('\n') };
+  }
+
+  /** One table. @returns what is wrong, nothing if all is as it should be */
+  async compare(expected: Truth, beside: Case['beside'], name: string): Promise<readonly string[]> {
+    const [cells, unprobed] = await Promise.all([
+      this.#probes.ask(this.#questions(expected, beside), name),
+      this.#probeFromNodes(),
+    ]);
+    const wrong = cells.filter(isWrong).length;
+    return [
+      ...(wrong > 0 ? [`${wrong} of ${cells.length} ways are not as expected\n${formatWrong(cells)}`] : []),
+      ...(unprobed.length > 0 ? [`nodes do not reach their own pods: ${unprobed.join(', ')}`] : []),
+      ...deaf(cells),
+    ];
+  }
+
+  async #play({ actions, expected, flows = {} }: Step, beside: Case['beside'], name: string): Promise<string[]> {
+    for (const action of actions) await this.#scene.apply(action);
+    const fates = Promise.all(
+      Object.entries(flows).map(async ([flow, fate]) => await judgeFlow(this.#scene.flows.get(flow), flow, fate)),
+    );
+    const wrong = await this.compare(truth(expected), beside, name);
+    return [...wrong, ...(await fates).filter((fault) => fault !== '')];
+  }
+
+  #questions(expected: Truth, beside: Case['beside']): readonly Question[] {
+    const names = this.#scene.names(['own', ...beside]);
+    const callers = [...this.#scene.actors].filter(([name]) => names.includes(name));
+    return callers.flatMap(([from, { station }]) =>
+      names
+        .filter((to) => kindOf(from) === 'own' || kindOf(to) === 'own' || kindOf(from) === kindOf(to))
+        .flatMap((to) => {
+          const address = this.#scene.addressOf(to);
+          return PROTOCOLS.flatMap((protocol) =>
+            PORTS.map((port): Question => {
+              const way = { from, to, protocol, port };
+              return { way, allowed: expected(way), from: station, address };
+            }),
+          );
+        }),
+    );
+  }
+
+  /** Whatever policies say, a node reaches its own pods. @returns those that it does not */
+  async #probeFromNodes(): Promise<readonly string[]> {
+    const { lab, actors } = this.#scene;
+    const probes = [...actors].flatMap(([name, { container }]) =>
+      PORTS.map(async (port) => {
+        const connect = () => lab.prober(container.host).tcpConnect(container.ip, port, { timeoutMs: 3000 });
+        const { outcome, id } = await connect();
+        return outcome === 'open' && id === name ? [] : [`${name} TCP ${port}: ${outcome}`];
+      }),
+    );
+    return (await Promise.all(probes)).flat();
+  }
+}
+
+/** Silence proves something only of who is heard by somebody: a pod always reaches itself. */
+function deaf(cells: readonly Cell[]): readonly string[] {
+  const silent = cells.filter(({ way, observed }) => way.from === way.to && observed !== 'allowed');
+  return silent.map(({ way }) => `${way.to} ${way.protocol} ${way.port} does not even reach itself`);
+}
+
+/** @returns what is wrong, '' if nothing */
+async function judgeFlow(running: RunningFlow | undefined, name: string, fate: 'runs' | 'silent'): Promise<string> {
+  if (running === undefined) return `there is no flow ${name}`;
+  const { flow, plan } = running;
+  const what = `${plan.protocol} flow ${plan.from} > ${plan.to}`;
+  if (fate === 'silent') await sleep(FADING_MS);
+  const { echoed, deliveredBytes } = flow;
+  if (fate === 'runs') {
+    const goesOn = () => flow.echoed > echoed;
+    return await waitFor(goesOn, { what, timeoutMs: 3000 }).then(
+      () => '',
+      () => `${what} has fallen silent`,
+    );
+  }
+  await sleep(SILENCE_MS);
+  const more = flow.deliveredBytes - deliveredBytes;
+  return more === 0 && flow.echoed === echoed ? '' : `${what} goes on: ${more} bytes more arrived`;
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

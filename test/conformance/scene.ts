@@ -1,0 +1,298 @@
+/**
+ * The suite's cluster: a lab of two hosts, three tenants with their pods, a world outside, and every change a case may make to them, each
+ * waited for until it is in force. Knows at any moment what is there, and puts back what was at the start. Expects nothing.
+ */
+import type { Container } from '../lab/container.ts';
+import { ip } from '../lab/fabric.ts';
+import { type Lab, startLab } from '../lab/lab.ts';
+import { waitFor } from '../lab/probe/deadline.ts';
+import { Flow } from '../lab/probe/flow.ts';
+import type { LabOptions } from '../lab/topology.ts';
+import type { Action, FlowPlan, NamedPort, Places, PodPlan } from './case.ts';
+import { FAR_NETWORK, NAMESPACES, OUTSIDE_ADDRESSES, PEER, PODS, TENANT, TENANTS, tenantOf } from './cast.ts';
+import type { Labels, Spec } from './policy-input.ts';
+import { Station } from './station.ts';
+import { type Kind, kindOf, PORTS } from './truth.ts';
+
+/** A pod that is there. */
+export interface Actor {
+  readonly plan: Required<PodPlan>;
+  readonly container: Container;
+  readonly station: Station;
+  /** REST's */
+  readonly endpoint: string;
+}
+
+export interface RunningFlow {
+  readonly plan: FlowPlan;
+  readonly flow: Flow;
+}
+
+const WAIT = 'wait=enforced&timeout=20s';
+
+export class Scene {
+  readonly lab: Lab;
+  readonly #actors = new Map<string, Actor>();
+  /** what is put, by `namespace:policy` */
+  readonly #policies = new Map<string, Spec>();
+  readonly #namespaces = new Map<string, Labels>();
+  readonly #labels = new Map<string, Labels>();
+  readonly #ports = new Map<string, readonly NamedPort[]>();
+  readonly #asked = new Set<'own' | 'peer'>();
+  readonly #flows = new Map<string, RunningFlow>();
+  #subnet = '';
+  #world: Station | undefined;
+  #flowPort = 8000;
+
+  private constructor(lab: Lab) {
+    this.lab = lab;
+  }
+
+  /** Builds all of it. @throws Error; what was built is taken down first */
+  static async open(options: Pick<LabOptions, 'backend' | 'signal' | 'onProgress'>): Promise<Scene> {
+    const scene = new Scene(await startLab({ ...options, nodes: 2 }));
+    try {
+      await scene.#furnish();
+      return scene;
+    } catch (error) {
+      await scene.close();
+      throw error;
+    }
+  }
+
+  get actors(): ReadonlyMap<string, Actor> {
+    return this.#actors;
+  }
+
+  get flows(): ReadonlyMap<string, RunningFlow> {
+    return this.#flows;
+  }
+
+  /** Policies that are put, by `namespace:policy`. */
+  get policies(): ReadonlyMap<string, Spec> {
+    return this.#policies;
+  }
+
+  get stations(): readonly Station[] {
+    const pods = [...this.#actors.values()].map(({ station }) => station);
+    return this.#world === undefined ? pods : [...pods, this.#world];
+  }
+
+  get places(): Places {
+    return { ip: (name) => this.addressOf(name), subnet: this.#subnet };
+  }
+
+  /** @throws Error if nobody is called so */
+  addressOf(name: string): string {
+    const node = /^node\/(\d)$/.exec(name)?.[1];
+    if (node !== undefined) return this.lab.host(`node${node}`).underlay;
+    const address = OUTSIDE_ADDRESSES[name] ?? this.#actors.get(name)?.container.ip;
+    if (address === undefined) throw new Error(`nobody is called ${name}`);
+    return address;
+  }
+
+  /** Names that can be called, of these kinds. */
+  names(kinds: readonly Kind[]): readonly string[] {
+    const all = [...this.#actors.keys(), ...Object.keys(OUTSIDE_ADDRESSES), 'node/1', 'node/2'];
+    return all.filter((name) => kinds.includes(kindOf(name)));
+  }
+
+  /** Resolves once it is in force. @throws Error if it is refused, or not enforced in time */
+  async apply(action: Action): Promise<void> {
+    switch (action.kind) {
+      case 'put': {
+        const { namespace, policy, spec } = action;
+        await this.putPolicy(namespace, policy, typeof spec === 'function' ? spec(this.places) : spec);
+        return;
+      }
+      case 'drop':
+        return await this.#dropPolicy(`${action.namespace}:${action.policy}`);
+      case 'label':
+        return await this.#label(action.pod, action.labels);
+      case 'ports':
+        return await this.#namePorts(action.pod, action.ports);
+      case 'label-namespace':
+        return await this.#labelNamespace(tenantOf(action.namespace), action.namespace, action.labels);
+      case 'drop-namespace':
+        await this.#write('DELETE', `/v1/tenants/${TENANT}/namespaces/${action.namespace}`);
+        this.#namespaces.delete(action.namespace);
+        return;
+      case 'attach':
+        return await this.#attach(this.#complete(action.pod));
+      case 'detach':
+        return await this.#detach(action.pod);
+      case 'peer':
+        await Promise.all(action.asks.map((side) => this.#peer('PUT', side)));
+        return;
+      case 'unpeer':
+        return await this.#peer('DELETE', action.takesBack);
+      case 'flow':
+        return await this.#openFlow(action.flow);
+    }
+  }
+
+  /** @throws Error */
+  async putPolicy(namespace: string, policy: string, spec: Spec): Promise<void> {
+    // Even one that fails may have been stored.
+    this.#policies.set(`${namespace}:${policy}`, spec);
+    await this.#write('PUT', policyPath(namespace, policy), spec);
+  }
+
+  /** As it was at the start, whatever has been done. */
+  async reset(): Promise<void> {
+    for (const { flow } of this.#flows.values()) flow.close();
+    this.#flows.clear();
+    await Promise.all([...this.#policies.keys()].map((where) => this.#dropPolicy(where)));
+    await Promise.all([...this.#asked].map((side) => this.#peer('DELETE', side)));
+    const planned = new Map(PODS.map((plan) => [plan.name, plan]));
+    const isAsPlanned = (name: string) => {
+      const plan = this.#actors.get(name)?.plan;
+      return plan === planned.get(name);
+    };
+    await Promise.all([...this.#actors.keys()].filter((name) => !isAsPlanned(name)).map((name) => this.#detach(name)));
+    await Promise.all(PODS.filter(({ name }) => !this.#actors.has(name)).map((plan) => this.#attach(plan)));
+    await Promise.all([
+      ...[...this.#labels.keys()].map((name) => this.#label(name, planned.get(name)?.labels ?? {})),
+      ...[...this.#ports.keys()].map((name) => this.#namePorts(name, planned.get(name)?.ports ?? [])),
+    ]);
+    this.#labels.clear();
+    this.#ports.clear();
+    await Promise.all([...this.#namespaces.keys()].map((name) => this.#resetNamespace(name)));
+  }
+
+  async close(): Promise<void> {
+    for (const { flow } of this.#flows.values()) flow.close();
+    for (const station of this.stations) station.close();
+    await this.lab.close();
+  }
+
+  async #furnish(): Promise<void> {
+    const namesOf = (tenant: string) =>
+      NAMESPACES.filter((namespace) => namespace.tenant === tenant).map(({ name }) => name);
+    await Promise.all(
+      TENANTS.map(async (name) => {
+        const { status, body } = await this.lab.rest('POST', '/v1/tenants', { name, namespaces: namesOf(name) });
+        if (status !== 201) throw new Error(`POST /v1/tenants answered ${status}: ${JSON.stringify(body)}`);
+        if (name === TENANT) this.#subnet = (body.subnets as string[])[0] ?? '';
+      }),
+    );
+    await Promise.all(NAMESPACES.map(({ tenant, name, labels }) => this.#labelNamespace(tenant, name, labels)));
+    this.#namespaces.clear();
+    for (const plan of PODS) await this.#attach(plan);
+    await this.#openWorld();
+  }
+
+  async #openWorld(): Promise<void> {
+    const { outside, fabricNetns } = this.lab;
+    const addresses = Object.values(OUTSIDE_ADDRESSES);
+    const added = addresses.filter((address) => address !== outside.address);
+    await ip(
+      outside.netns,
+      added.map((address) => `address add ${address}/32 dev eth0`),
+    );
+    await ip(fabricNetns, [`route add ${FAR_NETWORK} via ${outside.address}`]);
+    this.#world = await Station.open('outside', this.lab.prober(outside), addresses);
+    for (const [index, host] of this.lab.hosts.entries())
+      for (const port of PORTS) await this.lab.prober(host).tcpListen(port, `node/${index + 1}`);
+  }
+
+  async #attach(plan: Required<PodPlan>): Promise<void> {
+    const { name, host, labels, ports } = plan;
+    const [namespace = '', pod = ''] = name.split('/');
+    const container = await this.lab.attach(host, { name: pod, namespace, labels, ports });
+    const station = await Station.open(name, this.lab.prober(container), [container.ip]);
+    this.#actors.set(name, { plan, container, station, endpoint: await this.#endpointOf(container, namespace) });
+  }
+
+  async #detach(name: string): Promise<void> {
+    const { station, container } = this.#actor(name);
+    this.#actors.delete(name);
+    station.close();
+    await this.lab.detach(container);
+    this.#labels.delete(name);
+    this.#ports.delete(name);
+  }
+
+  /** REST lists it soon after ADD, not with it. */
+  async #endpointOf(container: Container, namespace: string): Promise<string> {
+    const path = `/v1/tenants/${tenantOf(namespace)}/endpoints?limit=1000&namespace=${namespace}`;
+    const look = async () => {
+      const { body } = await this.lab.rest<{ items: { id: string; containerId: string }[] }>('GET', path);
+      return body.items.find(({ containerId }) => containerId === container.id)?.id;
+    };
+    return await waitFor(look, { what: `REST lists ${namespace}/${container.name}`, everyMs: 5 });
+  }
+
+  async #label(name: string, labels: Labels): Promise<void> {
+    this.#labels.set(name, labels);
+    await this.#write('PUT', this.#endpointPath(name, 'labels'), { labels });
+  }
+
+  async #namePorts(name: string, ports: readonly NamedPort[]): Promise<void> {
+    this.#ports.set(name, ports);
+    await this.#write('PUT', this.#endpointPath(name, 'ports'), { ports });
+  }
+
+  #endpointPath(name: string, what: 'labels' | 'ports'): string {
+    const [namespace = ''] = name.split('/');
+    return `/v1/tenants/${tenantOf(namespace)}/endpoints/${this.#actor(name).endpoint}/${what}`;
+  }
+
+  async #labelNamespace(tenant: string, namespace: string, labels: Labels): Promise<void> {
+    this.#namespaces.set(namespace, labels);
+    await this.#write('PUT', `/v1/tenants/${tenant}/namespaces/${namespace}`, { labels });
+  }
+
+  async #resetNamespace(name: string): Promise<void> {
+    const known = NAMESPACES.find((namespace) => namespace.name === name);
+    if (known === undefined) await this.#write('DELETE', `/v1/tenants/${TENANT}/namespaces/${name}`);
+    else await this.#labelNamespace(known.tenant, name, known.labels);
+    this.#namespaces.delete(name);
+  }
+
+  async #dropPolicy(where: string): Promise<void> {
+    const [namespace = '', policy = ''] = where.split(':');
+    // What was refused is not there.
+    await this.#write('DELETE', policyPath(namespace, policy), undefined, [200, 404]);
+    this.#policies.delete(where);
+  }
+
+  async #peer(method: 'PUT' | 'DELETE', side: 'own' | 'peer'): Promise<void> {
+    const [from, to] = side === 'own' ? [TENANT, PEER] : [PEER, TENANT];
+    await this.#write(method, `/v1/tenants/${from}/peerings/${to}`);
+    if (method === 'PUT') this.#asked.add(side);
+    else this.#asked.delete(side);
+  }
+
+  async #openFlow(plan: FlowPlan): Promise<void> {
+    const { name, from, to, protocol } = plan;
+    const flow = await Flow.start(protocol, {
+      from: this.lab.prober(this.#actor(from).container),
+      to: this.lab.prober(this.#actor(to).container),
+      address: this.addressOf(to),
+      port: this.#flowPort++,
+    });
+    this.#flows.set(name, { plan, flow });
+  }
+
+  #actor(name: string): Actor {
+    const found = this.#actors.get(name);
+    if (found === undefined) throw new Error(`nobody is called ${name}`);
+    return found;
+  }
+
+  #complete(pod: PodPlan): Required<PodPlan> {
+    const planned = PODS.find(({ name }) => name === pod.name);
+    return { host: 'node1', labels: {}, ports: [], ...planned, ...pod };
+  }
+
+  async #write(method: string, path: string, body?: unknown, accepted: readonly number[] = [200, 201]): Promise<void> {
+    const response = await this.lab.rest(method, `${path}?${WAIT}`, body);
+    if (accepted.includes(response.status)) return;
+    throw new Error(`${method} ${path} answered ${response.status}: ${JSON.stringify(response.body)}`);
+  }
+}
+
+function policyPath(namespace: string, policy: string): string {
+  return `/v1/tenants/${tenantOf(namespace)}/namespaces/${namespace}/policies/${policy}`;
+}
