@@ -76,6 +76,12 @@ export const AREAS: readonly Area[] = [
     mayImport: ['controller/store-format', 'controller/model', 'controller/errors'],
   },
   {
+    name: 'controller/evaluation',
+    files: ['controller/evaluation/**'],
+    mayImport: ['controller/model', 'controller/errors', 'dataplane/address'],
+    pure: true,
+  },
+  {
     name: 'controller/enforcement',
     files: ['controller/enforcement/**'],
     mayImport: ['controller/store', 'controller/store-format', 'controller/model', 'controller/errors'],
@@ -85,6 +91,7 @@ export const AREAS: readonly Area[] = [
     files: ['controller/operations/**'],
     mayImport: [
       'controller/enforcement',
+      'controller/evaluation',
       'controller/store',
       'controller/store-format',
       'controller/model',
@@ -98,6 +105,7 @@ export const AREAS: readonly Area[] = [
     mayImport: [
       'controller/operations',
       'controller/enforcement',
+      'controller/evaluation',
       'controller/store',
       'controller/store-format',
       'controller/model',
