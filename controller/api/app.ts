@@ -5,7 +5,7 @@
  *   every request   Authorization: Bearer TOKEN (but /healthz, /readyz, /docs); X-Request-Id comes back
  *   every object    has `revision`; answers carry ETag: "<revision>"; If-Match, If-None-Match honoured where given
  *   every list      ?limit=1..1000 (100) &continue=TOKEN → {items: [...], continue?, revision}
- *   a write of tenants, namespaces, peerings   ?wait=enforced &timeout=10s → `status` besides; 202 when not every node had it in time;
+ *   a write of all but nodes and the cluster   ?wait=enforced &timeout=10s → `status` besides; 202 when not every node had it in time;
  *                                              a deletion then answers 200 {status} instead of 204
  *   every failure   application/problem+json {type, title, status, detail, code, errors?: [{field, message}], holder?, requestId}
  *
@@ -13,6 +13,8 @@
  *               egress: {internet}, ingress: {gateways}, phase: active|deleting, createdAt, endpoints: count, revision}
  *   Namespace  {tenant, name, labels, revision}
  *   Peering    {tenant, peer, inForce: boolean, createdAt, revision}
+ *   Policy     {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name, namespace, labels?, annotations?,
+ *               creationTimestamp, resourceVersion}, spec, tenant, revision}
  *   Endpoint   {id, tenant, namespace, name, node, ips, mac, labels, ports: [{name, containerPort, protocol}],
  *               containerId, ifname, createdAt, revision}
  *   Node       {name, underlay, underlayMac, roles, version, live: boolean, endpoints: count, revision}
@@ -34,9 +36,14 @@
  *   GET    /v1/tenants/{tenant}/peerings[/{peer}]   200 list of Peering, Peering
  *   PUT    /v1/tenants/{tenant}/peerings/{peer}     nothing or {} → 201 or 200 Peering
  *   DELETE /v1/tenants/{tenant}/peerings/{peer}     204
+ *   GET    /v1/tenants/{tenant}/policies            200 list of Policy, of all namespaces
+ *   GET    /v1/tenants/{tenant}/namespaces/{ns}/policies[/{policy}]   200 list of Policy, Policy
+ *   PUT    /v1/tenants/{tenant}/namespaces/{ns}/policies/{policy}     Policy or its spec, JSON or YAML → 201 or 200 Policy
+ *   DELETE /v1/tenants/{tenant}/namespaces/{ns}/policies/{policy}     204
  *   GET    /v1/tenants/{tenant}/endpoints           ?namespace= &node= → 200 list of Endpoint
  *   GET    /v1/tenants/{tenant}/endpoints/{id}      200 Endpoint
  *   PUT    /v1/tenants/{tenant}/endpoints/{id}/labels   {labels} → 200 Endpoint
+ *   PUT    /v1/tenants/{tenant}/endpoints/{id}/ports    {ports: [{name, containerPort, protocol?}]} → 200 Endpoint
  *   GET    /v1/nodes, /v1/nodes/{node}              200 list of Node, Node
  *   DELETE /v1/nodes/{node}                         204; 409 while its agent is alive
  *   GET    /healthz, /readyz, /metrics, /openapi.json, /docs
@@ -55,6 +62,7 @@ import { healthRoutes } from './routes/health.ts';
 import { namespaceRoutes } from './routes/namespaces.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { peeringRoutes } from './routes/peerings.ts';
+import { policyRoutes } from './routes/policies.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { useValidation } from './validation.ts';
 
@@ -87,8 +95,16 @@ export async function buildApp({ registry, metrics, token, version, log }: AppOp
   metrics.observe(app);
   useAuthentication(app, token);
   await useDocs(app, version);
-  for (const routes of [clusterRoutes, tenantRoutes, namespaceRoutes, peeringRoutes, endpointRoutes, nodeRoutes])
-    await app.register(routes, { registry });
+  const routes = [
+    clusterRoutes,
+    tenantRoutes,
+    namespaceRoutes,
+    peeringRoutes,
+    policyRoutes,
+    endpointRoutes,
+    nodeRoutes,
+  ];
+  for (const each of routes) await app.register(each, { registry });
   await app.register(healthRoutes, { registry, metrics });
   await app.ready();
   return app;

@@ -13,6 +13,7 @@ import { DeletedView, EnforcementView } from './schemas/enforcement.ts';
 import { NamespaceView } from './schemas/namespace.ts';
 import { NodeView } from './schemas/node.ts';
 import { PeeringView } from './schemas/peering.ts';
+import { POLICY_SCHEMAS } from './schemas/policy.ts';
 import { DeletingView, TenantView } from './schemas/tenant.ts';
 
 /** Those that routes refer to by name. */
@@ -24,6 +25,7 @@ const NAMED_SCHEMAS = [
   DeletedView,
   NamespaceView,
   PeeringView,
+  ...POLICY_SCHEMAS,
   EndpointView,
   NodeView,
   ClusterView,
@@ -50,7 +52,7 @@ function describe(): string {
   );
   return [
     'Tenants of a container platform and their networks. Every object has a `revision`, and an `ETag` that is the same in',
-    'quotes; `If-Match` and `If-None-Match` are honoured. Writes of tenants, namespaces and peerings take',
+    'quotes; `If-Match` and `If-None-Match` are honoured. Writes of all but nodes and the cluster take',
     '`?wait=enforced&timeout=10s`: they answer once every node concerned has the change in its kernel, or with 202 and the nodes',
     'that lag. Unknown fields and parameters are refused. Failures are RFC 9457 problem documents; match on their `code`:',
     '',
@@ -76,6 +78,7 @@ export async function useDocs(app: FastifyInstance, version: string): Promise<vo
         { name: 'tenants', description: 'Units of isolation: a VNI, subnets, namespaces, quotas' },
         { name: 'namespaces', description: 'Groups inside one tenant' },
         { name: 'peerings', description: 'What tenants ask of each other: in force while both do' },
+        { name: 'policies', description: 'Kubernetes’ NetworkPolicy: what the endpoints of a namespace may do' },
         { name: 'endpoints', description: 'Interfaces of containers' },
         { name: 'nodes', description: 'Machines that run an agent' },
         { name: 'cluster', description: 'What holds for all tenants' },

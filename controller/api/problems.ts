@@ -55,7 +55,8 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   unsupported_media_type: {
     status: 415,
     title: 'Unsupported media type',
-    meaning: 'Bodies are application/json, or application/merge-patch+json with PATCH.',
+    meaning:
+      'Bodies are application/json; application/merge-patch+json as well with PATCH, application/yaml with a policy.',
   },
   internal: {
     status: 500,

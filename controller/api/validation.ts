@@ -3,7 +3,7 @@
  * field, unknown fields by name.
  */
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifySchemaCompiler } from 'fastify';
 import { type FieldError, InvalidInput } from '../errors.ts';
 import { entryPath } from '../model/faults.ts';
 
@@ -27,6 +27,12 @@ export function useValidation(app: FastifyInstance): void {
     return new InvalidInput(first?.field ?? part, first?.message ?? 'is not valid', more);
   });
 }
+
+/** For a route whose body the model alone judges: its schema is for the document. */
+export const bodyIsJudgedLater: FastifySchemaCompiler<object> = (route) =>
+  route.httpPart === 'body'
+    ? (value: unknown) => ({ value })
+    : (TypeBoxValidatorCompiler as unknown as FastifySchemaCompiler<object>)(route);
 
 /** @param whole what to call the value itself */
 export function describeFaults(faults: readonly SchemaFault[], whole: string): FieldError[] {

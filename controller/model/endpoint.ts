@@ -2,8 +2,8 @@
  * Endpoints: what may be changed of one, and which of them a question is about. Everything else of an endpoint is its agent's. Pure.
  */
 import { collectFaults } from './faults.ts';
-import { checkLabels } from './names.ts';
-import type { Endpoint, Labels } from './records.ts';
+import { checkLabels, checkPortName, isPort } from './names.ts';
+import type { Endpoint, Labels, NamedPort } from './records.ts';
 
 /** Absent: any. */
 export interface EndpointFilter {
@@ -16,6 +16,21 @@ export function parseEndpointLabels(labels: Labels): Labels {
   return collectFaults((fault) => {
     checkLabels(labels, 'labels', fault);
     return labels;
+  });
+}
+
+/** One name may mean one port of each protocol. @throws InvalidInput */
+export function parseEndpointPorts(ports: readonly NamedPort[]): NamedPort[] {
+  return collectFaults((fault) => {
+    const seen = new Set<string>();
+    for (const [index, { name, containerPort, protocol }] of ports.entries()) {
+      const key = `${protocol} ${name}`;
+      checkPortName(name, `ports[${index}].name`, fault);
+      if (seen.has(key)) fault(`ports[${index}].name`, `names another ${protocol} port already`);
+      if (!isPort(containerPort)) fault(`ports[${index}].containerPort`, 'must be 1 to 65535');
+      seen.add(key);
+    }
+    return ports.map(({ name, containerPort, protocol }) => ({ name, containerPort, protocol }));
   });
 }
 

@@ -1,9 +1,9 @@
 /**
- * Endpoints as REST sees them: agents write them, people read them and may change their labels.
+ * Endpoints as REST sees them: agents write them, people read them and may change their labels and named ports.
  */
 import { NotFound } from '../errors.ts';
 import { type EndpointFilter, matchesFilter } from '../model/endpoint.ts';
-import type { Endpoint, Labels } from '../model/records.ts';
+import type { Endpoint } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
 import { formatRecord } from '../store/records.ts';
 import type { Entry, Store } from '../store/store.ts';
@@ -41,19 +41,22 @@ async function readEndpoint(store: Store, tenant: string, id: string): Promise<E
   throw new NotFound('endpoint', id);
 }
 
+/** What of an endpoint can be changed. */
+export type EndpointChange = Partial<Pick<Endpoint, 'labels' | 'ports'>>;
+
 /** @throws NotFound, PreconditionFailed, Unavailable */
-export async function putEndpointLabels(
+export async function changeEndpoint(
   store: Store,
   tenant: string,
   id: string,
-  labels: Labels,
+  change: EndpointChange,
   precondition: Precondition,
 ): Promise<Stored<Endpoint>> {
   return await retryLost(async () => {
     const entry = await readEndpoint(store, tenant, id);
     checkPrecondition(entry, precondition);
     const { key, modRevision } = entry;
-    const record: Endpoint = { ...toStored<Endpoint>(entry).record, labels };
+    const record: Endpoint = { ...toStored<Endpoint>(entry).record, ...change };
     const value = formatRecord(record);
     if (value === entry.value) return { record, revision: modRevision };
     const { committed, revision } = await commitSurely(

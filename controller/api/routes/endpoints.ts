@@ -1,21 +1,24 @@
 /**
- * /v1/tenants/{tenant}/endpoints: what runs in a tenant; agents write it, labels may be changed here.
+ * /v1/tenants/{tenant}/endpoints: what runs in a tenant; agents write it, labels and named ports may be changed here.
  */
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { parseEndpointLabels } from '../../model/endpoint.ts';
-import { getEndpoint, listEndpoints, putEndpointLabels } from '../../operations/endpoints.ts';
+import type { FastifyPluginAsyncTypebox, Static } from '@fastify/type-provider-typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { parseEndpointLabels, parseEndpointPorts } from '../../model/endpoint.ts';
+import { changeEndpoint, type EndpointChange, getEndpoint, listEndpoints } from '../../operations/endpoints.ts';
+import { withPeers } from '../../operations/peerings.ts';
 import type { Registry } from '../../operations/registry.ts';
 import { keys } from '../../store/keys.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
 import { EndpointQuery, formatPage, listOf, NoQuery, pageOf } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
 import { answer, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
-import { EndpointParams, EndpointView, LabelsBody, viewEndpoint } from '../schemas/endpoint.ts';
+import { EndpointParams, EndpointView, LabelsBody, PortsBody, viewEndpoint } from '../schemas/endpoint.ts';
+import { lateResponse, sendWritten, type Wait, WaitQuery, waitOf } from '../waiting.ts';
 
 const tags = ['endpoints'];
 
 export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
-  const { store } = registry;
+  const { store, enforcement } = registry;
 
   app.get(
     '/v1/tenants/:tenant/endpoints',
@@ -57,6 +60,29 @@ export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> =
     },
   );
 
+  /** Policies select endpoints by their labels and find ports by their names: those of the tenant, and those of its peers. */
+  const change = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { tenant, id }: Static<typeof EndpointParams>,
+    wanted: EndpointChange,
+    wait: Wait | undefined,
+  ): Promise<FastifyReply> => {
+    const stored = await changeEndpoint(store, tenant, id, wanted, preconditionOf(request));
+    const holders = wait === undefined ? [] : await withPeers(store, tenant);
+    return await sendWritten(request, reply, enforcement, wait, {
+      stored,
+      body: viewEndpoint(stored),
+      change: { tenant, kinds: ['endpoints'], revision: stored.revision, holders },
+    });
+  };
+
+  const responses = {
+    200: answer('As it is now.', EndpointView),
+    ...lateResponse(EndpointView),
+    ...problemResponses('not_found', 'conflict', 'precondition_failed', 'payload_too_large', 'unsupported_media_type'),
+  };
+
   app.put(
     '/v1/tenants/:tenant/endpoints/:id/labels',
     {
@@ -66,26 +92,38 @@ export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> =
         summary: 'Set an endpoint’s labels',
         description: 'Replaced whole. The ETag and the answer are the endpoint’s.',
         params: EndpointParams,
-        querystring: NoQuery,
+        querystring: WaitQuery,
         headers: WriteHeaders,
         body: LabelsBody,
-        response: {
-          200: answer('As it is now.', EndpointView),
-          ...problemResponses(
-            'not_found',
-            'conflict',
-            'precondition_failed',
-            'payload_too_large',
-            'unsupported_media_type',
-          ),
-        },
+        response: responses,
       },
     },
     async (request, reply) => {
-      const { tenant, id } = request.params;
-      const labels = parseEndpointLabels(request.body.labels);
-      const stored = await putEndpointLabels(store, tenant, id, labels, preconditionOf(request));
-      return sendObject(request, reply, stored, viewEndpoint(stored));
+      const wait = waitOf(request.query, enforcement);
+      return await change(request, reply, request.params, { labels: parseEndpointLabels(request.body.labels) }, wait);
+    },
+  );
+
+  app.put(
+    '/v1/tenants/:tenant/endpoints/:id/ports',
+    {
+      schema: {
+        operationId: 'putEndpointPorts',
+        tags,
+        summary: 'Set an endpoint’s named ports',
+        description:
+          'Replaced whole: the names by which policies find its ports. The ETag and the answer are the endpoint’s.',
+        params: EndpointParams,
+        querystring: WaitQuery,
+        headers: WriteHeaders,
+        body: PortsBody,
+        response: responses,
+      },
+    },
+    async (request, reply) => {
+      const wait = waitOf(request.query, enforcement);
+      const ports = request.body.ports.map((port) => ({ ...port, protocol: port.protocol ?? 'TCP' }));
+      return await change(request, reply, request.params, { ports: parseEndpointPorts(ports) }, wait);
     },
   );
 };

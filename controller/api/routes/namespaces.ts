@@ -7,6 +7,7 @@ import { parseNamespace } from '../../model/namespace.ts';
 import type { Namespace } from '../../model/records.ts';
 import { deleteNamespace, getNamespace, putNamespace } from '../../operations/namespaces.ts';
 import { listPage } from '../../operations/paging.ts';
+import { withPeers } from '../../operations/peerings.ts';
 import type { Registry } from '../../operations/registry.ts';
 import { toStored } from '../../operations/stored.ts';
 import { getTenant } from '../../operations/tenants.ts';
@@ -17,7 +18,7 @@ import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
 import { answer, PutHeaders, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
 import { NamespaceBody, NamespaceParams, NamespaceView, viewNamespace } from '../schemas/namespace.ts';
-import { deletedResponses, lateResponse, sendDeleted, sendWritten, WaitQuery, waitOf } from '../waiting.ts';
+import { deletedResponses, lateResponse, sendDeleted, sendWritten, type Wait, WaitQuery, waitOf } from '../waiting.ts';
 
 const tags = ['namespaces'];
 const PATH = '/v1/tenants/:tenant/namespaces/:namespace';
@@ -101,7 +102,7 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
         stored,
         body: viewNamespace(stored),
         status: created ? 201 : 200,
-        change: namespaceChange(namespace.tenant, revision, withTenant),
+        change: await namespaceChange(registry, namespace.tenant, { revision, withTenant }, wait),
       });
     },
   );
@@ -114,7 +115,7 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
         tags,
         summary: 'Delete a namespace that has no endpoint',
         description:
-          'The one of the tenant’s own name stays as long as the tenant: containers without a namespace live there.',
+          'With its policies. The one of the tenant’s own name stays as long as the tenant: containers without a namespace live there.',
         params: NamespaceParams,
         querystring: WaitQuery,
         headers: WriteHeaders,
@@ -128,12 +129,22 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
       const { tenant, namespace } = request.params;
       const wait = waitOf(request.query, enforcement);
       const revision = await deleteNamespace(registry, tenant, namespace, preconditionOf(request));
-      return await sendDeleted(reply, enforcement, wait, namespaceChange(tenant, revision, true));
+      const change = await namespaceChange(registry, tenant, { revision, withTenant: true }, wait);
+      return await sendDeleted(reply, enforcement, wait, change);
     },
   );
 };
 
-/** @param withTenant the tenant's own list of namespaces has changed as well */
-function namespaceChange(tenant: string, revision: Revision, withTenant: boolean): Change {
-  return { tenant, kinds: withTenant ? ['namespaces', 'tenant'] : ['namespaces'], revision, holders: [tenant] };
+/**
+ * Policies of peers may select it by its labels.
+ * @param withTenant the tenant's own list of namespaces has changed as well
+ */
+async function namespaceChange(
+  { store }: Registry,
+  tenant: string,
+  { revision, withTenant }: { readonly revision: Revision; readonly withTenant: boolean },
+  wait: Wait | undefined,
+): Promise<Change> {
+  const holders = wait === undefined ? [] : await withPeers(store, tenant);
+  return { tenant, kinds: withTenant ? ['namespaces', 'tenant'] : ['namespaces'], revision, holders };
 }

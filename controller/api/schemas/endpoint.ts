@@ -5,6 +5,7 @@ import { Type } from '@fastify/type-provider-typebox';
 import type { Endpoint } from '../../model/records.ts';
 import type { Stored } from '../../operations/stored.ts';
 import { Labels, Revision, TenantParams } from './common.ts';
+import { EnforcementField } from './enforcement.ts';
 
 export const EndpointParams = Type.Object({
   ...TenantParams.properties,
@@ -16,11 +17,30 @@ export const LabelsBody = Type.Object(
   { additionalProperties: false, examples: [{ labels: { app: 'web' } }] },
 );
 
-const NamedPort = Type.Object({
-  name: Type.String(),
-  containerPort: Type.Integer(),
-  protocol: Type.String({ enum: ['TCP', 'UDP', 'SCTP'] }),
-});
+const Protocol = Type.Unsafe<'TCP' | 'UDP' | 'SCTP'>({ type: 'string', enum: ['TCP', 'UDP', 'SCTP'] });
+
+const NamedPort = Type.Object({ name: Type.String(), containerPort: Type.Integer(), protocol: Protocol });
+
+export const PortsBody = Type.Object(
+  {
+    ports: Type.Array(
+      Type.Object(
+        {
+          name: Type.String({ description: 'up to 15 lower-case letters, digits and hyphens', examples: ['http'] }),
+          containerPort: Type.Integer({ examples: [8080] }),
+          protocol: Type.Optional(
+            Type.Unsafe<'TCP' | 'UDP' | 'SCTP'>({ ...Protocol, description: 'TCP unless given' }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  {
+    additionalProperties: false,
+    examples: [{ ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }] }],
+  },
+);
 
 export const EndpointView = Type.Object(
   {
@@ -37,6 +57,7 @@ export const EndpointView = Type.Object(
     ifname: Type.String({ examples: ['eth0'] }),
     createdAt: Type.String({ format: 'date-time' }),
     revision: Revision,
+    status: EnforcementField,
   },
   { $id: 'Endpoint', description: "one container's interface" },
 );

@@ -1,0 +1,158 @@
+/**
+ * /v1/tenants/{tenant}/namespaces/{namespace}/policies: Kubernetes' NetworkPolicy, as JSON or YAML.
+ */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { Change } from '../../enforcement/change.ts';
+import { type PolicyName, parsePolicy } from '../../model/policy.ts';
+import { deletePolicy, getPolicy, listPolicies, policiesPrefix, putPolicy } from '../../operations/policies.ts';
+import type { Registry } from '../../operations/registry.ts';
+import type { Revision } from '../../store/store.ts';
+import { preconditionOf, sendObject } from '../conditions.ts';
+import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
+import { problemResponses } from '../problems.ts';
+import { answer, PutHeaders, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
+import { NamespaceParams } from '../schemas/namespace.ts';
+import { PolicyBody, PolicyParams, PolicyView, viewPolicy } from '../schemas/policy.ts';
+import { bodyIsJudgedLater } from '../validation.ts';
+import { deletedResponses, lateResponse, sendDeleted, sendWritten, WaitQuery, waitOf } from '../waiting.ts';
+import { acceptYaml, YAML_TYPES } from '../yaml-body.ts';
+
+const tags = ['policies'];
+const LIST = '/v1/tenants/:tenant/namespaces/:namespace/policies';
+const PATH = `${LIST}/:policy`;
+
+export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
+  const { store, enforcement } = registry;
+  acceptYaml(app);
+
+  app.get(
+    '/v1/tenants/:tenant/policies',
+    {
+      schema: {
+        operationId: 'listTenantPolicies',
+        tags,
+        summary: 'List the policies of all of a tenant’s namespaces',
+        params: TenantParams,
+        querystring: PageQuery,
+        response: { 200: listOf(PolicyView, 'One page.'), ...problemResponses('not_found') },
+      },
+    },
+    async (request) => {
+      const { tenant } = request.params;
+      const page = pageOf(request.query, policiesPrefix(tenant, undefined));
+      return formatPage(await listPolicies(store, tenant, undefined, page), viewPolicy);
+    },
+  );
+
+  app.get(
+    LIST,
+    {
+      schema: {
+        operationId: 'listPolicies',
+        tags,
+        summary: 'List a namespace’s policies',
+        params: NamespaceParams,
+        querystring: PageQuery,
+        response: { 200: listOf(PolicyView, 'One page.'), ...problemResponses('not_found') },
+      },
+    },
+    async (request) => {
+      const { tenant, namespace } = request.params;
+      const page = pageOf(request.query, policiesPrefix(tenant, namespace));
+      return formatPage(await listPolicies(store, tenant, namespace, page), viewPolicy);
+    },
+  );
+
+  app.get(
+    PATH,
+    {
+      schema: {
+        operationId: 'getPolicy',
+        tags,
+        summary: 'Find a policy',
+        params: PolicyParams,
+        querystring: NoQuery,
+        headers: ReadHeaders,
+        response: { 200: answer('As it is now.', PolicyView), ...UNCHANGED, ...problemResponses('not_found') },
+      },
+    },
+    async (request, reply) => {
+      const stored = await getPolicy(store, nameOf(request.params));
+      return sendObject(request, reply, stored, viewPolicy(stored));
+    },
+  );
+
+  app.put(
+    PATH,
+    {
+      validatorCompiler: bodyIsJudgedLater,
+      schema: {
+        operationId: 'putPolicy',
+        tags,
+        summary: 'Make a policy, or replace it',
+        description:
+          'A Kubernetes NetworkPolicy, or its bare `spec`, by Kubernetes’ rules of admission. It restricts what its tenant’s endpoints may do; what tenants may do among each other it does not widen.',
+        consumes: ['application/json', ...YAML_TYPES],
+        params: PolicyParams,
+        querystring: WaitQuery,
+        headers: PutHeaders,
+        body: PolicyBody,
+        response: {
+          200: answer('It was there; it says this now.', PolicyView),
+          201: answer('Made.', PolicyView),
+          ...lateResponse(PolicyView),
+          ...problemResponses(
+            'not_found',
+            'conflict',
+            'quota_exceeded',
+            'precondition_failed',
+            'payload_too_large',
+            'unsupported_media_type',
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const wait = waitOf(request.query, enforcement);
+      const at = nameOf(request.params);
+      const contents = parsePolicy(at.tenant, at.namespace, at.name, request.body);
+      const stored = await putPolicy(registry, at, contents, preconditionOf(request));
+      return await sendWritten(request, reply, enforcement, wait, {
+        stored,
+        body: viewPolicy(stored),
+        status: stored.created ? 201 : 200,
+        change: policyChange(at, stored.revision),
+      });
+    },
+  );
+
+  app.delete(
+    PATH,
+    {
+      schema: {
+        operationId: 'deletePolicy',
+        tags,
+        summary: 'Delete a policy',
+        description: 'What no other policy restricts is open again within the tenant.',
+        params: PolicyParams,
+        querystring: WaitQuery,
+        headers: WriteHeaders,
+        response: { ...deletedResponses('Gone.'), ...problemResponses('not_found', 'precondition_failed') },
+      },
+    },
+    async (request, reply) => {
+      const wait = waitOf(request.query, enforcement);
+      const at = nameOf(request.params);
+      const revision = await deletePolicy(registry, at, preconditionOf(request));
+      return await sendDeleted(reply, enforcement, wait, policyChange(at, revision));
+    },
+  );
+};
+
+function nameOf({ tenant, namespace, policy }: Omit<PolicyName, 'name'> & { readonly policy: string }): PolicyName {
+  return { tenant, namespace, name: policy };
+}
+
+function policyChange({ tenant }: PolicyName, revision: Revision): Change {
+  return { tenant, kinds: ['policies'], revision, holders: [tenant] };
+}
