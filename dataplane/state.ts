@@ -79,14 +79,26 @@ export interface ElementItem {
  * | guard | pod link, MAC, address | the only source that may come out of a pod |
  * | podAddress | pod link, address | whose replies may come out of a pod |
  * | overlaySource | overlay link, identity | who may come out of an overlay |
- * | egress | destination identity, pod link | whom a pod may call |
- * | ingress | source identity, pod link | who may call a pod |
+ * | egress | destination identity, pod link → port set | whom a pod may call, and where; identity 0: beyond the cluster |
+ * | ingress | source identity, pod link → port set | who may call a pod, and where |
+ * | egressNet/n | pod link, base of a network of n bits → port set | by address, where the identity alone does not allow it: the longest counts |
+ * | ingressNet/n | pod link, base of a network of n bits → port set | likewise |
+ * | port/n | port set, protocol number, port | a port set's ports: those that share their first n bits with this one |
  * | internet | pod link | may go beyond the cluster |
  * | node | address | a node: closed to pods |
  * | vxlanPeer | address, MAC | a node on our own segment that may send VXLAN |
  * | vxlanRouted | address | a node behind a router that may send VXLAN |
  * | exception | address, protocol number, port | open to every pod |
  */
+/** Lengths of networks and of port prefixes that rules look up, the longest first: whoever wants others divides them. */
+export const NET_BITS = [32, 28, 24, 20, 16, 12, 8, 4, 0] as const;
+export const PORT_BITS = [16, 12, 8, 4, 0] as const;
+export type NetBits = (typeof NET_BITS)[number];
+export type PortBits = (typeof PORT_BITS)[number];
+
+/** Port sets that need no elements: every protocol and port; none, but networks may allow more. Others are numbers above. */
+export const PORT_SET = { all: 1, none: 2 } as const;
+
 export type Collection =
   | 'identity'
   | 'block'
@@ -96,6 +108,9 @@ export type Collection =
   | 'overlaySource'
   | 'egress'
   | 'ingress'
+  | `egressNet/${NetBits}`
+  | `ingressNet/${NetBits}`
+  | `port/${PortBits}`
   | 'internet'
   | 'node'
   | 'vxlanPeer'

@@ -5,7 +5,7 @@
 import { type IpAddress, parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
 import type { Change } from '../../dataplane/diff.ts';
 import { overlayLinkName } from '../../dataplane/ownership.ts';
-import { type Collection, type ElementItem, type Item, itemKey, type NodeState } from '../../dataplane/state.ts';
+import { type Collection, type ElementItem, type Item, itemKey, type NodeState, PORT_SET } from '../../dataplane/state.ts';
 import { linkOf } from './contestant.ts';
 
 const TENANTS = 100;
@@ -59,9 +59,9 @@ function podElements(pod: number): ElementItem[] {
   return [
     element('guard', [link, MAC, address]),
     element('podAddress', [link, address]),
-    element('egress', [vni, link]),
-    element('ingress', [vni, link]),
-    element('ingress', [SYSTEM_VNI, link]),
+    element('egress', [vni, link], PORT_SET.all),
+    element('ingress', [vni, link], PORT_SET.all),
+    element('ingress', [SYSTEM_VNI, link], PORT_SET.all),
     element('internet', [link]),
   ];
 }

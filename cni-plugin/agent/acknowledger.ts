@@ -132,8 +132,9 @@ export class Acknowledger {
         tenants[subject.tenant] = known;
       }
     }
-    const whole = Object.entries(tenants).filter((entry): entry is [string, EnforcedRevisions] => isWhole(entry[1]));
-    const record = { at: this.#at, tenants: Object.fromEntries(whole) };
+    // Of one that follows all tenants those of a tenant are what it has besides.
+    const told = Object.entries(tenants).filter(([, revisions]) => all !== undefined || isWhole(revisions));
+    const record = { at: this.#at, tenants: Object.fromEntries(told) };
     return all !== undefined && isWhole(all) ? { ...record, all } : record;
   }
 }
@@ -152,6 +153,10 @@ function subjectOf(prefix: string): Subject | undefined {
       return { tenant: of, kind: 'namespaces' };
     case 'peerings':
       return { tenant: of, kind: 'peerings' };
+    case 'policies':
+      return { tenant: of, kind: 'policies' };
+    case 'endpoints':
+      return { tenant: of, kind: 'endpoints' };
     default:
       return undefined;
   }

@@ -50,6 +50,9 @@ export interface AgentOptions {
   readonly onNameTaken?: (underlay: string) => void;
 }
 
+/** A packet takes microseconds through the rules; one that is queued for user space is judged anew. */
+const SWEEP_MS = 500;
+
 export class Agent {
   readonly #context: AgentContext;
   readonly #options: AgentOptions;
@@ -59,6 +62,7 @@ export class Agent {
   #registration: Promise<void> | undefined;
   readonly #upkeep: BlockUpkeep;
   readonly #acknowledger: Acknowledger;
+  #sweeping: NodeJS.Timeout | undefined;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -178,6 +182,7 @@ export class Agent {
     this.#abort.abort();
     await this.#context.leaving.settled();
     this.#upkeep.close();
+    clearTimeout(this.#sweeping);
     this.#monitor?.close();
     this.#context.view.close();
     this.#context.reconciler.close();
@@ -269,7 +274,19 @@ export class Agent {
     if (pass.error !== undefined || pass.failures.size > 0) return;
     this.#context.dataplane.retireOthers();
     this.#acknowledger.applied();
+    this.#sweepLater();
     if (pass.changes.length > 0 || pass.resync) log.debug(fields, 'applied');
+  }
+
+  /** What packets under way may still look up goes once they have passed. */
+  #sweepLater(): void {
+    const { desired, reconciler } = this.#context;
+    if (!desired.hasUnused || this.#sweeping !== undefined) return;
+    this.#sweeping = setTimeout(() => {
+      this.#sweeping = undefined;
+      desired.sweep();
+      reconciler.request();
+    }, SWEEP_MS).unref();
   }
 
   /** A container's own end of the link has the MTU of the host's end. */

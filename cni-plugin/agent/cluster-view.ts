@@ -32,7 +32,8 @@ interface Following {
 }
 
 const CACHE_FILE = 'cluster.json';
-const CACHE_DELAY_MS = 500;
+/** Writing it takes the longer the more it holds. */
+const CACHE_DELAY_MS = { least: 500, perEntry: 0.5 } as const;
 
 export class ClusterView {
   readonly #options: ClusterViewOptions;
@@ -83,8 +84,8 @@ export class ClusterView {
    * @throws Unavailable when the store does not show it in time and it was not known before
    */
   async need(tenant: string, patienceMs = 2_000): Promise<void> {
-    const { allTenants, snapshot } = this.#options;
-    if (allTenants || (this.#needed.has(tenant) && snapshot.tenant(tenant) !== undefined)) return;
+    const { snapshot } = this.#options;
+    if (this.#needed.has(tenant) && snapshot.tenant(tenant) !== undefined) return;
     this.#needed.add(tenant);
     const asking = {};
     this.#asking.set(asking, tenant);
@@ -105,7 +106,7 @@ export class ClusterView {
   /** The tenant has nothing here any more. While somebody is still asking for it, it stays. */
   forget(tenant: string): void {
     const isAskedFor = [...this.#asking.values()].includes(tenant);
-    if (this.#options.allTenants || isAskedFor || !this.#needed.delete(tenant)) return;
+    if (isAskedFor || !this.#needed.delete(tenant)) return;
     this.#dropUnwanted();
     this.#options.onChange();
   }
@@ -129,10 +130,15 @@ export class ClusterView {
   #wanted(): ReadonlySet<string> {
     const { allTenants, snapshot } = this.#options;
     const base = [keys.cluster, keys.nodes];
-    if (allTenants) return new Set([...base, keys.tenants, keys.allBlocks, keys.allNamespaces, keys.allPeerings]);
-    const tenants = new Set([SYSTEM_TENANT, ...this.#needed]);
-    for (const tenant of this.#needed) for (const peer of snapshot.askedBy(tenant)) tenants.add(peer);
-    return new Set([...base, ...[...tenants].flatMap(tenantKeys)]);
+    const reached = new Set(this.#needed);
+    for (const tenant of this.#needed) for (const peer of snapshot.askedBy(tenant)) reached.add(peer);
+    // Who endpoints are matters where policies are: where there is something of the tenant that has them.
+    const policies = [...this.#needed].map(keys.policies);
+    const endpoints = [...reached].map(keys.endpoints);
+    const tenants = allTenants
+      ? [keys.tenants, keys.allBlocks, keys.allNamespaces, keys.allPeerings]
+      : [SYSTEM_TENANT, ...reached].flatMap(tenantKeys);
+    return new Set([...base, ...tenants, ...policies, ...endpoints]);
   }
 
   #dropUnwanted(): void {
@@ -194,8 +200,8 @@ export class ClusterView {
 
   /** @param keys that changed; without, any under the prefix may have */
   #heard(prefix: string, revision: Revision, changed?: readonly string[]): void {
-    const { allTenants, onSeen } = this.#options;
-    if (prefix.startsWith(keys.allPeerings) && !allTenants) {
+    const { onSeen } = this.#options;
+    if (prefix.startsWith(keys.allPeerings)) {
       // Who may talk to whom has changed, and with that whom to follow; it has been seen once they have been.
       this.#dropUnwanted();
       void this.#followAll().then(() => {
@@ -211,10 +217,13 @@ export class ClusterView {
     for (const [key, why] of this.#options.snapshot.unreadable) this.#options.log.error({ op: 'snapshot', key }, why);
     if (this.#options.snapshot.cluster !== undefined) this.#onceBorn?.();
     if (this.#inSync) this.#options.onChange(changed);
-    this.#cacheTimer ??= setTimeout(() => {
-      this.#cacheTimer = undefined;
-      if (this.#inSync) this.#writeCache();
-    }, CACHE_DELAY_MS);
+    this.#cacheTimer ??= setTimeout(
+      () => {
+        this.#cacheTimer = undefined;
+        if (this.#inSync) this.#writeCache();
+      },
+      CACHE_DELAY_MS.least + CACHE_DELAY_MS.perEntry * this.#entries.size,
+    );
   }
 
   #writeCache(): void {

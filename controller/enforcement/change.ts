@@ -14,8 +14,13 @@ export interface Change {
   readonly kinds: readonly Kind[];
   /** the commit's */
   readonly revision: Revision;
-  /** tenants whose nodes are concerned, besides gateways and manage nodes */
+  /** tenants whose nodes are concerned, besides gateways and manage nodes where they follow such records */
   readonly holders: readonly string[];
+}
+
+/** Do gateways and manage nodes follow the records that a change is about? What one of them enforces is only that of tenants it holds. */
+export function concernsOverseers({ kinds }: Change): boolean {
+  return kinds.some((kind) => kind !== 'policies' && kind !== 'endpoints');
 }
 
 /** What a node said last. */
@@ -48,12 +53,13 @@ export class Acknowledgement {
     return kinds.every((kind) => reached.some((revisions) => Number(revisions?.[kind]) >= revision));
   }
 
-  /** Does it say anything of the tenant? */
-  speaksOf(tenant: string): boolean {
-    return this.record?.all !== undefined || this.#of(tenant) !== undefined;
+  /** Does it say anything of what the change is about? */
+  speaksOf({ tenant, kinds }: Change): boolean {
+    const known = [this.record?.all, this.#of(tenant)];
+    return kinds.every((kind) => known.some((revisions) => revisions?.[kind] !== undefined));
   }
 
-  #of(tenant: string): EnforcedRevisions | undefined {
+  #of(tenant: string): Partial<EnforcedRevisions> | undefined {
     const tenants = this.record?.tenants ?? {};
     return Object.hasOwn(tenants, tenant) ? tenants[tenant] : undefined;
   }

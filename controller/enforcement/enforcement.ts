@@ -7,7 +7,7 @@ import { Backoff } from '../store/backoff.ts';
 import { keys } from '../store/keys.ts';
 import type { Revision, Store } from '../store/store.ts';
 import { Acknowledgements } from './acknowledgements.ts';
-import type { Change } from './change.ts';
+import { type Change, concernsOverseers } from './change.ts';
 import { findHolders, followsAllTenants, Overseers } from './concerned.ts';
 import { type NodeStatus, Waiter } from './waiter.ts';
 
@@ -103,7 +103,7 @@ export class Enforcement {
     const [holders] = await Promise.all([this.#findHolders(change, signal), Promise.race([synced, over])]);
     // Without an answer of the store nobody can say whom it concerns, so it cannot be called enforced.
     if (holders === undefined) return await this.describeLate(change.revision, []);
-    const concerned = new Set([...holders, ...this.#overseers.names]);
+    const concerned = new Set([...holders, ...(concernsOverseers(change) ? this.#overseers.names : [])]);
     const waiter = new Waiter(change, concerned, this.#acknowledgements, () => void this.#dismiss(waiter, change));
     try {
       await Promise.race([waiter.done, over]);
@@ -143,7 +143,8 @@ export class Enforcement {
     try {
       const nodes = await this.#holdersNow(change);
       const left = waiter.pending.filter((node) => !nodes.has(node));
-      const overseers = await Promise.all(left.map((node) => followsAllTenants(store, node)));
+      const isOverseer = async (node: string) => concernsOverseers(change) && (await followsAllTenants(store, node));
+      const overseers = await Promise.all(left.map(isOverseer));
       for (const [index, node] of left.entries()) if (overseers[index] === false) waiter.dismiss(node);
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;

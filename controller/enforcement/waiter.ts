@@ -71,7 +71,6 @@ export class Waiter {
       this.dismiss(node);
       return;
     }
-    const { tenant } = this.#change;
-    if (now === undefined || (before?.speaksOf(tenant) && !now.speaksOf(tenant))) this.#onDoubt();
+    if (now === undefined || (before?.speaksOf(this.#change) && !now.speaksOf(this.#change))) this.#onDoubt();
   };
 }

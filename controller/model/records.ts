@@ -198,8 +198,8 @@ export interface Enforced {
   readonly at: string;
   /** of all tenants: gateways and manage nodes, which follow every one */
   readonly all?: EnforcedRevisions;
-  /** of each tenant the node follows because something of it is here; absent ones are not enforced yet */
-  readonly tenants: Readonly<Record<string, EnforcedRevisions>>;
+  /** of each tenant the node follows because something of it is here; absent ones are not enforced yet, unless `all` says so */
+  readonly tenants: Readonly<Record<string, Partial<EnforcedRevisions>>>;
 }
 
 /** The system tenant: VNI 1, where gateways and manage nodes live. */

@@ -6,13 +6,13 @@ import type { LabelSelector, Labels, SelectorRequirement } from './records.ts';
 
 /** All requirements hold; an empty selector selects everything. (A missing one is its reader's to interpret.) */
 export function selects({ matchLabels = {}, matchExpressions = [] }: LabelSelector, labels: Labels): boolean {
-  for (const [key, value] of Object.entries(matchLabels)) if (valueOf(labels, key) !== value) return false;
+  for (const [key, value] of Object.entries(matchLabels)) if (labelOf(labels, key) !== value) return false;
   return matchExpressions.every((requirement) => holds(requirement, labels));
 }
 
 /** A label that is absent differs from every value. */
 function holds({ key, operator, values = [] }: SelectorRequirement, labels: Labels): boolean {
-  const value = valueOf(labels, key);
+  const value = labelOf(labels, key);
   switch (operator) {
     case 'In':
       return value !== undefined && values.includes(value);
@@ -25,6 +25,6 @@ function holds({ key, operator, values = [] }: SelectorRequirement, labels: Labe
   }
 }
 
-function valueOf(labels: Labels, key: string): string | undefined {
+function labelOf(labels: Labels, key: string): string | undefined {
   return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }

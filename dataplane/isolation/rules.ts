@@ -3,8 +3,9 @@
  * reach whom is in the sets alone. Everything not allowed here is dropped in silence. Pure.
  *
  *   prerouting (before all else)   guard: is this source the link's own?     pod_source, overlay_source
- *   forward    (before others')    from a pod:      reply? known? allowed?   from_pod ─► to_cluster, beyond, from_pod_reply
- *                                  from an overlay: only to pods             from_overlay ─► to_pod
+ *   forward    (before others')    from a pod:      reply? known? allowed?   from_pod ─► call_out ─► to_cluster ─► to_pod
+ *                                                                            from_pod ─► beyond ─► call_beyond
+ *                                  from an overlay: only to pods             from_overlay ─► to_pod ─► call_in
  *                                  from elsewhere:  only answers to egress   from_elsewhere
  *   input                          pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone
  *   output                         the node sends into no tenant's overlay
@@ -32,6 +33,7 @@ import {
   oifname,
   priority,
   thDport,
+  thSport,
 } from '../nftables/field.ts';
 import {
   compare,
@@ -44,9 +46,18 @@ import {
   matchPrefix,
   notInSet,
 } from '../nftables/match.ts';
-import { accept, drop, goto, masquerade, returnFromChain, setMeta, setMetaFromMap } from '../nftables/statement.ts';
+import {
+  accept,
+  drop,
+  goto,
+  jump,
+  masquerade,
+  returnFromChain,
+  setMeta,
+  setMetaFromMap,
+} from '../nftables/statement.ts';
 import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../ownership.ts';
-import type { RuleSetItem } from '../state.ts';
+import { NET_BITS, PORT_BITS, PORT_SET, type RuleSetItem } from '../state.ts';
 import { base, type ChainSpec, chain, type Line } from './chain-spec.ts';
 import { closedNetworks, poolsOf } from './common.ts';
 import { SETS } from './sets.ts';
@@ -87,7 +98,7 @@ const strayIcmp = [match(l4proto, IPPROTO_ICMP), ctState('invalid')] as const;
 
 /** Every chain, those that are jumped to first. Each rule's comment ends in a hash by which a later run recognises it. */
 export function compileRules(item: RuleSetItem): ChainSpec[] {
-  const identify = identification(item.blockPrefixLength.v4);
+  const { identify, identifyTenant } = identification(item.blockPrefixLength.v4);
   const pools = poolsOf(item);
   const closed = closedNetworks(item);
   return [
@@ -102,36 +113,61 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ),
       ['not IPv4', drop],
     ]),
-    chain('to_pod', [
-      ...identify(ipSaddr, 'who calls'),
-      ['the pod may be called by them', inSet([priority, oifname], SETS.ingress), goto('leave')],
-      ['nobody else', drop],
-    ]),
+    ports('call_ports', thDport),
+    ports('answer_ports', thSport),
+    ...policy('call_in', { link: oifname, address: ipSaddr, direction: 'ingress', ports: 'call_ports', next: 'leave' }),
+    chain('to_pod', [...identify(ipSaddr, 'who calls'), ['may they?', goto('call_in')]]),
     chain('to_cluster', [
       ['a pod of this node', toPod, goto('to_pod')],
       ['a pod of another node, or an answer to a gateway', toOverlay, goto('leave')],
       ['a known address never leaves by another link', drop],
     ]),
+    ...policy('call_out', {
+      link: iifname,
+      address: ipDaddr,
+      direction: 'egress',
+      ports: 'call_ports',
+      next: 'to_cluster',
+    }),
+    ...policy('call_beyond', {
+      link: iifname,
+      address: ipDaddr,
+      direction: 'egress',
+      ports: 'call_ports',
+      next: 'leave',
+    }),
     chain('beyond', [
       ['nothing of ours is beyond', toPod, drop],
       ['nothing of ours is beyond', toOverlay, drop],
-      ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('leave')],
+      ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
       ['nodes are closed', inSet([ipDaddr], SETS.node), drop],
       ...closed.map((prefix): Line => ['never beyond the cluster', matchPrefix(ipDaddr, prefix), drop]),
-      ['the tenant may use the internet', inSet([iifname], SETS.internet), goto('leave')],
+      ['the tenant may use the internet', inSet([iifname], SETS.internet), goto('call_beyond')],
       ['all else is closed', drop],
     ]),
-    chain('to_pod_reply', [
-      ...identify(ipSaddr, 'who answers'),
-      ['the pod may call them', inSet([priority, oifname], SETS.egress), goto('leave')],
-      ['nobody it may call any more', drop],
+    ...policy('answer_in', {
+      link: oifname,
+      address: ipSaddr,
+      direction: 'egress',
+      ports: 'answer_ports',
+      next: 'leave',
+    }),
+    chain('to_pod_reply', [...identify(ipSaddr, 'who answers'), ['may the pod call them still?', goto('answer_in')]]),
+    chain('answered', [
+      ['a pod of this node', toPod, goto('to_pod_reply')],
+      ['whoever called from another', goto('leave')],
     ]),
+    ...policy('answer_out', {
+      link: iifname,
+      address: ipDaddr,
+      direction: 'ingress',
+      ports: 'answer_ports',
+      next: 'answered',
+    }),
     chain('from_pod_reply', [
       ['an answer in another’s name', notInSet([iifname, ctIpSaddr('reply')], SETS.podAddress), drop],
       ...identify(ipDaddr, 'who is answered'),
-      ['nobody that may call the pod any more', notInSet([priority, iifname], SETS.ingress), drop],
-      ['a pod of this node', toPod, goto('to_pod_reply')],
-      ['whoever called from another', goto('leave')],
+      ['may they call the pod still?', goto('answer_out')],
     ]),
     chain('from_pod', [
       ['answers', ...answers, goto('from_pod_reply')],
@@ -145,11 +181,10 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ],
       ...identify(ipDaddr, 'who is called'),
       ['nobody we know', match(priority, 0), goto('beyond')],
-      ['the pod may call them', inSet([priority, iifname], SETS.egress), goto('to_cluster')],
-      ['nobody else', drop],
+      ['may the pod?', goto('call_out')],
     ]),
     chain('from_overlay_reply', [
-      ...identify(ctIpSaddr('reply'), 'who was called'),
+      ...identifyTenant(ctIpSaddr('reply'), 'who was called'),
       [
         'answers come by the overlay of whom was called',
         inSet([iifname, priority], SETS.overlaySource),
@@ -163,11 +198,20 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ['errors about no flow', ...strayIcmp, drop],
       ['calls', goto('to_pod')],
     ]),
+    // Errors about a flow come from anywhere on its way: what counts is who was called.
+    ...policy('answer_beyond', {
+      link: oifname,
+      address: ctIpSaddr('reply'),
+      direction: 'egress',
+      ports: 'answer_ports',
+      next: 'leave',
+    }),
     chain('from_elsewhere', [
       ...pools.map(
         (pool): Line => ['answers of pods never come from elsewhere', matchPrefix(ctIpSaddr('reply'), pool), drop],
       ),
-      ['answers from beyond the cluster', ...answers, accept],
+      ['nobody of the cluster', setMeta('priority', 0)],
+      ['answers from beyond the cluster', ...answers, goto('answer_beyond')],
       ['calls from elsewhere', drop],
     ]),
     chain('pod_source', [
@@ -182,7 +226,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ['forged, or not IPv4', drop],
     ]),
     chain('overlay_source', [
-      ...identify(ipSaddr, 'who sends'),
+      ...identifyTenant(ipSaddr, 'who sends'),
       [
         'who belongs in this overlay, no IP options',
         inSet([iifname, priority], SETS.overlaySource),
@@ -193,12 +237,13 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
     ]),
     chain('input_pod', [
       ['answers to the node', ...answers, inSet([iifname, ctIpSaddr('reply')], SETS.podAddress), accept],
-      ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), accept],
+      ['nobody of the cluster', setMeta('priority', 0)],
+      ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
       ['the node is closed', drop],
     ]),
     chain('input_overlay', [
       ['calls', matchNot(ctDirection, CT_DIRECTIONS.reply), drop],
-      ...identify(ctIpSaddr('reply'), 'who was called'),
+      ...identifyTenant(ctIpSaddr('reply'), 'who was called'),
       [
         'answers to a gateway',
         ctState('established', 'related'),
@@ -278,11 +323,86 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
   ];
 }
 
-/** Rules that look an address up: nobody; who its block belongs to; who it is by itself. */
-function identification(blockPrefixLength: number) {
-  return (address: Field, comment: string): Line[] => [
-    [comment, setMeta('priority', 0)],
-    [`${comment}: by block`, setMetaFromMap('priority', [maskedTo(address, blockPrefixLength)], SETS.block)],
-    [`${comment}: by address`, setMetaFromMap('priority', [address], SETS.identity)],
+/** One way of asking policies: who and what of a packet is looked up where, and where it goes on if it may pass. */
+interface Question {
+  /** the pod that is asked about is behind it */
+  readonly link: Field;
+  /** of the other end */
+  readonly address: Field;
+  readonly direction: 'egress' | 'ingress';
+  /** the chain that knows the ports */
+  readonly ports: string;
+  readonly next: string;
+}
+
+/** Chains to go to with the other end's identity as the priority: what passes goes on to `next`, all else is dropped. */
+function policy(name: string, { link, address, direction, ports, next }: Question): ChainSpec[] {
+  const go: Line = ['every port', match(priority, PORT_SET.all), goto(next)];
+  const byPort: readonly Line[] = [
+    go,
+    ['some ports', jump(ports)],
+    ['allowed', match(priority, PORT_SET.all), goto(next)],
   ];
+  return [
+    chain(`${name}_net`, [...byPort, ['no other ports', drop]]),
+    chain(`${name}_found`, [
+      ...byPort,
+      ...NET_BITS.map(
+        (bits): Line => [
+          `by address, ${bits} bits`,
+          setMetaFromMap('priority', [link, maskedTo(address, bits)], SETS[`${direction}Net/${bits}`]),
+          goto(`${name}_net`),
+        ],
+      ),
+      ['nothing allows it', drop],
+    ]),
+    chain(name, [
+      ['they may meet', setMetaFromMap('priority', [priority, link], SETS[direction]), goto(`${name}_found`)],
+      ['nobody it may meet', drop],
+    ]),
+  ];
+}
+
+/** A chain to jump to with a port set as the priority: all ports, if the packet's is one of its. */
+function ports(name: string, port: Field): ChainSpec {
+  const allow = setMeta('priority', PORT_SET.all);
+  return chain(name, [
+    ['errors about a flow', match(l4proto, IPPROTO_ICMP), ctState('related'), allow, returnFromChain],
+    ...PORT_BITS.map(
+      (bits): Line => [
+        bits === 16 ? 'one port' : `ports that begin with the same ${bits} bits`,
+        inSet([priority, l4proto, maskedTo(port, bits)], SETS[`port/${bits}`]),
+        allow,
+        returnFromChain,
+      ],
+    ),
+  ]);
+}
+
+/**
+ * Rules that look an address up: nobody; who its block belongs to; who it is by itself. Which tenant somebody is of says the block alone,
+ * and without one the address.
+ */
+function identification(blockPrefixLength: number) {
+  const nobody = (comment: string): Line => [comment, setMeta('priority', 0)];
+  const byBlock = (address: Field, comment: string): Line => [
+    `${comment}: by block`,
+    setMetaFromMap('priority', [maskedTo(address, blockPrefixLength)], SETS.block),
+  ];
+  const byAddress = (address: Field, comment: string): Line => [
+    `${comment}: by address`,
+    setMetaFromMap('priority', [address], SETS.identity),
+  ];
+  return {
+    identify: (address: Field, comment: string) => [
+      nobody(comment),
+      byBlock(address, comment),
+      byAddress(address, comment),
+    ],
+    identifyTenant: (address: Field, comment: string) => [
+      nobody(comment),
+      byAddress(address, comment),
+      byBlock(address, comment),
+    ],
+  };
 }

@@ -6,7 +6,7 @@
 import type { SetElement } from '../nftables/element.ts';
 import type { NftSet } from '../nftables/set.ts';
 import { NFT_TABLE } from '../ownership.ts';
-import type { Collection, ElementItem } from '../state.ts';
+import { type Collection, type ElementItem, NET_BITS, type NetBits, PORT_BITS, type PortBits } from '../state.ts';
 import { isIpv6Element } from './common.ts';
 
 export const TABLE = { family: 'inet', table: NFT_TABLE } as const;
@@ -21,14 +21,39 @@ export const SETS = {
   guard: { ...TABLE, name: 'guard4', key: ['ifname', 'ether_addr', 'ipv4_addr'], size: SIZE.pods },
   podAddress: { ...TABLE, name: 'pod_address4', key: ['ifname', 'ipv4_addr'], size: SIZE.pods },
   overlaySource: { ...TABLE, name: 'overlay_source', key: ['ifname', 'classid'], size: SIZE.pairs },
-  egress: { ...TABLE, name: 'egress', key: ['classid', 'ifname'], size: SIZE.pairs },
-  ingress: { ...TABLE, name: 'ingress', key: ['classid', 'ifname'], size: SIZE.pairs },
+  egress: { ...TABLE, name: 'egress', key: ['classid', 'ifname'], data: 'classid', size: SIZE.pairs },
+  ingress: { ...TABLE, name: 'ingress', key: ['classid', 'ifname'], data: 'classid', size: SIZE.pairs },
+  ...netSets('egress'),
+  ...netSets('ingress'),
+  ...portSets(),
   internet: { ...TABLE, name: 'internet', key: ['ifname'], size: SIZE.pods },
   node: { ...TABLE, name: 'node4', key: ['ipv4_addr'], size: SIZE.nodes },
   vxlanPeer: { ...TABLE, name: 'vxlan_peer4', key: ['ipv4_addr', 'ether_addr'], size: SIZE.nodes },
   vxlanRouted: { ...TABLE, name: 'vxlan_routed4', key: ['ipv4_addr'], size: SIZE.nodes },
   exception: { ...TABLE, name: 'exception4', key: ['ipv4_addr', 'inet_proto', 'inet_service'], size: SIZE.few },
 } as const satisfies Record<Exclude<Collection, 'network'>, NftSet>;
+
+type SizedSet = NftSet & { readonly size: number };
+
+function netSets<D extends 'egress' | 'ingress'>(direction: D): Record<`${D}Net/${NetBits}`, SizedSet> {
+  const key = ['ifname', 'ipv4_addr'] as const;
+  return Object.fromEntries(
+    NET_BITS.map((bits): [string, SizedSet] => [
+      `${direction}Net/${bits}`,
+      { ...TABLE, name: `${direction}_net${bits}`, key, data: 'classid', size: SIZE.few },
+    ]),
+  ) as Record<`${D}Net/${NetBits}`, SizedSet>;
+}
+
+function portSets(): Record<`port/${PortBits}`, SizedSet> {
+  const key = ['classid', 'inet_proto', 'inet_service'] as const;
+  return Object.fromEntries(
+    PORT_BITS.map((bits): [string, SizedSet] => [
+      `port/${bits}`,
+      { ...TABLE, name: `port${bits}`, key, size: SIZE.pods },
+    ]),
+  ) as Record<`port/${PortBits}`, SizedSet>;
+}
 
 /** Collections that are sets here: an address finds its subnet by its block. */
 export type SetCollection = keyof typeof SETS;

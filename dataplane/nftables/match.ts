@@ -140,8 +140,9 @@ export function prefixMask(bits: number, length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (0xff00 >> Math.min(Math.max(bits - i * 8, 0), 8)) & 0xff);
 }
 
-/** The field with only the first bits of an address left: `ip daddr & 255.255.255.224`. */
+/** The field with only the first bits left: `ip daddr & 255.255.255.224`. For fields in network byte order. */
 export function maskedTo(field: Field, bits: number): Field {
+  if (bits === DATA_TYPES[field.type].length * 8) return field;
   return { ...field, mask: prefixMask(bits, DATA_TYPES[field.type].length) };
 }
 

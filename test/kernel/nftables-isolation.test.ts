@@ -6,7 +6,7 @@ import { ERRNO } from '../../dataplane/errors.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { Nftables } from '../../dataplane/nftables/nftables.ts';
 import { NftablesIsolation, type NftablesIsolationOptions } from '../../dataplane/nftables-isolation.ts';
-import type { ElementItem, NodeState, RuleSetItem } from '../../dataplane/state.ts';
+import { type ElementItem, type NodeState, PORT_SET, type RuleSetItem } from '../../dataplane/state.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { enterOwnNamespace, run } from './namespace.ts';
 import { stateOf } from './node-state.ts';
@@ -22,6 +22,7 @@ const egress = (index: number): ElementItem => ({
   kind: 'element',
   collection: 'egress',
   fields: [100 + index, 'tnp0a1b2c3d4e5f'],
+  value: PORT_SET.all,
 });
 const stateWith = (count: number): NodeState =>
   stateOf([RULES, ...Array.from({ length: count }, (_, index) => egress(index))]);

@@ -2,10 +2,8 @@
 import type { Exception, Node } from '../../../controller/model/records.ts';
 import type { ElementItem, Item } from '../../../dataplane/state.ts';
 import { isOnSegment, type NodeFacts, VXLAN_PORT } from './node-facts.ts';
+import { PROTOCOL_NUMBER } from './protocol-number.ts';
 import type { World } from './world.ts';
-
-/** @see https://www.iana.org/assignments/protocol-numbers */
-const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
 export function* clusterItems({ snapshot, facts }: World): Generator<Item> {
   const { cluster } = snapshot;

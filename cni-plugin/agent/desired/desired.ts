@@ -5,7 +5,8 @@
  *
  *   cluster, nodes  ─► cluster.ts     rules, nodes, exceptions, pools
  *   tenants, blocks ─► overlays.ts    system overlay, tenants' and peers' overlays, remote blocks
- *   endpoints       ─► endpoints.ts   pod links, addresses, who may call whom
+ *   endpoints       ─► endpoints.ts   pod links, addresses
+ *   policies, other nodes' endpoints ─► policy/   who is who, and who may call whom
  */
 import { type Block, type Endpoint, SYSTEM_TENANT } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
@@ -17,6 +18,7 @@ import { endpointItems } from './endpoints.ts';
 import type { NodeFacts } from './node-facts.ts';
 import { blockItems, ownBlockItems, systemItems, tenantItems } from './overlays.ts';
 import { PartedState } from './parted-state.ts';
+import { PolicyState } from './policy/policy-state.ts';
 import { gatewayAddress, type World } from './world.ts';
 
 /** What is wanted, and where it can differ from what was wanted at the last look. */
@@ -38,6 +40,7 @@ export class Desired {
   readonly #snapshot: Snapshot;
   readonly #world: { -readonly [K in keyof World]: World[K] };
   readonly #parts = new PartedState();
+  readonly #policy: PolicyState;
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #idsByTenant = new Map<string, Set<string>>();
   readonly #ownBlocks = new Map<IpPrefix, Block>();
@@ -60,6 +63,13 @@ export class Desired {
       endpoints: this.#endpoints,
       endpointsOf: (tenant) => this.#idsByTenant.get(tenant) ?? NONE,
     };
+    this.#policy = new PolicyState({
+      snapshot,
+      node: facts.name,
+      local: this.#endpoints,
+      idsOf: this.#world.endpointsOf,
+      stale: (part) => this.#stale.add(part),
+    });
   }
 
   /** The machine itself has changed. */
@@ -77,6 +87,7 @@ export class Desired {
     this.#idsByTenant.set(tenant, ids.add(id));
     if (ids.size === 1) this.#touchReach(tenant);
     this.#stale.add(`endpoint ${id}`);
+    this.#policy.touchEndpoint(this.#keyOf(endpoint));
   }
 
   /** Is the endpoint's link part of what is wanted? */
@@ -86,8 +97,9 @@ export class Desired {
 
   /** @returns whether it was there */
   removeEndpoint(id: string): boolean {
-    const tenant = this.#endpoints.get(id)?.tenant;
-    if (tenant === undefined) return false;
+    const endpoint = this.#endpoints.get(id);
+    if (endpoint === undefined) return false;
+    const { tenant } = endpoint;
     this.#endpoints.delete(id);
     this.#idsByTenant.get(tenant)?.delete(id);
     if (this.#idsByTenant.get(tenant)?.size === 0) {
@@ -95,6 +107,7 @@ export class Desired {
       this.#touchReach(tenant);
     }
     this.#stale.add(`endpoint ${id}`);
+    this.#policy.touchEndpoint(this.#keyOf(endpoint));
     return true;
   }
 
@@ -119,13 +132,26 @@ export class Desired {
     else if (kind === 'blocks') {
       this.#stale.add(`block ${key}`);
       if (first === SYSTEM_TENANT) this.#stale.add('system');
-    } else if (kind === 'peerings') {
+    } else if (kind === 'endpoints') this.#policy.touchEndpoint(key);
+    else if (kind === 'policies') this.#policy.touchPolicy(key);
+    else if (kind === 'namespaces') this.#policy.touchNamespace(first, second);
+    else if (kind === 'peerings') {
       for (const tenant of [first, second]) {
         this.#stale.add(`tenant ${tenant}`);
         this.#touchBlocks(tenant);
-        this.#touchEndpoints(tenant);
       }
+      this.#policy.touchFriends(first, second);
     }
+  }
+
+  /** Is something kept only because packets under way may still have looked it up? */
+  get hasUnused(): boolean {
+    return this.#policy.hasUnused;
+  }
+
+  /** Lets go of that: when no packet can be that old. */
+  sweep(): void {
+    this.#policy.sweep();
   }
 
   /** @returns undefined while the cluster's configuration is unknown: then nothing may be written */
@@ -139,11 +165,13 @@ export class Desired {
     if (address !== this.#gatewayAddress) this.#allStale = true;
     this.#gatewayAddress = address;
     const all = this.#allStale;
-    const stale = all ? new Set([...this.#parts.names(), ...this.#everyPart()]) : this.#stale;
+    this.#policy.settle();
+    if (all) for (const part of [...this.#parts.names(), ...this.#everyPart()]) this.#stale.add(part);
     if (all) for (const [name, { tenant }] of this.#snapshot.tenants) this.#vniOf.set(name, tenant.vni);
     // Until it is done: what fails half-way is made anew as a whole.
     this.#allStale = true;
-    for (const name of stale) this.#parts.set(name, [...this.#make(name)]);
+    // Those that become stale on the way too: a part may be the first to use a port set.
+    for (const name of this.#stale) this.#parts.set(name, [...this.#make(name)]);
     this.#stale = new Set();
     this.#allStale = false;
     const changed = this.#parts.takeChanged();
@@ -161,6 +189,7 @@ export class Desired {
     for (const key of this.#snapshot.blockKeys(SYSTEM_TENANT)) yield `block ${key}`;
     for (const prefix of this.#ownBlocks.keys()) yield `own ${prefix}`;
     for (const id of this.#endpoints.keys()) yield `endpoint ${id}`;
+    yield* this.#policy.parts();
   }
 
   /** The items of a part as the world is now; none for one that is gone. */
@@ -189,10 +218,12 @@ export class Desired {
         const block = this.#ownBlocks.get(id as IpPrefix);
         return block === undefined ? [] : ownBlockItems(block, world);
       }
-      default: {
+      case 'endpoint': {
         const endpoint = this.#endpoints.get(id);
         return endpoint === undefined ? [] : endpointItems(endpoint, world);
       }
+      default:
+        return this.#policy.make(kind, id) ?? [];
     }
   }
 
@@ -205,7 +236,7 @@ export class Desired {
     if (vni === undefined) this.#vniOf.delete(name);
     else this.#vniOf.set(name, vni);
     this.#touchReach(name);
-    for (const peer of this.#snapshot.askedBy(name)) this.#touchEndpoints(peer);
+    this.#policy.touchFriends(name, ...this.#snapshot.askedBy(name));
   }
 
   /** Whether a tenant concerns this node has changed, and with that whether those do that it may talk to. */
@@ -225,6 +256,10 @@ export class Desired {
 
   #touchEndpoints(tenant: string): void {
     for (const id of this.#world.endpointsOf(tenant)) this.#stale.add(`endpoint ${id}`);
+  }
+
+  #keyOf({ tenant, id }: Endpoint): string {
+    return keys.endpoint(tenant, this.#world.facts.name, id);
   }
 
   #recordHolder(key: string, node: string | undefined): void {

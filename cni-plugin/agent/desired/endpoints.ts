@@ -1,21 +1,21 @@
 /**
- * What one endpoint of this node takes: its link, its addresses, whose packets may come out of it, whom it may call and who may
- * call it: its own tenant, peers, and gateways unless the tenant forbids them. An endpoint whose tenant is unknown gets its link
- * and nothing else: a missing referent denies. Pure.
+ * What one endpoint of this node takes: its link, its addresses, whose packets may come out of it, and that gateways may call it unless
+ * its tenant forbids them. Whom else it may call, and who it, is policy's (policy/policy-state.ts). An endpoint whose tenant is unknown
+ * gets its link and nothing else: a missing referent denies. Pure.
  */
 import { type Endpoint, SYSTEM_VNI } from '../../../controller/model/records.ts';
 import { hostPrefix, parseIp } from '../../../dataplane/address.ts';
 import { POD_GATEWAY, podLinkName } from '../../../dataplane/ownership.ts';
-import type { Collection, Item } from '../../../dataplane/state.ts';
+import { type Collection, type ElementItem, type Item, PORT_SET } from '../../../dataplane/state.ts';
 import { overlayMtu } from './node-facts.ts';
-import { identityOf, type World } from './world.ts';
+import type { World } from './world.ts';
 
 export function* endpointItems(endpoint: Endpoint, { snapshot, facts }: World): Generator<Item> {
   const link = podLinkName(endpoint.id);
   yield { kind: 'podLink', name: link, mtu: overlayMtu(facts), up: true };
   const tenant = snapshot.tenant(endpoint.tenant);
   if (tenant === undefined) return;
-  const element = (collection: Collection, ...fields: (string | number)[]): Item => ({
+  const element = (collection: Collection, ...fields: (string | number)[]): ElementItem => ({
     kind: 'element',
     collection,
     fields,
@@ -33,10 +33,6 @@ export function* endpointItems(endpoint: Endpoint, { snapshot, facts }: World): 
     yield element('guard', link, endpoint.mac, address);
     yield element('podAddress', link, address);
   }
-  for (const friend of [tenant, ...snapshot.peersOf(tenant.name)]) {
-    yield element('egress', identityOf(friend), link);
-    yield element('ingress', identityOf(friend), link);
-  }
-  if (tenant.ingress.gateways) yield element('ingress', SYSTEM_VNI, link);
+  if (tenant.ingress.gateways) yield { ...element('ingress', SYSTEM_VNI, link), value: PORT_SET.all };
   if (tenant.egress.internet) yield element('internet', link);
 }

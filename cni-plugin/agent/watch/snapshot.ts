@@ -1,14 +1,23 @@
 /**
  * What this node knows of the cluster, folded from store entries: the same entries give the same snapshot, in whatever order
- * they came. A record it cannot read counts as absent, and absence denies. Pure; holds no endpoint of this node (those are the
- * agent's own, see local-endpoints).
+ * they came. A record it cannot read counts as absent, and absence denies; a policy that it cannot read allows nothing to its
+ * whole namespace. Pure.
  */
-import type { Block, ClusterConfig, Node, Tenant } from '../../../controller/model/records.ts';
+import type {
+  Block,
+  ClusterConfig,
+  Endpoint,
+  Labels,
+  Node,
+  Policy,
+  PolicySpec,
+  Tenant,
+} from '../../../controller/model/records.ts';
 import { keys, parsePrefixKey } from '../../../controller/store/keys.ts';
 import { parseRecord, RecordError } from '../../../controller/store/records.ts';
 import type { Entry, Revision, WatchEvent } from '../../../controller/store/store.ts';
 import type { IpPrefix } from '../../../dataplane/address.ts';
-import { checkCluster, checkNode, checkTenant } from './shape.ts';
+import { checkCluster, checkEndpoint, checkLabels, checkNode, checkPolicySpec, checkTenant } from './shape.ts';
 
 /** A tenant as read, with what a guarded write about it must name. */
 export interface KnownTenant {
@@ -16,12 +25,23 @@ export interface KnownTenant {
   readonly modRevision: Revision;
 }
 
+/** A policy as far as rules need it. */
+export type KnownPolicy = Pick<Policy, 'namespace' | 'name' | 'spec'>;
+
+/** Of a policy that nobody here can read. */
+const NOTHING: PolicySpec = { podSelector: {}, policyTypes: ['Ingress', 'Egress'] };
+
 export class Snapshot {
   #cluster: ClusterConfig | undefined;
   readonly #nodes = new Map<string, Node>();
   readonly #tenants = new Map<string, KnownTenant>();
   /** by tenant, then by store key */
   readonly #blocks = new Map<string, Map<string, Block>>();
+  /** labels, by tenant, then by namespace */
+  readonly #namespaces = new Map<string, Map<string, Labels>>();
+  /** by tenant, then by store key */
+  readonly #policies = new Map<string, Map<string, KnownPolicy>>();
+  readonly #endpoints = new Map<string, Map<string, Endpoint>>();
   /** by the tenant that asked: those it asked for */
   readonly #peerings = new Map<string, Set<string>>();
   readonly #unreadable = new Map<string, string>();
@@ -65,11 +85,30 @@ export class Snapshot {
 
   /** A block by its store key. */
   block(key: string): Block | undefined {
-    return this.#blocks.get(tenantOfBlock(key))?.get(key);
+    return this.#blocks.get(tenantOfKey(key))?.get(key);
   }
 
   blockKeys(tenant: string): Iterable<string> {
     return this.#blocks.get(tenant)?.keys() ?? [];
+  }
+
+  /** @returns undefined for a namespace that is not known here */
+  namespaceLabels(tenant: string, namespace: string): Labels | undefined {
+    return this.#namespaces.get(tenant)?.get(namespace);
+  }
+
+  /** A tenant's policies by store key. */
+  policiesOf(tenant: string): ReadonlyMap<string, KnownPolicy> {
+    return this.#policies.get(tenant) ?? NO_POLICIES;
+  }
+
+  /** An endpoint, of this node or another, by its store key. */
+  endpoint(key: string): Endpoint | undefined {
+    return this.#endpoints.get(tenantOfKey(key))?.get(key);
+  }
+
+  allEndpointKeys(): Iterable<string> {
+    return keysIn(this.#endpoints, '');
   }
 
   /** Tenants that this one has asked to peer with, whether or not they have asked too. */
@@ -119,6 +158,13 @@ export class Snapshot {
         const { node } = parseRecord<{ node: string }>(key, value);
         if (typeof node !== 'string') throw new RecordError(key, 'names no node');
         getOrMake(this.#blocks, first, () => new Map()).set(key, { tenant: first, prefix: parsePrefixKey(key), node });
+      } else if (kind === 'namespaces') {
+        const { labels } = parseRecord<{ labels: Labels }>(key, value);
+        getOrMake(this.#namespaces, first, () => new Map()).set(second, checkLabels(labels));
+      } else if (kind === 'policies') {
+        getOrMake(this.#policies, first, () => new Map()).set(key, readPolicy(key, value));
+      } else if (kind === 'endpoints') {
+        getOrMake(this.#endpoints, first, () => new Map()).set(key, checkEndpoint(parseRecord(key, value)));
       } else if (kind === 'peerings') {
         parseRecord(key, value);
         getOrMake(this.#peerings, first, () => new Set()).add(second);
@@ -127,6 +173,10 @@ export class Snapshot {
     } catch (error) {
       this.remove(key);
       this.#unreadable.set(key, error instanceof RecordError ? error.message : String(error));
+      const [kind, tenant = '', namespace = '', name = ''] = key.split('/');
+      if (kind !== 'policies') return;
+      getOrMake(this.#policies, tenant, () => new Map()).set(key, { namespace, name, spec: NOTHING });
+      this.#onChange(key);
     }
   }
 
@@ -136,13 +186,11 @@ export class Snapshot {
     if (key === keys.cluster) this.#cluster = undefined;
     else if (kind === 'nodes') this.#nodes.delete(first);
     else if (kind === 'tenants') this.#tenants.delete(first);
-    else if (kind === 'blocks') {
-      this.#blocks.get(first)?.delete(key);
-      if (this.#blocks.get(first)?.size === 0) this.#blocks.delete(first);
-    } else if (kind === 'peerings') {
-      this.#peerings.get(first)?.delete(second);
-      if (this.#peerings.get(first)?.size === 0) this.#peerings.delete(first);
-    }
+    else if (kind === 'blocks') drop(this.#blocks, first, key);
+    else if (kind === 'namespaces') drop(this.#namespaces, first, second);
+    else if (kind === 'policies') drop(this.#policies, first, key);
+    else if (kind === 'endpoints') drop(this.#endpoints, first, key);
+    else if (kind === 'peerings') drop(this.#peerings, first, second);
     this.#onChange(key);
   }
 
@@ -159,8 +207,13 @@ export class Snapshot {
     if ((all || kind === keys.cluster) && this.#cluster !== undefined) yield keys.cluster;
     if (all || kind === 'nodes') for (const node of this.#nodes.keys()) yield keys.node(node);
     if (all || kind === 'tenants') for (const tenant of this.#tenants.keys()) yield keys.tenant(tenant);
-    if (all || kind === 'blocks') {
-      for (const tenant of first === '' ? this.#blocks.keys() : [first]) yield* this.blockKeys(tenant);
+    if (all || kind === 'blocks') yield* keysIn(this.#blocks, first);
+    if (all || kind === 'policies') yield* keysIn(this.#policies, first);
+    if (all || kind === 'endpoints') yield* keysIn(this.#endpoints, first);
+    if (all || kind === 'namespaces') {
+      for (const tenant of first === '' ? this.#namespaces.keys() : [first]) {
+        for (const name of this.#namespaces.get(tenant)?.keys() ?? []) yield keys.namespace(tenant, name);
+      }
     }
     if (all || kind === 'peerings') {
       for (const tenant of first === '' ? this.#peerings.keys() : [first]) {
@@ -170,8 +223,29 @@ export class Snapshot {
   }
 }
 
-function tenantOfBlock(key: string): string {
+const NO_POLICIES: ReadonlyMap<string, KnownPolicy> = new Map();
+
+function readPolicy(key: string, value: string): KnownPolicy {
+  const [, , namespace = '', name = ''] = key.split('/');
+  return { namespace, name, spec: checkPolicySpec(parseRecord<Policy>(key, value).spec) };
+}
+
+function tenantOfKey(key: string): string {
   return key.split('/')[1] ?? '';
+}
+
+/** @param tenant '': of all */
+function* keysIn(map: ReadonlyMap<string, ReadonlyMap<string, unknown>>, tenant: string): Generator<string> {
+  for (const each of tenant === '' ? map.keys() : [tenant]) yield* map.get(each)?.keys() ?? [];
+}
+
+function drop(
+  map: Map<string, { delete(key: string): boolean; readonly size: number }>,
+  first: string,
+  key: string,
+): void {
+  const inner = map.get(first);
+  if (inner?.delete(key) === true && inner.size === 0) map.delete(first);
 }
 
 function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {

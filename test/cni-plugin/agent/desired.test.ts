@@ -69,7 +69,7 @@ describe('desired state of a compute node', () => {
 
   it('never lets an endpoint call another tenant or the gateways', () => {
     const egress = keysOf(world).filter((key) => key.startsWith('element egress '));
-    expect(egress).toEqual(['element egress 42 tnpaaaaaaaaaaaa']);
+    expect(egress).toEqual(['element egress 0 tnpaaaaaaaaaaaa', 'element egress 42 tnpaaaaaaaaaaaa']);
   });
 
   it('closes an endpoint whose tenant is gone, and keeps its link', () => {

@@ -1,0 +1,329 @@
+/**
+ * Policies as kernel items: who addresses are (identities), whom each pod of this node may call and be called by (pairs of pod and
+ * identity with a port set), the same by network, and what port sets hold. Kept up to date part by part, like all of the desired state:
+ *
+ *   endpoints, namespaces, terms ─► identities ─► `address …`            address → identity
+ *   policies ─► subjects ─┬─ × identities ──────► `pair …`, `friends …`  (identity, pod) → port set
+ *                         └─ ipBlocks ──────────► `network …`            (pod, network) → port set
+ *   port sets of these ─────────────────────────► `ports …`              port set → ports
+ *
+ * Identities and port sets that are no longer used stay until they are swept: a packet under way may have looked them up. Pure.
+ */
+import type { Endpoint, Tenant } from '../../../../controller/model/records.ts';
+import { selects } from '../../../../controller/model/selector.ts';
+import { keys } from '../../../../controller/store/keys.ts';
+import type { IpAddress } from '../../../../dataplane/address.ts';
+import { podLinkName } from '../../../../dataplane/ownership.ts';
+import { type Item, PORT_SET } from '../../../../dataplane/state.ts';
+import type { Snapshot } from '../../watch/snapshot.ts';
+import { Identities, type Identity } from './identities.ts';
+import { PortSets } from './port-sets.ts';
+import { DIRECTIONS, type Direction, type Side, Subject } from './subject.ts';
+import { type CompiledPolicy, compilePolicy } from './terms.ts';
+
+export interface PolicyStateOptions {
+  readonly snapshot: Snapshot;
+  /** name of this node */
+  readonly node: string;
+  /** endpoints that run here, by id */
+  readonly local: ReadonlyMap<string, Endpoint>;
+  readonly idsOf: (tenant: string) => ReadonlySet<string>;
+  /** a part has to be made anew */
+  readonly stale: (part: string) => void;
+}
+
+/** A tenant with endpoints here: its policies by store key. */
+type Loaded = Map<string, { readonly namespace: string; readonly policy: CompiledPolicy }>;
+
+export class PolicyState {
+  readonly #options: PolicyStateOptions;
+  readonly #identities: Identities;
+  readonly #portSets: PortSets;
+  readonly #loaded = new Map<string, Loaded>();
+  /** of endpoints here, made when asked for */
+  readonly #subjects = new Map<string, Subject>();
+  /** endpoints that have, or had, an address, by store key */
+  readonly #byAddress = new Map<IpAddress, Set<string>>();
+  readonly #known = new Map<string, Endpoint>();
+
+  constructor(options: PolicyStateOptions) {
+    this.#options = options;
+    const { snapshot, stale } = options;
+    this.#portSets = new PortSets((number) => stale(`ports ${number}`));
+    this.#identities = new Identities({
+      namespaceLabels: (tenant, namespace) => snapshot.namespaceLabels(tenant, namespace),
+      sees: (tenant, other) => tenant === other || this.#arePeers(tenant, other),
+      onMoved: (key, was, is) => this.#onMoved(key, was, is),
+      onUsed: ({ number, tenant }) => {
+        for (const id of this.#seenBy(tenant)) stale(`pair ${number} ${id}`);
+      },
+    });
+    for (const key of snapshot.allEndpointKeys()) this.touchEndpoint(key);
+  }
+
+  /** The endpoint of a store key came, changed or went: in the store, or here. */
+  touchEndpoint(key: string): void {
+    const before = this.#known.get(key);
+    const now = this.#endpointOf(key);
+    for (const address of before?.ips ?? []) this.#forgetAddress(address, key);
+    if (now === undefined) {
+      this.#known.delete(key);
+      this.#identities.delete(key);
+    } else {
+      this.#known.set(key, now);
+      for (const address of now.ips) {
+        this.#byAddress.set(address, (this.#byAddress.get(address) ?? new Set()).add(key));
+        this.#options.stale(`address ${address}`);
+      }
+      this.#identities.set(key, now);
+    }
+    const [, tenant = '', node = '', id = ''] = key.split('/');
+    if (node !== this.#options.node) return;
+    this.#load(tenant);
+    this.#touchSubject(id);
+  }
+
+  touchPolicy(key: string): void {
+    const [, tenant = '', namespace = ''] = key.split('/');
+    const loaded = this.#loaded.get(tenant);
+    if (loaded === undefined) return;
+    const before = loaded.get(key);
+    const known = this.#options.snapshot.policiesOf(tenant).get(key);
+    const policy = known && compilePolicy(tenant, known);
+    for (const term of policy?.terms ?? []) this.#identities.addTerm(term);
+    for (const term of before?.policy.terms ?? []) this.#identities.removeTerm(term);
+    if (policy === undefined) loaded.delete(key);
+    else loaded.set(key, { namespace, policy });
+    for (const id of this.#options.idsOf(tenant)) {
+      const endpoint = this.#localEndpoint(id);
+      if (endpoint?.namespace !== namespace) continue;
+      const isSubject = (each: CompiledPolicy | undefined) =>
+        each !== undefined && selects(each.podSelector, endpoint.labels);
+      if (isSubject(before?.policy) || isSubject(policy)) this.#touchSubject(id);
+    }
+  }
+
+  touchNamespace(tenant: string, namespace: string): void {
+    this.#identities.judgeAgain(tenant, namespace);
+  }
+
+  /** Whether two tenants may talk has changed, or whether one is known at all. */
+  touchFriends(...tenants: readonly string[]): void {
+    for (const tenant of tenants) {
+      this.#identities.judgeAgain(tenant);
+      for (const id of this.#options.idsOf(tenant)) this.#touchSubject(id);
+    }
+  }
+
+  /** Decides who everybody is: before parts are made. */
+  settle(): void {
+    this.#identities.settle();
+  }
+
+  get hasUnused(): boolean {
+    return this.#identities.hasUnused || this.#portSets.hasUnused;
+  }
+
+  /** Lets go of identities and port sets that no packet under way can mean any more. */
+  sweep(): void {
+    for (const { number, tenant } of this.#identities.sweep()) {
+      for (const id of this.#seenBy(tenant)) this.#options.stale(`pair ${number} ${id}`);
+    }
+    this.#portSets.sweep();
+  }
+
+  *parts(): Generator<string> {
+    for (const address of this.#byAddress.keys()) yield `address ${address}`;
+    for (const id of this.#options.local.keys()) yield* this.#partsOf(id);
+    yield* this.#portSets.parts();
+  }
+
+  /** The items of a part; undefined for a name that is not one of ours. */
+  make(kind: string, rest: string): Iterable<Item> | undefined {
+    switch (kind) {
+      case 'address':
+        return this.#addressItems(rest as IpAddress);
+      case 'pair': {
+        const [number = '', id = ''] = rest.split(' ');
+        return this.#portSets.using(`pair ${rest}`, (use) => this.#pairItems(Number(number), id, use));
+      }
+      case 'friends':
+        return this.#portSets.using(`friends ${rest}`, (use) => this.#friendItems(rest, use));
+      case 'network':
+        return this.#portSets.using(`network ${rest}`, (use) => this.#networkItems(rest, use));
+      case 'ports':
+        return this.#portSets.items(Number(rest));
+      default:
+        return undefined;
+    }
+  }
+
+  /** Of several endpoints with one address (an old record that is still to go) the one that runs here counts, or the newest. */
+  *#addressItems(address: IpAddress): Generator<Item> {
+    const holders = [...(this.#byAddress.get(address) ?? [])].flatMap((key) => {
+      const endpoint = this.#known.get(key);
+      return endpoint === undefined ? [] : [{ key, endpoint }];
+    });
+    const isLocal = ({ node }: Endpoint) => Number(node === this.#options.node);
+    holders.sort(
+      ({ endpoint: a, key: k }, { endpoint: b, key: l }) =>
+        isLocal(b) - isLocal(a) || order(b.createdAt, a.createdAt) || order(k, l),
+    );
+    const [first] = holders;
+    const identity = first && this.#identities.of(first.key);
+    if (identity !== undefined)
+      yield { kind: 'element', collection: 'identity', fields: [address], value: identity.number };
+  }
+
+  *#pairItems(number: number, id: string, use: (text: string) => number): Generator<Item> {
+    const subject = this.#subject(id);
+    const identity = this.#identities.withNumber(number);
+    if (subject === undefined || identity === undefined) return;
+    if (!this.#friendsOf(subject.endpoint.tenant).some(({ name }) => name === identity.tenant)) return;
+    const isItself = this.#identities.of(this.#keyOf(subject.endpoint)) === identity;
+    yield* pairs(subject, number, isItself, (side) => use(side.portsFor(identity.answers)));
+  }
+
+  /** Endpoints of the tenant and its peers that no policy speaks of, and what is beyond the cluster. */
+  *#friendItems(id: string, use: (text: string) => number): Generator<Item> {
+    const subject = this.#subject(id);
+    if (subject === undefined) return;
+    const { endpoint, egress } = subject;
+    const friends = this.#friendsOf(endpoint.tenant);
+    if (friends.length === 0) return;
+    const isItself = this.#identities.of(this.#keyOf(endpoint)) === undefined;
+    for (const { name, vni } of friends) {
+      yield* pairs(subject, vni, isItself && name === endpoint.tenant, (side) => use(side.portsFor(NO_ANSWERS)));
+    }
+    const beyond = use(egress.portsBeyond());
+    if (beyond === PORT_SET.none && !egress.hasNetworks) return;
+    yield { kind: 'element', collection: 'egress', fields: [0, podLinkName(id)], value: beyond };
+  }
+
+  *#networkItems(id: string, use: (text: string) => number): Generator<Item> {
+    const subject = this.#subject(id);
+    if (subject === undefined || this.#friendsOf(subject.endpoint.tenant).length === 0) return;
+    const link = podLinkName(id);
+    for (const direction of DIRECTIONS) {
+      for (const { base, bits, ports } of subject[direction].regions(subject.endpoint.ips)) {
+        yield { kind: 'element', collection: `${direction}Net/${bits}`, fields: [link, base], value: use(ports) };
+      }
+    }
+  }
+
+  #subject(id: string): Subject | undefined {
+    const known = this.#subjects.get(id);
+    if (known !== undefined) return known;
+    const endpoint = this.#localEndpoint(id);
+    if (endpoint === undefined) return undefined;
+    const policies = [...(this.#loaded.get(endpoint.tenant)?.values() ?? [])]
+      .filter(
+        ({ namespace, policy }) => namespace === endpoint.namespace && selects(policy.podSelector, endpoint.labels),
+      )
+      .map(({ policy }) => policy);
+    const made = new Subject(endpoint, policies);
+    this.#subjects.set(id, made);
+    return made;
+  }
+
+  #touchSubject(id: string): void {
+    this.#subjects.delete(id);
+    for (const part of this.#partsOf(id)) this.#options.stale(part);
+  }
+
+  *#partsOf(id: string): Generator<string> {
+    yield `friends ${id}`;
+    yield `network ${id}`;
+    for (const { number } of this.#identities.all()) yield `pair ${number} ${id}`;
+  }
+
+  #onMoved(key: string, was: Identity | undefined, is: Identity | undefined): void {
+    const { stale, local } = this.#options;
+    for (const address of this.#known.get(key)?.ips ?? []) stale(`address ${address}`);
+    const id = key.slice(key.lastIndexOf('/') + 1);
+    const here = local.get(id);
+    if (here === undefined || this.#keyOf(here) !== key) return;
+    // A pod may always meet itself.
+    for (const identity of [was, is]) stale(identity === undefined ? `friends ${id}` : `pair ${identity.number} ${id}`);
+  }
+
+  #forgetAddress(address: IpAddress, key: string): void {
+    const holders = this.#byAddress.get(address);
+    holders?.delete(key);
+    if (holders?.size === 0) this.#byAddress.delete(address);
+    this.#options.stale(`address ${address}`);
+  }
+
+  /** Policies are followed while they can be about an endpoint here. */
+  #load(tenant: string): void {
+    const isWanted = this.#options.idsOf(tenant).size > 0;
+    const loaded = this.#loaded.get(tenant);
+    if (isWanted === (loaded !== undefined)) return;
+    if (loaded !== undefined) {
+      this.#loaded.delete(tenant);
+      for (const { policy } of loaded.values()) for (const term of policy.terms) this.#identities.removeTerm(term);
+      return;
+    }
+    this.#loaded.set(tenant, new Map());
+    for (const key of this.#options.snapshot.policiesOf(tenant).keys()) this.touchPolicy(key);
+  }
+
+  /** What runs here is known here first; its labels and named ports may have been changed in the store. */
+  #endpointOf(key: string): Endpoint | undefined {
+    const { snapshot, node } = this.#options;
+    const [, , holder, id = ''] = key.split('/');
+    return holder === node ? this.#localEndpoint(id, key) : snapshot.endpoint(key);
+  }
+
+  #localEndpoint(id: string, key?: string): Endpoint | undefined {
+    const { snapshot, local } = this.#options;
+    const endpoint = local.get(id);
+    if (endpoint === undefined || (key !== undefined && this.#keyOf(endpoint) !== key)) return undefined;
+    const stored = snapshot.endpoint(this.#keyOf(endpoint));
+    // A record of an earlier endpoint with the same id says nothing of this one.
+    if (stored === undefined || stored.createdAt !== endpoint.createdAt) return endpoint;
+    return { ...endpoint, labels: stored.labels, ports: stored.ports };
+  }
+
+  #keyOf({ tenant, id }: Endpoint): string {
+    return keys.endpoint(tenant, this.#options.node, id);
+  }
+
+  /** Tenants whose endpoints one's own may talk to. */
+  #friendsOf(name: string): Tenant[] {
+    const { snapshot } = this.#options;
+    const tenant = snapshot.tenant(name);
+    return tenant === undefined ? [] : [tenant, ...snapshot.peersOf(name)];
+  }
+
+  #arePeers(a: string, b: string): boolean {
+    for (const { name } of this.#options.snapshot.peersOf(a)) if (name === b) return true;
+    return false;
+  }
+
+  /** Endpoints here that a tenant's may talk to. */
+  *#seenBy(tenant: string): Generator<string> {
+    yield* this.#options.idsOf(tenant);
+    for (const peer of this.#options.snapshot.peersOf(tenant)) yield* this.#options.idsOf(peer.name);
+  }
+}
+
+const NO_ANSWERS: ReadonlyMap<string, string> = new Map();
+
+/**
+ * (identity, pod link) → port set, both ways. An element without ports is there only so that networks are asked too.
+ * @param isItself the pod is among those: its own address is always one of its networks
+ */
+function* pairs(subject: Subject, number: number, isItself: boolean, portsOf: (side: Side) => number): Generator<Item> {
+  const link = podLinkName(subject.endpoint.id);
+  for (const direction of DIRECTIONS satisfies readonly Direction[]) {
+    const side = subject[direction];
+    const value = portsOf(side);
+    if (value === PORT_SET.none && !side.hasNetworks && !isItself) continue;
+    yield { kind: 'element', collection: direction, fields: [number, link], value };
+  }
+}
+
+function order(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
