@@ -153,16 +153,11 @@ describe('ends', () => {
     ['blue/other/web', { code: 'not_found', field: 'from.namespace' }],
     ['blue/blue/other', { code: 'not_found', field: 'from.name' }],
     ['blue/red/web', { code: 'not_found', field: 'from.namespace' }],
-    ['10.0.0.256', { code: 'invalid_input', errors: [{ field: 'from.ip' }] }],
-    ['203.0.113.9', { code: 'invalid_input', errors: [{ field: 'to' }] }],
+    ['10.0.0.256', { code: 'invalid_input', errors: [{ field: 'from.ip', message: expect.any(String) }] }],
+    ['203.0.113.9', { code: 'invalid_input', errors: [{ field: 'to', message: expect.any(String) }] }],
   ])('%s cannot be asked about', (from, error) => {
     const to = from === '203.0.113.9' ? '198.51.100.1' : 'blue/blue/db';
-    expect(() => ask(world(), from, to)).toThrow(
-      expect.objectContaining({
-        ...error,
-        ...(error.errors ? { errors: [expect.objectContaining(error.errors[0])] } : {}),
-      }),
-    );
+    expect(() => ask(world(), from, to)).toThrow(expect.objectContaining(error));
   });
 
   test('of one name are told apart by their ids', () => {

@@ -1,0 +1,196 @@
+/**
+ * What a change of one policy would open and close: the evaluator asked before and after, for each pair of ends that the policy has a
+ * say in, at one port of each stretch that the policies of both ends tell apart. Pure.
+ */
+import type { Endpoint, Policy, PolicyType, Protocol } from '../model/records.ts';
+import { selects } from '../model/selector.ts';
+import { decide, isAllowed } from './decide.ts';
+import { type EndView, viewEnd } from './ends.ts';
+import { findRepresentatives, type Representative } from './regions.ts';
+import { type End, type EndpointEnd, type World, WorldIndex } from './world.ts';
+
+/** A policy written in place of the one of its name, or taken away. */
+export type PolicyChange =
+  | { readonly kind: 'put'; readonly policy: Policy }
+  | { readonly kind: 'delete'; readonly policy: Pick<Policy, 'tenant' | 'namespace' | 'name'> };
+
+/** Ports of one protocol between two ends that would be opened, or closed. */
+export interface Flip {
+  readonly from: EndView;
+  /** beyond the cluster: one address for all of `network` (without one: of all that no policy names) that policies treat alike */
+  readonly to: EndView;
+  /** `any`: all of them, ICMP included */
+  readonly protocol: Protocol | 'ICMP' | 'any';
+  /** absent: all of the protocol */
+  readonly port?: number;
+  /** last of a range that begins with `port` */
+  readonly endPort?: number;
+  readonly before: boolean;
+  readonly after: boolean;
+}
+
+export interface Flips {
+  readonly flips: readonly Flip[];
+  /** there are more, or more pairs than could be looked at */
+  readonly truncated: boolean;
+}
+
+/** Flips told of at most, and pairs looked at. */
+const MAX_FLIPS = 1000;
+const MAX_PAIRS = 20_000;
+
+const LAST_PORT = 65_535;
+const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
+
+interface Change {
+  readonly before: WorldIndex;
+  readonly after: WorldIndex;
+}
+
+interface Pair {
+  readonly from: EndpointEnd;
+  readonly to: End;
+  readonly representative?: Representative;
+}
+
+/** @param world with the tenant, its peers in force, and all that is theirs */
+export function computeFlips(
+  world: World,
+  change: PolicyChange,
+  limits = { flips: MAX_FLIPS, pairs: MAX_PAIRS },
+): Flips {
+  const isSame = (other: Policy) =>
+    other.tenant === change.policy.tenant &&
+    other.namespace === change.policy.namespace &&
+    other.name === change.policy.name;
+  const others = world.policies.filter((each) => !isSame(each));
+  const written = change.kind === 'put' ? [change.policy] : [];
+  const both: Change = {
+    before: new WorldIndex(world),
+    after: new WorldIndex({ ...world, policies: [...others, ...written] }),
+  };
+  const flips: Flip[] = [];
+  let pairs = 0;
+  for (const pair of pairsConcerned(both, [...world.policies.filter(isSame), ...written])) {
+    if (++pairs > limits.pairs) return { flips, truncated: true };
+    for (const flip of flipsOf(both, pair)) {
+      if (flips.length === limits.flips) return { flips, truncated: true };
+      flips.push(flip);
+    }
+  }
+  return { flips, truncated: false };
+}
+
+/** Those with an end that one of the versions of the policy isolates. */
+function* pairsConcerned(change: Change, versions: readonly Policy[]): Generator<Pair> {
+  const { before: index } = change;
+  const [owner] = versions;
+  if (owner === undefined) return;
+  const friends = index.world.endpoints.filter(({ tenant }) => index.areFriends(owner.tenant, tenant));
+  const subjects = (direction: PolicyType) => friends.filter((each) => isSubject(versions, each, direction));
+  const sources = new Set(subjects('Egress'));
+  const beyond = sources.size === 0 ? [] : findRepresentatives(index, blocksOf(change, sources));
+  for (const source of sources) {
+    const from = index.endOf(source);
+    for (const other of friends) if (other !== source) yield { from, to: index.endOf(other) };
+    for (const representative of beyond) yield { from, to: representative.end, representative };
+  }
+  for (const destination of subjects('Ingress')) {
+    const to = index.endOf(destination);
+    for (const other of friends)
+      if (other !== destination && !sources.has(other)) yield { from: index.endOf(other), to };
+  }
+}
+
+function isSubject(versions: readonly Policy[], endpoint: Endpoint, direction: PolicyType): boolean {
+  return versions.some(
+    ({ tenant, namespace, spec }) =>
+      tenant === endpoint.tenant &&
+      namespace === endpoint.namespace &&
+      spec.policyTypes.includes(direction) &&
+      selects(spec.podSelector, endpoint.labels),
+  );
+}
+
+/** Networks by which policies tell addresses apart that these endpoints may call. */
+function blocksOf({ before, after }: Change, sources: ReadonlySet<Endpoint>) {
+  const policies = new Set(
+    [...sources].flatMap((each) => [...before.isolating(each, 'Egress'), ...after.isolating(each, 'Egress')]),
+  );
+  const peers = [...policies].flatMap(({ rules }) => rules.flatMap((rule) => rule.peers ?? []));
+  const blocks = peers.flatMap(({ ipBlock }) => ipBlock ?? []);
+  return [...new Map(blocks.map((block) => [JSON.stringify(block), block])).values()];
+}
+
+function flipsOf(change: Change, pair: Pair): Flip[] {
+  const from = viewEnd(pair.from);
+  const to = { ...viewEnd(pair.to), ...(pair.representative?.network && { network: pair.representative.network }) };
+  const whole = (protocol: Flip['protocol'], after: boolean): Flip => ({ from, to, protocol, before: !after, after });
+  const icmp = turn(change, pair, 'ICMP');
+  const byProtocol = PROTOCOLS.map((protocol) => ({ protocol, ranges: rangesOf(change, pair, protocol) }));
+  const isAll = byProtocol.every(({ ranges: [first] }) => first?.isWhole === true && first.after === icmp);
+  if (icmp !== undefined && isAll) return [whole('any', icmp)];
+  const flips = byProtocol.flatMap(({ protocol, ranges }) =>
+    ranges.map(({ first, last, after, isWhole }): Flip => {
+      if (isWhole) return whole(protocol, after);
+      return { ...whole(protocol, after), port: first, ...(last > first ? { endPort: last } : {}) };
+    }),
+  );
+  return icmp === undefined ? flips : [...flips, whole('ICMP', icmp)];
+}
+
+/** Ports from `first` to `last` that turn alike. */
+interface Range {
+  readonly first: number;
+  readonly last: number;
+  readonly after: boolean;
+  readonly isWhole: boolean;
+}
+
+function rangesOf(change: Change, pair: Pair, protocol: Protocol): Range[] {
+  const starts = edgesOf(change, pair, protocol);
+  const ranges: Range[] = [];
+  for (const [i, first] of starts.entries()) {
+    const after = turn(change, pair, protocol, first);
+    if (after === undefined) continue;
+    const last = (starts[i + 1] ?? LAST_PORT + 1) - 1;
+    const previous = ranges.at(-1);
+    const joins = previous !== undefined && previous.last === first - 1 && previous.after === after;
+    const begin = joins ? previous.first : first;
+    if (joins) ranges.pop();
+    ranges.push({ first: begin, last, after, isWhole: begin === 1 && last === LAST_PORT });
+  }
+  return ranges;
+}
+
+/** @returns what it is afterwards; undefined where nothing changes */
+function turn({ before, after }: Change, { from, to }: Pair, protocol: Protocol | 'ICMP', port?: number) {
+  const traffic = { protocol, ...(port === undefined ? {} : { port }) };
+  const was = isAllowed(decide(before, from, to, traffic));
+  const is = isAllowed(decide(after, from, to, traffic));
+  return was === is ? undefined : is;
+}
+
+/** Ports, in order, from which on the policies of either end may say something else than before it. */
+function edgesOf({ before, after }: Change, { from, to }: Pair, protocol: Protocol): number[] {
+  const edges = new Set([1]);
+  const add = (first: number, last = first) => {
+    edges.add(first);
+    if (last < LAST_PORT) edges.add(last + 1);
+  };
+  const isolating = [before, after].flatMap((index) => [
+    ...index.isolating(from.endpoint, 'Egress'),
+    ...(to.kind === 'endpoint' ? index.isolating(to.endpoint, 'Ingress') : []),
+  ]);
+  const named = to.kind === 'endpoint' ? to.endpoint.ports : [];
+  for (const { rules } of isolating)
+    for (const { ports = [] } of rules)
+      for (const { protocol: other, port, endPort } of ports)
+        if (other === protocol && typeof port === 'number') add(port, endPort);
+        else if (other === protocol && port !== undefined)
+          for (const own of named) if (own.name === port && own.protocol === protocol) add(own.containerPort);
+  if (to.kind !== 'endpoint')
+    for (const { address, protocol: other, port } of before.world.cluster.exceptions)
+      if (address === to.address && other === protocol) add(port);
+  return [...edges].sort((a, b) => a - b);
+}

@@ -1,0 +1,155 @@
+/**
+ * Questions about who may call whom: reads what the store has of the tenants concerned and asks the evaluator. What is read of one
+ * question may be of several moments; `revision` is the oldest of them, so everything written up to it is in the answer.
+ */
+import { type IpAddress, prefixContains, prefixLength, prefixOf } from '../../dataplane/address.ts';
+import { NotFound } from '../errors.ts';
+import { type EndName, parseEndIp } from '../evaluation/ends.ts';
+import { checkTraffic, evaluate, type Question, type Verdict } from '../evaluation/evaluate.ts';
+import { computeFlips, type Flips, type PolicyChange } from '../evaluation/flips.ts';
+import { compareEndpoints, evaluateRow, sortKey } from '../evaluation/matrix.ts';
+import type { Traffic } from '../evaluation/policies.ts';
+import { type World, WorldIndex } from '../evaluation/world.ts';
+import {
+  type Block,
+  type ClusterConfig,
+  type Endpoint,
+  type Namespace,
+  type Node,
+  type Peering,
+  type Policy,
+  SYSTEM_TENANT,
+  type Tenant,
+} from '../model/records.ts';
+import { keys, parsePrefixKey } from '../store/keys.ts';
+import type { Entry, Revision, Store } from '../store/store.ts';
+import { getCluster } from './clusters.ts';
+import { findRecord, toStored } from './stored.ts';
+import { getTenant } from './tenants.ts';
+
+export interface Answered {
+  readonly revision: Revision;
+}
+
+/** @throws NotFound, InvalidInput: fields as in the question; Unavailable */
+export async function explainReachability(store: Store, question: Question): Promise<Verdict & Answered> {
+  checkTraffic(question);
+  const { record: cluster } = await getCluster(store);
+  const tenants = await Promise.all([
+    tenantOf(store, cluster, question.from, 'from'),
+    tenantOf(store, cluster, question.to, 'to'),
+  ]);
+  const { world, revision } = await readWorld(store, tenants.flat());
+  return { ...evaluate(world, question), revision };
+}
+
+/** Rows of a tenant's matrix, as many as fit. */
+export interface MatrixPage extends Answered {
+  /** all of them, in the order of a row's characters */
+  readonly endpoints: readonly Endpoint[];
+  readonly rows: readonly { readonly from: Endpoint; readonly allowed: string }[];
+  /** where the next page begins; absent on the last one */
+  readonly next?: string;
+}
+
+/** Questions one page answers at most: some tenths of a second. */
+const MAX_CELLS = 200_000;
+
+/** @param after a page's `next` @throws NotFound, InvalidInput, Unavailable */
+export async function computeMatrix(
+  store: Store,
+  tenant: string,
+  traffic: Traffic,
+  { limit, after }: { readonly limit: number; readonly after?: string },
+): Promise<MatrixPage> {
+  checkTraffic(traffic);
+  await getTenant(store, tenant);
+  const { world, revision } = await readWorld(store, [tenant]);
+  const index = new WorldIndex(world);
+  const endpoints = world.endpoints.toSorted(compareEndpoints);
+  const left = after === undefined ? endpoints : endpoints.filter((each) => sortKey(each) > after);
+  const count = Math.min(limit, Math.max(1, Math.floor(MAX_CELLS / Math.max(1, endpoints.length))));
+  const sources = left.slice(0, count);
+  const rows = sources.map((from) => ({ from, allowed: evaluateRow(index, from, endpoints, traffic) }));
+  const last = sources.at(-1);
+  return { revision, endpoints, rows, ...(last && left.length > count ? { next: sortKey(last) } : {}) };
+}
+
+/**
+ * What the change of a policy would open and close; nothing is written.
+ * @throws NotFound for the tenant, the namespace, or the policy that is to be deleted; Unavailable
+ */
+export async function previewPolicy(store: Store, change: PolicyChange): Promise<Flips & Answered> {
+  const { tenant, namespace, name } = change.policy;
+  await getTenant(store, tenant);
+  const asked = await store.list(keys.peerings(tenant));
+  const peers = asked.entries.map((entry) => toStored<Peering>(entry).record.peer);
+  const { world, revision } = await readWorld(store, [tenant, ...peers]);
+  if (!world.namespaces.some((each) => each.tenant === tenant && each.name === namespace))
+    throw new NotFound('namespace', namespace);
+  const exists = world.policies.some(
+    (each) => each.tenant === tenant && each.namespace === namespace && each.name === name,
+  );
+  if (change.kind === 'delete' && !exists) throw new NotFound('policy', name);
+  return { ...computeFlips(world, change), revision: Math.min(revision, asked.revision) };
+}
+
+/** The tenant an end belongs to, if to any: of an address, whoever has claimed a subnet around it. @throws InvalidInput */
+async function tenantOf(store: Store, cluster: ClusterConfig, end: EndName, field: string): Promise<string[]> {
+  if (!('ip' in end)) return [end.tenant];
+  const address = parseEndIp(end.ip, `${field}.ip`);
+  const claims = await Promise.all(
+    enclosing(cluster, address).map((key) => findRecord<{ readonly tenant: string }>(store, key)),
+  );
+  return claims.flatMap((claim) => claim?.record.tenant ?? []);
+}
+
+/** Keys of all claims that could hold the address. */
+function enclosing({ pools }: ClusterConfig, address: IpAddress): string[] {
+  const pool = pools.find((each) => prefixContains(each, address));
+  if (pool === undefined) return [];
+  const longest = address.includes(':') ? 128 : 32;
+  const lengths = Array.from({ length: longest - prefixLength(pool) + 1 }, (_, i) => prefixLength(pool) + i);
+  return lengths.map((length) => keys.subnetClaim(prefixOf(address, length)));
+}
+
+/** All that reachability depends on between the endpoints of these tenants and whatever is no endpoint. */
+async function readWorld(store: Store, names: readonly string[]): Promise<{ world: World } & Answered> {
+  const tenants = [...new Set(names)];
+  const revisions: Revision[] = [];
+  const list = async (prefix: string): Promise<readonly Entry[]> => {
+    const { entries, revision } = await store.list(prefix);
+    revisions.push(revision);
+    return entries;
+  };
+  const listAll = async <T extends object>(prefixOfTenant: (tenant: string) => string): Promise<T[]> => {
+    const lists = await Promise.all(tenants.map((tenant) => list(prefixOfTenant(tenant))));
+    return lists.flat().map((entry) => toStored<T>(entry).record);
+  };
+  const [cluster, nodes, blocks, found, namespaces, endpoints, policies, peerings] = await Promise.all([
+    getCluster(store),
+    list(keys.nodes),
+    list(keys.blocks(SYSTEM_TENANT)),
+    Promise.all(tenants.map((tenant) => store.get(keys.tenant(tenant)))),
+    listAll<Namespace>(keys.namespaces),
+    listAll<Endpoint>(keys.endpoints),
+    listAll<Policy>(keys.policies),
+    listAll<Peering>(keys.peerings),
+  ]);
+  const world: World = {
+    cluster: cluster.record,
+    nodes: nodes.map((entry) => toStored<Node>(entry).record),
+    blocks: blocks.map(toSystemBlock),
+    tenants: found.flatMap(({ entry }) => (entry === undefined ? [] : [toStored<Tenant>(entry).record])),
+    namespaces,
+    endpoints,
+    policies,
+    peerings,
+  };
+  return { world, revision: Math.min(...revisions, ...found.map(({ revision }) => revision)) };
+}
+
+function toSystemBlock(entry: Entry): Block {
+  const { node } = toStored<{ readonly node: string }>(entry).record;
+  return { tenant: SYSTEM_TENANT, prefix: parsePrefixKey(entry.key), node };
+}
