@@ -1,7 +1,7 @@
-/** The world without policies: what all other tables start from. Data. */
+/** The world without policies, which all other tables start from. Data. */
 import { type Case, once } from '../case.ts';
 
 export const baselineCases: readonly Case[] = [
   once('baseline/own-tenant', {}, []),
-  once('baseline/peer-strangers-outside-nodes', {}, [], 'peer', 'stranger', 'outside', 'node'),
+  once('baseline/others-outside-and-nodes', {}, [], 'peer', 'stranger', 'outside', 'node'),
 ];
