@@ -1,0 +1,399 @@
+/** /v1/tenants/{tenant}/namespaces/{namespace}/policies: Kubernetes' objects in and out, counted, and gone with what they belong to. */
+import { describe, expect, test } from 'vitest';
+import type { Enforced } from '../../../controller/model/records.ts';
+import { keys } from '../../../controller/store/keys.ts';
+import { MemoryStore } from '../../../controller/store/memory-store.ts';
+import { formatRecord } from '../../../controller/store/records.ts';
+import type { Store } from '../../../controller/store/store.ts';
+import { type Body, dump, putBlock, putNode, startApp, type TestApp, until } from './fixture.ts';
+
+const path = '/v1/tenants/blue/namespaces/blue/policies/web';
+const spec = {
+  podSelector: { matchLabels: { app: 'web' } },
+  policyTypes: ['Ingress'],
+  ingress: [{ from: [{ podSelector: { matchLabels: { app: 'shop' } } }], ports: [{ protocol: 'TCP', port: 8080 }] }],
+};
+
+const PORT = 'spec.ingress[0].ports[0].port';
+
+async function appWithTenants(...names: readonly string[]) {
+  const memory = new MemoryStore();
+  const app = await startApp({ store: memory });
+  for (const name of names.length > 0 ? names : ['blue', 'red'])
+    expect((await app.call('POST', '/v1/tenants', { name })).status).toBe(201);
+  return { ...app, memory };
+}
+
+test('are made, shown, listed, replaced and deleted', async () => {
+  const { call } = await appWithTenants();
+  const made = await call('PUT', path, spec);
+  expect(made).toMatchObject({ status: 201, headers: { etag: `"${made.body.revision}"` } });
+  expect(made.body).toEqual({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: {
+      name: 'web',
+      namespace: 'blue',
+      creationTimestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+      resourceVersion: String(made.body.revision),
+    },
+    spec,
+    tenant: 'blue',
+    revision: expect.any(Number),
+  });
+  expect((await call('GET', path)).body).toEqual(made.body);
+  expect((await call('GET', path, undefined, { 'if-none-match': made.headers.etag ?? '' })).status).toBe(304);
+  expect((await call('GET', '/v1/tenants/blue/policies')).body.items).toEqual([made.body]);
+
+  const replaced = await call('PUT', path, { spec: { policyTypes: ['Egress'] }, metadata: { labels: { a: 'b' } } });
+  expect(replaced).toMatchObject({
+    status: 200,
+    body: {
+      metadata: { creationTimestamp: (made.body.metadata as Body).creationTimestamp, labels: { a: 'b' } },
+      spec: { podSelector: {}, policyTypes: ['Egress'] },
+    },
+  });
+  expect((await call('DELETE', path, undefined, { 'if-match': made.headers.etag ?? '' })).status).toBe(412);
+  expect((await call('DELETE', path, undefined, { 'if-match': replaced.headers.etag ?? '' })).status).toBe(204);
+  expect((await call('GET', path)).status).toBe(404);
+});
+
+test('are listed by pages, of one namespace and of all', async () => {
+  const { call } = await appWithTenants();
+  await call('PUT', '/v1/tenants/blue/namespaces/shop', {});
+  for (const url of ['shop/policies/a', 'blue/policies/b', 'blue/policies/a', 'shop/policies/c'])
+    expect((await call('PUT', `/v1/tenants/blue/namespaces/${url}`, {})).status).toBe(201);
+  const namesIn = async (url: string): Promise<string[]> => {
+    const { body } = await call('GET', url);
+    const names = (body.items ?? []).map(({ metadata }) => {
+      const { namespace, name } = metadata as Body;
+      return `${String(namespace)}/${name}`;
+    });
+    if (body.continue === undefined) return names;
+    return [...names, ...(await namesIn(`${url.split('&')[0]}&continue=${body.continue}`))];
+  };
+  expect(await namesIn('/v1/tenants/blue/policies?limit=1')).toEqual(['blue/a', 'blue/b', 'shop/a', 'shop/c']);
+  expect(await namesIn('/v1/tenants/blue/namespaces/shop/policies?limit=1')).toEqual(['shop/a', 'shop/c']);
+  expect(await namesIn('/v1/tenants/red/policies?limit=1')).toEqual([]);
+});
+
+test('said again stay as they are, in whatever order and form', async () => {
+  const { call, store } = await appWithTenants();
+  const made = await call('PUT', path, { spec, metadata: { labels: { a: '1', b: '2' } } });
+  const before = await dump(store);
+  const { podSelector, ...rest } = spec;
+  const same = [
+    { spec, metadata: { labels: { b: '2', a: '1' } } },
+    { metadata: { labels: { a: '1', b: '2' }, annotations: {} }, spec: { ...rest, egress: [], podSelector } },
+    made.body,
+  ];
+  for (const body of same) expect(await call('PUT', path, body)).toMatchObject({ status: 200, body: made.body });
+  expect(await dump(store)).toEqual(before);
+});
+
+describe('in YAML', () => {
+  const asYaml = { 'content-type': 'application/yaml' };
+  // As kubectl prints it.
+  const PRINTED = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  annotations:
+    kubectl.kubernetes.io/last-applied-configuration: |
+      {"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy"}
+  creationTimestamp: "2026-11-24T11:00:00Z"
+  generation: 1
+  name: web
+  namespace: blue
+  resourceVersion: "821"
+  uid: 5a1e2f5e-7a52-4a35-9b0e-3a4a5d2f7f11
+spec:
+  ingress:
+  - from:
+    - namespaceSelector:
+        matchLabels:
+          stage: test
+    ports:
+    - port: 8080
+      protocol: TCP
+  podSelector: {}
+  policyTypes:
+  - Ingress
+status: {}
+`;
+
+  test.each(['application/yaml', 'application/x-yaml', 'text/yaml', 'application/yaml; charset=utf-8'])(
+    'as %s, what kubectl prints is taken as it is',
+    async (type) => {
+      const { call } = await appWithTenants();
+      const { status, body } = await call('PUT', path, PRINTED, { 'content-type': type });
+      expect(status).toBe(201);
+      expect(body.spec).toEqual({
+        podSelector: {},
+        policyTypes: ['Ingress'],
+        ingress: [
+          {
+            from: [{ namespaceSelector: { matchLabels: { stage: 'test' } } }],
+            ports: [{ protocol: 'TCP', port: 8080 }],
+          },
+        ],
+      });
+      expect(body.metadata).toMatchObject({ resourceVersion: String(body.revision), name: 'web' });
+    },
+  );
+
+  test('an anchor may be used', async () => {
+    const { call } = await appWithTenants();
+    const text = 'podSelector: &web {matchLabels: {app: web}}\ningress:\n- from:\n  - podSelector: *web\n';
+    expect((await call('PUT', path, text, asYaml)).body.spec).toMatchObject({
+      ingress: [{ from: [{ podSelector: { matchLabels: { app: 'web' } } }] }],
+    });
+  });
+
+  const row = (name: string) => Array(10).fill(`*${name}`).join(', ');
+  test.each<[string, string, RegExp]>([
+    ['a key twice', 'podSelector: {}\ningress: []\npodSelector: {}\n', /^line 3: /],
+    ['two documents', 'podSelector: {}\n---\npodSelector: {}\n', /^line 2: begins another document/],
+    ['broken', 'podSelector: {\ningress: [\n', /^line 2: /],
+    ['an alias of nothing', 'podSelector: {}\ningress: *rules\n', /^line 2: aliases/],
+    [
+      'aliases of aliases',
+      `a: &a [x]\nb: &b [${row('a')}]\nc: &c [${row('b')}]\nd: [${row('c')}]\n`,
+      /^line 2: aliases/,
+    ],
+    ['a tag of its own', 'podSelector: !selector {}\n', /^line 1: /],
+    ['deeper than anybody would', `ingress:\n  ${'['.repeat(100_000)}`, /^line 2: .*too deeply/],
+    ['nothing', '', /NetworkPolicy/],
+    ['text', 'hello', /NetworkPolicy/],
+  ])('%s is refused', async (_, text, message) => {
+    const { call } = await appWithTenants();
+    expect(await call('PUT', path, text, asYaml)).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_input', errors: [{ field: 'body', message: expect.stringMatching(message) }] },
+    });
+  });
+
+  test('only policies are taken', async () => {
+    const { call } = await appWithTenants();
+    expect(await call('PUT', '/v1/tenants/blue/namespaces/shop', 'labels: {}', asYaml)).toMatchObject({
+      status: 415,
+      body: { code: 'unsupported_media_type' },
+    });
+    expect((await call('PUT', path, 'x', { 'content-type': 'text/plain' })).status).toBe(415);
+  });
+});
+
+describe('refused is, and nothing is written:', () => {
+  const missing = path.replace('web', 'none');
+  type Refusal = [string, string, string, unknown, Record<string, string>, number, string, string | undefined];
+  test.each<Refusal>([
+    ['a rule nobody knows', 'PUT', path, { ingress: [{ form: [] }] }, {}, 400, 'invalid_input', 'spec.ingress[0].form'],
+    ['a number that is text', 'PUT', path, { ingress: [{ ports: [{ port: '80' }] }] }, {}, 400, 'invalid_input', PORT],
+    ['no body', 'PUT', path, undefined, {}, 400, 'invalid_input', 'body'],
+    ['a list', 'PUT', path, '[]', {}, 400, 'invalid_input', 'body'],
+    ["another's name", 'PUT', path, { metadata: { name: 'x' } }, {}, 400, 'invalid_input', 'metadata.name'],
+    ["another's tenant", 'PUT', path, { spec, tenant: 'red' }, {}, 400, 'invalid_input', 'tenant'],
+    ['a bad name', 'PUT', path.replace('web', 'Web'), {}, {}, 400, 'invalid_input', 'policy'],
+    ['a name with a gap', 'PUT', path.replace('web', 'a..b'), {}, {}, 400, 'invalid_input', 'metadata.name'],
+    ['a name with a slash', 'PUT', path.replace('web', 'a%2Fb'), {}, {}, 400, 'invalid_input', 'policy'],
+    ['an unknown parameter', 'PUT', `${path}?force=true`, {}, {}, 400, 'invalid_input', 'force'],
+    ['one for no tenant', 'PUT', path.replace('tenants/blue', 'tenants/grey'), {}, {}, 404, 'not_found', undefined],
+    ['one for no namespace', 'PUT', path.replace('s/blue/p', 's/shop/p'), {}, {}, 404, 'not_found', undefined],
+    ["one in another's namespace", 'PUT', path.replace('s/blue/p', 's/red/p'), {}, {}, 404, 'not_found', undefined],
+    ["one for the platform's tenant", 'PUT', path.replaceAll('blue', 'system'), {}, {}, 409, 'conflict', undefined],
+    ['one for a tenant being deleted', 'PUT', path.replaceAll('blue', 'dying'), {}, {}, 409, 'conflict', undefined],
+    ['one that must be there', 'PUT', missing, {}, { 'if-match': '*' }, 412, 'precondition_failed', undefined],
+    ['one that must not be', 'PUT', path, {}, { 'if-none-match': '*' }, 412, 'precondition_failed', undefined],
+    ['one that has changed', 'PUT', path, {}, { 'if-match': '"1"' }, 412, 'precondition_failed', undefined],
+    ['a deletion of none', 'DELETE', missing, undefined, {}, 404, 'not_found', undefined],
+    ['a look at none', 'GET', missing, undefined, {}, 404, 'not_found', undefined],
+    ['a list of no tenant', 'GET', '/v1/tenants/grey/policies', undefined, {}, 404, 'not_found', undefined],
+    [
+      'a list of no namespace',
+      'GET',
+      '/v1/tenants/blue/namespaces/x/policies',
+      undefined,
+      {},
+      404,
+      'not_found',
+      undefined,
+    ],
+    [
+      "another list's token",
+      'GET',
+      '/v1/tenants/blue/policies?continue=bm9kZXM',
+      undefined,
+      {},
+      400,
+      'invalid_input',
+      'continue',
+    ],
+  ])('%s', async (_, method, url, body, headers, status, code, field) => {
+    const { call, store } = await appWithTenants('blue', 'red', 'dying');
+    await call('PUT', path, spec);
+    await putBlock(store, 'dying', '10.128.8.0/27');
+    await call('DELETE', '/v1/tenants/dying?wait=enforced&timeout=1ms');
+    const before = await dump(store);
+    const errors = field === undefined ? {} : { errors: [{ field, message: expect.any(String) }] };
+    expect(await call(method, url, body, headers)).toMatchObject({ status, body: { code, ...errors } });
+    expect(await dump(store)).toEqual(before);
+  });
+
+  test('every fault is named at once', async () => {
+    const { call } = await appWithTenants();
+    const rules = [{ from: [{}], ports: [{ protocol: 'ICMP' }, { port: 9, endPort: 8 }] }];
+    const { body } = await call('PUT', path, { kind: 'Pod', spec: { ingress: rules, egrss: [] } });
+    expect(body.errors?.map(({ field }) => field).sort()).toEqual([
+      'kind',
+      'spec.egrss',
+      'spec.ingress[0].from[0]',
+      'spec.ingress[0].ports[0].protocol',
+      'spec.ingress[0].ports[1].endPort',
+    ]);
+  });
+});
+
+describe('a quota of policies', () => {
+  const policiesOf = async (store: Store, tenant = 'blue') =>
+    Object.keys(await dump(store)).filter((key) => key.startsWith(keys.policies(tenant)));
+  const putMany = async (apps: readonly TestApp[], count: number) =>
+    await Promise.all(
+      Array.from({ length: count }, (_, index) =>
+        apps[index % apps.length]?.call('PUT', path.replace('web', `p${index}`), {}),
+      ),
+    );
+
+  test('counts all of the tenant’s namespaces, and not what is replaced', async () => {
+    const { call, store } = await appWithTenants();
+    await call('PUT', '/v1/tenants/blue/namespaces/shop', {});
+    await call('PATCH', '/v1/tenants/blue', { quota: { policies: 2 } });
+    expect((await call('PUT', path, {})).status).toBe(201);
+    expect((await call('PUT', '/v1/tenants/blue/namespaces/shop/policies/web', {})).status).toBe(201);
+    expect(await call('PUT', path.replace('web', 'more'), {})).toMatchObject({
+      status: 409,
+      body: { code: 'quota_exceeded', errors: [{ field: 'quota.policies' }] },
+    });
+    expect((await call('PUT', path, spec)).status).toBe(200);
+    expect((await call('PUT', path.replaceAll('blue', 'red'), {})).status).toBe(201);
+    await call('DELETE', path);
+    expect((await call('PUT', path.replace('web', 'more'), {})).status).toBe(201);
+    expect(await policiesOf(store)).toEqual(['policies/blue/blue/more', 'policies/blue/shop/web']);
+  });
+
+  test('of none is none', async () => {
+    const { call } = await appWithTenants();
+    await call('PATCH', '/v1/tenants/blue', { quota: { policies: 0 } });
+    expect((await call('PUT', path, {})).body.code).toBe('quota_exceeded');
+  });
+
+  test('is kept by two controllers that are asked for many at once', async () => {
+    const app = await appWithTenants();
+    const other = await startApp({ store: app.memory });
+    await app.call('PATCH', '/v1/tenants/blue', { quota: { policies: 7 } });
+    const answers = await putMany([app, other], 60);
+    expect(answers.filter((answer) => answer?.status === 201)).toHaveLength(7);
+    expect(answers.filter((answer) => answer?.body.code === 'quota_exceeded')).toHaveLength(53);
+    expect(await policiesOf(app.store)).toHaveLength(7);
+  });
+
+  test('set while some are being made is not exceeded by those that come after it', async () => {
+    const app = await appWithTenants();
+    const [, set] = await Promise.all([
+      putMany([app], 10),
+      app.call('PATCH', '/v1/tenants/blue', { quota: { policies: 3 } }),
+    ]);
+    const { entries } = await app.store.list(keys.policies('blue'));
+    const after = entries.filter(({ modRevision }) => modRevision > (set.body.revision ?? 0));
+    expect(set.status).toBe(200);
+    expect(after.length === 0 || entries.length <= 3).toBe(true);
+  });
+});
+
+describe('go with', () => {
+  const policiesIn = async (store: Store) =>
+    Object.keys(await dump(store)).filter((key) => key.startsWith('policies/') || key.startsWith('policy-turns/'));
+  const shop = '/v1/tenants/blue/namespaces/shop';
+
+  test('their namespace, and no other’s', async () => {
+    const { call, store } = await appWithTenants();
+    for (const name of ['shop', 'shop-test']) {
+      await call('PUT', `/v1/tenants/blue/namespaces/${name}`, {});
+      expect((await call('PUT', `/v1/tenants/blue/namespaces/${name}/policies/web`, {})).status).toBe(201);
+    }
+    expect((await call('DELETE', shop)).status).toBe(204);
+    expect(await policiesIn(store)).toEqual(['policies/blue/shop-test/web']);
+  });
+
+  test('their tenant, and with them that they were counted', async () => {
+    const { call, store } = await appWithTenants();
+    await call('PATCH', '/v1/tenants/blue', { quota: { policies: 9 } });
+    await call('PUT', path, {});
+    await call('PUT', path.replaceAll('blue', 'red'), {});
+    expect(await policiesIn(store)).toContain('policy-turns/blue');
+    expect((await call('DELETE', '/v1/tenants/blue')).status).toBe(204);
+    expect(await policiesIn(store)).toEqual(['policies/red/red/web']);
+    await call('POST', '/v1/tenants', { name: 'blue' });
+    expect((await call('GET', '/v1/tenants/blue/policies')).body.items).toEqual([]);
+  });
+
+  test.each([
+    ['namespace', shop],
+    ['tenant', '/v1/tenants/blue'],
+  ])('a %s that goes while they are made, by whichever controller', async (_, gone) => {
+    for (let round = 0; round < 5; round++) {
+      const { call, store, memory } = await appWithTenants();
+      const other = await startApp({ store: memory });
+      await call('PUT', shop, {});
+      const [deleted, ...made] = await Promise.all([
+        call('DELETE', gone),
+        ...['a', 'b', 'c'].map((name) => other.call('PUT', `${shop}/policies/${name}`, {})),
+      ]);
+      expect(deleted.status).toBe(204);
+      for (const { status } of made) expect([201, 404, 409]).toContain(status);
+      expect(await policiesIn(store)).toEqual([]);
+    }
+  });
+});
+
+describe('with wait=enforced', () => {
+  const WAIT = 'wait=enforced&timeout=20s';
+  const say = async (store: Store, revision: number) => {
+    const record: Enforced = {
+      at: '2026-11-24T11:00:00.000Z',
+      tenants: { blue: { tenant: 0, namespaces: 0, peerings: 0, policies: revision } },
+    };
+    await store.commit([], [{ kind: 'put', key: keys.enforced('node1'), value: formatRecord(record) }]);
+  };
+
+  test.each(['PUT', 'DELETE'])('a %s answers when each node with something of the tenant has it', async (method) => {
+    const { call, memory } = await appWithTenants();
+    await putNode(memory, 'node1');
+    await putBlock(memory, 'blue', '10.128.8.0/27', 'node1');
+    if (method === 'DELETE') await call('PUT', path, {});
+    const key = keys.policy('blue', 'blue', 'web');
+    const before = (await memory.get(key)).entry?.modRevision;
+    let isThere = false;
+    const answer = call(method, `${path}?${WAIT}`, method === 'PUT' ? {} : undefined).then((result) => {
+      isThere = true;
+      return result;
+    });
+    await until('written', async () => (await memory.get(key)).entry?.modRevision !== before);
+    const { revision } = await memory.get(key);
+    await say(memory, revision - 1);
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(isThere).toBe(false);
+    await say(memory, revision);
+    expect(await answer).toMatchObject({
+      status: method === 'PUT' ? 201 : 200,
+      body: { status: { enforced: true, nodes: [{ node: 'node1' }] } },
+    });
+  });
+
+  test('one that nodes do not take is written all the same, and says so', async () => {
+    const { call, memory } = await appWithTenants();
+    await putNode(memory, 'node1');
+    await putBlock(memory, 'blue', '10.128.8.0/27', 'node1');
+    const late = await call('PUT', `${path}?wait=enforced&timeout=20ms`, {});
+    expect(late).toMatchObject({ status: 202, body: { status: { enforced: false, lagging: ['node1'] } } });
+    expect((await call('GET', path)).body.revision).toBe(late.body.revision);
+  });
+});
