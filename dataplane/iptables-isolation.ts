@@ -8,9 +8,10 @@ import type { Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import type { Ipset, IpsetChange, IpsetDump, IpsetSpec } from './ipset/ipset.ts';
 import { foundKey } from './iptables/link-numbers.ts';
+import type { PortSetRanges } from './iptables/port-table.ts';
 import { compileIpv4, compileIpv6, type TableRules } from './iptables/rules.ts';
 import { isIntact, parseSaved, restoreInput } from './iptables/saved.ts';
-import { IPSETS, linkSetPlace, SET_PREFIX } from './iptables/sets.ts';
+import { IPSETS, linkSetPlace, portSetLists, SET_PREFIX } from './iptables/sets.ts';
 import { IGNORED, type Membership, membershipKey, Translator } from './iptables/translator.ts';
 import type { IsolationBackend } from './isolation-backend.ts';
 import { LinkGuards } from './link-guards.ts';
@@ -36,7 +37,14 @@ const COMPARED_MEMBERS = 10_000;
 interface Family {
   readonly family: 4 | 6;
   readonly xtables: Xtables;
-  readonly compile: (rules: RuleSetItem) => TableRules[];
+  readonly compile: (rules: RuleSetItem, portSets: PortSetRanges) => TableRules[];
+}
+
+/** What is in the kernel: rules for these port sets, and the sets' members. */
+interface Current {
+  readonly rules: RuleSetItem;
+  readonly translator: Translator;
+  portSets: PortSetRanges;
 }
 
 export class IptablesIsolation implements IsolationBackend {
@@ -48,7 +56,7 @@ export class IptablesIsolation implements IsolationBackend {
   readonly #families: readonly Family[];
   readonly #options: IptablesIsolationOptions;
   /** what is in the kernel, as far as this process knows */
-  #current: { readonly rules: RuleSetItem; readonly translator: Translator } | undefined;
+  #current: Current | undefined;
   /** of each set: the members it can hold */
   readonly #capacity = new Map<string, number>();
   /** whose turn it is to be compared member by member */
@@ -82,16 +90,17 @@ export class IptablesIsolation implements IsolationBackend {
     if (rules === undefined || translator === undefined) return items;
     for (const [key, item] of desired) if (item.kind === 'element') items.set(key, item);
     this.#remember(found);
-    const { added, removed, stray } = differences(found, translator);
+    const portSets = translator.portSets();
+    const { added, removed, stray } = differences(found, translator, wantedSets(translator, portSets));
     this.#guards.reset(desired);
     const sameMembers = added.length + removed.length + stray.length === 0;
     if (
       sameMembers &&
       this.#guards.areIntact() &&
-      this.#families.every((family) => areThere(family.xtables.save(), family.compile(rules)))
+      this.#families.every((family) => areThere(family.xtables.save(), family.compile(rules, portSets)))
     ) {
       items.set(itemKey(rules), rules);
-      this.#current = { rules, translator };
+      this.#current = { rules, translator, portSets };
     }
     return items;
   }
@@ -115,9 +124,25 @@ export class IptablesIsolation implements IsolationBackend {
       }
       this.#guards.write();
       const { removed, added } = translator.takeChanges();
+      const portSets = translator.portSets();
+      this.#writePortRules(current, new Map([...current.portSets, ...portSets]));
       this.#write(removed, added, translator);
+      this.#writePortRules(current, portSets);
       this.#current = current;
     }
+  }
+
+  /** Rules for port sets come before what is in their lists, and go after it. A number always stands for the same ports. */
+  #writePortRules(current: Current, portSets: PortSetRanges): void {
+    const isSame =
+      portSets.size === current.portSets.size && [...portSets.keys()].every((n) => current.portSets.has(n));
+    if (isSame) return;
+    const lists = (some: Iterable<number>) => [...some].flatMap(portSetLists);
+    for (const list of lists(portSets.keys())) if (!this.#capacity.has(list.name)) this.#create(list);
+    for (const { xtables, compile } of this.#families) writeRules(xtables, compile(current.rules, portSets));
+    const gone = [...current.portSets.keys()].filter((number) => !portSets.has(number));
+    for (const { name } of lists(gone)) this.#destroy(name);
+    current.portSets = portSets;
   }
 
   /** Rules of ours never are without sets of ours. */
@@ -166,9 +191,9 @@ export class IptablesIsolation implements IsolationBackend {
   async #check(): Promise<string | undefined> {
     const before = this.#current;
     if (before === undefined) return undefined;
-    const { translator, rules } = before;
+    const { translator, rules, portSets } = before;
     const headers = this.#ipset.headers(SET_PREFIX);
-    const wanted = translator.sets();
+    const wanted = wantedSets(translator, portSets);
     const names = new Set(headers.map(({ spec }) => spec.name));
     for (const {
       spec: { name },
@@ -183,27 +208,30 @@ export class IptablesIsolation implements IsolationBackend {
       return `set ${dump.spec.name}`;
     const outputs = await Promise.all(this.#families.map(({ xtables }) => xtables.saveLater()));
     if (this.#current !== before) return undefined;
-    return this.#families.every(({ compile }, index) => areThere(outputs[index] ?? '', compile(rules)))
+    return this.#families.every(({ compile }, index) => areThere(outputs[index] ?? '', compile(rules, portSets)))
       ? undefined
       : 'rules of iptables';
   }
 
   /** Everything, by what differs from what is there. */
-  #writeAll(rules: RuleSetItem, desired: NodeState): { readonly rules: RuleSetItem; readonly translator: Translator } {
+  #writeAll(rules: RuleSetItem, desired: NodeState): Current {
     const found = this.#ipset.list(SET_PREFIX);
     const translator = Translator.of(desired, placesIn(found));
     if (translator === undefined) throw new KernelError('apply', 'rules of iptables', ERRNO.ENOENT);
     this.#remember(found);
     this.#guards.reset(desired);
     this.#guards.write();
-    const { added, removed, stray } = differences(found, translator);
+    const portSets = translator.portSets();
+    const { added, removed, stray } = differences(found, translator, wantedSets(translator, portSets));
     const known = new Set(found.map(({ spec }) => spec.name));
-    for (const set of Object.values(IPSETS)) if (!known.has(set.name)) this.#create(set);
+    const named = [...Object.values(IPSETS), ...[...portSets.keys()].flatMap(portSetLists)];
+    for (const set of named) if (!known.has(set.name)) this.#create(set);
     this.#write(removed, added, translator);
-    for (const { xtables, compile } of this.#families) writeRules(xtables, compile(rules));
+    for (const { xtables, compile } of this.#families) writeRules(xtables, compile(rules, portSets));
     this.#removeFromOther();
-    for (const name of stray) this.#destroy(name);
-    return { rules, translator };
+    // Lists before what is in them.
+    for (const name of stray.sort((a, b) => Number(isInner(a)) - Number(isInner(b)))) this.#destroy(name);
+    return { rules, translator, portSets };
   }
 
   /** What was written with the other variant of the programs: the same rules, twice. */
@@ -293,11 +321,19 @@ function placesIn(found: readonly IpsetDump[]): Map<string, number> {
   return places;
 }
 
+/** All sets there should be: rules name those of port sets, whether or not anything is in them. */
+function wantedSets(translator: Translator, portSets: PortSetRanges): ReadonlySet<string> {
+  return new Set([...translator.sets(), ...[...portSets.keys()].flatMap(portSetLists).map(({ name }) => name)]);
+}
+
+function isInner(name: string): boolean {
+  return linkSetPlace(name) !== undefined;
+}
+
 /** What to take out and put in, and sets that should not be at all. */
-function differences(found: readonly IpsetDump[], translator: Translator) {
+function differences(found: readonly IpsetDump[], translator: Translator, wanted: ReadonlySet<string>) {
   const there = new Set<string>();
   const removed: Membership[] = [];
-  const wanted = translator.sets();
   const stray: string[] = [];
   for (const { spec, members } of found) {
     if (!wanted.has(spec.name)) stray.push(spec.name);

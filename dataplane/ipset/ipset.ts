@@ -41,8 +41,9 @@ interface Request {
   readonly members: readonly IpsetMember[];
 }
 
-/** Programs of today no longer list a hash:ip,port of revision 0. */
+/** Programs of today no longer list a hash:ip,port of revision 0; a hash:net,iface takes /0 since 2. */
 const EARLY_REVISION = 1;
+const EARLY_REVISIONS: Readonly<Partial<Record<string, number>>> = { 'hash:net,iface': 2 };
 
 export class Ipset {
   readonly #connection: NetlinkConnection;
@@ -207,7 +208,7 @@ export class Ipset {
     );
     const newest = answer.get(u.IPSET_ATTR_REVISION)?.u8() ?? 0;
     const oldest = answer.get(u.IPSET_ATTR_REVISION_MIN)?.u8() ?? newest;
-    const revision = Math.min(newest, Math.max(oldest, EARLY_REVISION));
+    const revision = Math.min(newest, Math.max(oldest, EARLY_REVISIONS[spec.type] ?? EARLY_REVISION));
     this.#revisions.set(spec.type, revision);
     return revision;
   }

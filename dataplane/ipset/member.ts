@@ -47,6 +47,8 @@ export interface IpsetMember {
   readonly mac?: MacAddress;
   /** name of a set, in lists */
   readonly set?: string;
+  /** of `net` types: what is inside is no member, unless a longer prefix says so */
+  readonly nomatch?: true;
 }
 
 type Part = 'ip' | 'net' | 'port' | 'iface' | 'mac' | 'set';
@@ -116,6 +118,7 @@ export function writeMember(data: AttributeWriter, { name, type, family = 4 }: I
         data.string(u.IPSET_ATTR_NAME, set);
     }
   }
+  if (member.nomatch === true) data.u32be(u.IPSET_ATTR_CADT_FLAGS | NLA_F_NET_BYTEORDER, u.IPSET_FLAG_NOMATCH);
 }
 
 /** @param attributes of one IPSET_ATTR_DATA of a dump @throws CodecError */
@@ -142,13 +145,15 @@ export function readMember(type: IpsetType, attributes: ReadonlyMap<number, Attr
       if (mac?.length === 6) member.mac = bytesToMac(mac);
     } else member.set = get(u.IPSET_ATTR_NAME).string();
   }
+  if (((attributes.get(u.IPSET_ATTR_CADT_FLAGS)?.u32be() ?? 0) & u.IPSET_FLAG_NOMATCH) !== 0) member.nomatch = true;
   return member;
 }
 
 /** As `ipset list` shows it: `10.0.0.0/24,tnt42`. */
-export function formatMember({ address, protocol, port, link, mac, set }: IpsetMember): string {
+export function formatMember({ address, protocol, port, link, mac, set, nomatch }: IpsetMember): string {
   const service = port === undefined ? undefined : `${protocol}:${port}`;
-  return [address, service, link, mac, set].filter((part) => part !== undefined).join(',');
+  const parts = [address, service, link, mac, set].filter((part) => part !== undefined).join(',');
+  return nomatch === true ? `${parts} nomatch` : parts;
 }
 
 function writeIp(data: AttributeWriter, type: number, address: IpAddress): void {

@@ -40,6 +40,7 @@ export const IPSET_ATTR_IP_TO = 2;
 export const IPSET_ATTR_CIDR = 3;
 export const IPSET_ATTR_PORT = 4;
 export const IPSET_ATTR_PROTO = 7;
+export const IPSET_ATTR_CADT_FLAGS = 8;
 /** In IPSET_ATTR_DATA, of sets alone. */
 export const IPSET_ATTR_HASHSIZE = 18;
 export const IPSET_ATTR_MAXELEM = 19;
@@ -57,6 +58,9 @@ export const IPSET_ATTR_IPADDR_IPV6 = 2;
 /** Of IPSET_CMD_LIST: names alone, and everything but the members. */
 export const IPSET_FLAG_LIST_SETNAME = 1 << 1;
 export const IPSET_FLAG_LIST_HEADER = 1 << 2;
+
+/** Of IPSET_ATTR_CADT_FLAGS. */
+export const IPSET_FLAG_NOMATCH = 1 << 2;
 
 export const NFPROTO_UNSPEC = 0;
 export const NFPROTO_IPV4 = 2;

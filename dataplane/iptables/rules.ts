@@ -16,7 +16,8 @@ import { poolsOf, signedComment } from '../isolation/common.ts';
 import { overlayLinkName } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
 import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from './bytecode.ts';
-import { IPSETS } from './sets.ts';
+import type { PortRange, PortSetRanges } from './port-table.ts';
+import { IPSETS, listOf } from './sets.ts';
 
 /** Of every chain of ours. */
 export const CHAIN_PREFIX = 'TENET-';
@@ -56,24 +57,34 @@ const DROP = '-j DROP';
 const inSet = (set: { readonly name: string }, parts: string) => `-m set --match-set ${set.name} ${parts}`;
 const notInSet = (set: { readonly name: string }, parts: string) => `-m set ! --match-set ${set.name} ${parts}`;
 const program = (bytecode: string) => `-m bpf --bytecode "${bytecode}"`;
+const call = (chain: string) => `-j ${CHAIN_PREFIX}${chain}`;
 const goto = (chain: string) => `-g ${CHAIN_PREFIX}${chain}`;
 
 /** What a rule is for, and its parts. */
 type Line = readonly [comment: string, ...parts: string[]];
 
-/** For IPv4, in the order in which tables are to be written: what decides before what guards. */
-export function compileIpv4(item: RuleSetItem): TableRules[] {
+/**
+ * For IPv4, in the order in which tables are to be written: what decides before what guards.
+ * @param portSets whose lists there are: a few rules for each
+ */
+export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRules[] {
   return [
     {
       table: 'filter',
       chains: [
+        chain('CALL-IN', byPort('ingress', 'src,dst', 'dst', portSets)),
+        chain('CALL-OUT', byPort('egress', 'dst,src', 'dst', portSets)),
+        chain('ANSWER-IN', byPort('egress', 'src,dst', 'src', portSets)),
+        chain('ANSWER-OUT', byPort('ingress', 'dst,src', 'src', portSets)),
         chain('REPLY-TO-POD', [
           ['the pod may call who answers', inSet(IPSETS.egress, 'src,dst'), RETURN],
-          ['nobody it may call any more', DROP],
+          ['nobody it may call any more', notInSet(IPSETS.egressSome, 'src,dst'), DROP],
+          ['at some ports', goto('ANSWER-IN')],
         ]),
         chain('TO-POD', [
           ['the pod may be called by them', inSet(IPSETS.ingress, 'src,dst'), RETURN],
-          ['nobody else', DROP],
+          ['nobody else', notInSet(IPSETS.ingressSome, 'src,dst'), DROP],
+          ['at some ports', goto('CALL-IN')],
         ]),
         chain('TO-CLUSTER', [
           ['a pod of this node', toPod, goto('TO-POD')],
@@ -83,22 +94,29 @@ export function compileIpv4(item: RuleSetItem): TableRules[] {
         chain('BEYOND', [
           ['nothing of ours is beyond', toPod, DROP],
           ['nothing of ours is beyond', toOverlay, DROP],
-          ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), RETURN],
+          ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
           ['nodes are closed', inSet(IPSETS.node, 'dst'), DROP],
           ['never beyond the cluster', inSet(IPSETS.closed, 'dst'), DROP],
-          ['the tenant may use the internet', inSet(IPSETS.internet, 'src,src'), RETURN],
+          ['the tenant may use the internet', inSet(IPSETS.internet, 'src,src'), goto('CALL-OUT')],
           ['all else is closed', DROP],
         ]),
-        chain('POD-REPLY', [
-          ['nobody that may call the pod any more', notInSet(IPSETS.ingress, 'dst,src'), DROP],
+        chain('ANSWERED', [
           ['a pod of this node', toPod, goto('REPLY-TO-POD')],
           ['whoever called from another', RETURN],
+        ]),
+        chain('POD-REPLY', [
+          ['they may call the pod still', inSet(IPSETS.ingress, 'dst,src'), goto('ANSWERED')],
+          ['nobody that may call the pod any more', notInSet(IPSETS.ingressSome, 'dst,src'), DROP],
+          ['at some ports', call('ANSWER-OUT')],
+          ['allowed', goto('ANSWERED')],
         ]),
         chain('FROM-POD', [
           ['answers', answers, goto('POD-REPLY')],
           ['errors about no flow', strayIcmp, DROP],
           ['the pod may call them', inSet(IPSETS.egress, 'dst,src'), goto('TO-CLUSTER')],
-          ['nobody it may call in the cluster', goto('BEYOND')],
+          ['nobody it may call in the cluster', notInSet(IPSETS.egressSome, 'dst,src'), goto('BEYOND')],
+          ['at some ports', call('CALL-OUT')],
+          ['allowed', goto('TO-CLUSTER')],
         ]),
         chain('FROM-OVL', [
           ['an overlay delivers to pods alone', `! ${toPod}`, DROP],
@@ -110,7 +128,8 @@ export function compileIpv4(item: RuleSetItem): TableRules[] {
           ...poolsOf(item).map(
             (pool): Line => ['answers of pods never come from elsewhere', `-m conntrack --ctreplsrc ${pool}`, DROP],
           ),
-          ['answers from beyond the cluster', answers, RETURN],
+          ['errors come from anywhere on the way', '-p icmp', answers, RETURN],
+          ['answers from beyond the cluster', answers, goto('ANSWER-IN')],
           ['calls from elsewhere', DROP],
         ]),
         chain(
@@ -125,7 +144,7 @@ export function compileIpv4(item: RuleSetItem): TableRules[] {
         ),
         chain('IN-POD', [
           ['answers to the node', answers, RETURN],
-          ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), RETURN],
+          ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
           ['the node is closed', DROP],
         ]),
         chain('IN-OVL', [
@@ -241,6 +260,61 @@ export function compileIpv6(item: RuleSetItem): TableRules[] {
       ],
     },
   ];
+}
+
+const PROTOCOLS: ReadonlyMap<number, string> = new Map([
+  [6, 'tcp'],
+  [17, 'udp'],
+  [132, 'sctp'],
+]);
+/** Ports that one rule can name; a range is two. @see include/uapi/linux/netfilter/xt_multiport.h, XT_MULTI_PORTS */
+const PORTS_PER_RULE = 15;
+
+/**
+ * Returns what is allowed at its port, and drops all else.
+ * @param ends of the packet, address and link, in the lists @param port which of the packet's is the port that was called
+ */
+function byPort(
+  direction: 'egress' | 'ingress',
+  ends: 'src,dst' | 'dst,src',
+  port: 'src' | 'dst',
+  portSets: PortSetRanges,
+): Line[] {
+  const nets = direction === 'egress' ? IPSETS.egressNets : IPSETS.ingressNets;
+  const ofPortSet = ([portSet, protocols]: [number, ReadonlyMap<number, readonly PortRange[]>]): Line[] => {
+    const lists = [listOf(`${direction}-p${portSet}`), listOf(`${direction}-n${portSet}`)];
+    const matches = [...protocols].flatMap(([protocol, ranges]) => portMatches(protocol, ranges, port));
+    return lists.flatMap((list): Line[] => [
+      ...matches.map((match): Line => ['by port', match, inSet(list, ends), RETURN]),
+      ['errors about a flow', '-p icmp -m conntrack --ctstate RELATED', inSet(list, ends), RETURN],
+    ]);
+  };
+  return [
+    ['every port of a network', inSet(nets, ends), RETURN],
+    ...[...portSets].flatMap(ofPortSet),
+    ['nothing allows it', DROP],
+  ];
+}
+
+function portMatches(protocol: number, ranges: readonly PortRange[], port: 'src' | 'dst'): string[] {
+  const name = PROTOCOLS.get(protocol);
+  if (name === undefined) return [];
+  const rules: string[] = [];
+  let named: string[] = [];
+  let room = PORTS_PER_RULE;
+  const close = () => {
+    if (named.length > 0) rules.push(`-p ${name} -m multiport --${port === 'src' ? 's' : 'd'}ports ${named.join(',')}`);
+    [named, room] = [[], PORTS_PER_RULE];
+  };
+  for (const { from, to } of ranges) {
+    if (from === 0 && to === 65_535) return [`-p ${name}`];
+    const size = from === to ? 1 : 2;
+    if (size > room) close();
+    named.push(from === to ? String(from) : `${from}:${to}`);
+    room -= size;
+  }
+  close();
+  return rules;
 }
 
 /** The rule of a built-in chain that enters one of ours. */

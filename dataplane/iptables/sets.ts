@@ -29,10 +29,15 @@ export const IPSETS = {
   macs: list('macs'),
   /** (network, overlay link): who may come out of an overlay */
   overlay: list('overlay'),
-  /** (network, pod link): whom a pod may call */
+  /** (network, pod link): whom a pod may call at every port, and who may be allowed some by what follows */
   egress: list('egress'),
-  /** (network, pod link): who may call a pod */
+  egressSome: list('egress-some'),
+  /** (network, pod link): networks that may be called at every port */
+  egressNets: list('egress-n1'),
+  /** (network, pod link): who may call a pod, likewise */
   ingress: list('ingress'),
+  ingressSome: list('ingress-some'),
+  ingressNets: list('ingress-n1'),
   /** (address, pod link): may go beyond the cluster */
   internet: hash('hash:net,iface', 'internet'),
   pools: hash('hash:net', 'pools'),
@@ -47,16 +52,30 @@ export const IPSETS = {
   exception: hash('hash:ip,port', 'exception'),
 } as const satisfies Record<string, IpsetSpec>;
 
-const LINK_LISTS = ['overlay', 'egress', 'ingress'] as const;
-/** Lists whose sets hold (network, link), and those whose sets hold (address, MAC). */
-export type LinkList = (typeof LINK_LISTS)[number];
+type Direction = 'egress' | 'ingress';
+/**
+ * Lists whose sets hold (network, link): `p` and a port set's number are pairs that may meet at its ports, `n` networks at its ports
+ * whoever is in them. And those whose sets hold (address, MAC).
+ */
+export type LinkList = 'overlay' | Direction | `${Direction}-some` | `${Direction}-${'p' | 'n'}${number}`;
 export type MacList = 'macs' | 'vxlanPeers';
 
-const listed = new Map<string, IpsetSpec>();
+/** The lists of a port set. */
+export function portSetLists(portSet: number): IpsetSpec[] {
+  return (['egress', 'ingress'] as const).flatMap((direction) =>
+    (['p', 'n'] as const).map((kind) => listOf(`${direction}-${kind}${portSet}`)),
+  );
+}
+
+export function listOf(of: LinkList): IpsetSpec {
+  return remembered(`${SET_PREFIX}${of}`, () => list(of));
+}
+
+const listed = new Map<string, IpsetSpec>(Object.values(IPSETS).map((set) => [set.name, set]));
 
 /** One of the sets of a list, by its number: each is for {@link LINKS_PER_SET} links. */
 export function linkSet(of: LinkList, number: number): IpsetSpec {
-  return remembered(`${IPSETS[of].name}-${number}`, (name) => ({
+  return remembered(`${SET_PREFIX}${of}-${number}`, (name) => ({
     name,
     type: 'hash:net,iface',
     maxElements: MAX_ELEMENTS,
@@ -76,9 +95,9 @@ export function macSet(of: MacList, address: string): IpsetSpec {
 
 /** Which of a list's sets is it? @returns undefined for a set that is none of them */
 export function linkSetPlace(name: string): { readonly list: LinkList; readonly number: number } | undefined {
-  const list = LINK_LISTS.find((each) => name.startsWith(`${IPSETS[each].name}-`));
-  const number = list && name.slice(IPSETS[list].name.length + 1);
-  return list && number && /^\d{1,6}$/.test(number) ? { list, number: Number(number) } : undefined;
+  const pattern = /^tenet-(overlay|(?:egress|ingress)(?:-some|-[pn]\d{1,10})?)-(\d{1,6})$/;
+  const [, of, number] = pattern.exec(name) ?? [];
+  return of === undefined ? undefined : { list: of as LinkList, number: Number(number) };
 }
 
 /** One object for one name: what is written for a set is kept by it. */

@@ -2,8 +2,9 @@
  * From elements that speak of identities to members of sets that cannot: (network, link) pairs, the join of who an address is with who
  * may meet a link. Kept up to date element by element, so that a change costs the members it is about. Pure.
  *
- *   guard ─────────────► pod          egress, ingress × network, identity ─► egress, ingress
- *   guard × internet ──► internet     overlaySource × block, identity ─────► overlay
+ *   guard ─────────────► pod          egress, ingress × network, identity ─► egress, ingress: for all ports, `-some`, `-p` a port set
+ *   guard × internet ──► internet     egressNet, ingressNet, beyond ───────► `-n` a port set
+ *   port ──────────────► port sets    overlaySource × block, identity ─────► overlay
  */
 import {
   hostPrefix,
@@ -18,9 +19,11 @@ import {
 } from '../address.ts';
 import { formatMember, type IpsetMember, type IpsetSpec } from '../ipset/member.ts';
 import { closedNetworks, isIpv6Element, poolsOf } from '../isolation/common.ts';
-import { type Collection, type ElementItem, type NodeState, type RuleSetItem, ruleSetOf } from '../state.ts';
+import { type Collection, type ElementItem, type NodeState, PORT_SET, type RuleSetItem, ruleSetOf } from '../state.ts';
+import { LinkNetworks, type NetworkMember } from './link-networks.ts';
 import { type FoundNumbers, LinkNumbers } from './link-numbers.ts';
-import { IPSETS, type LinkList, linkSet, type MacList, macSet } from './sets.ts';
+import { type PortSetRanges, PortTable } from './port-table.ts';
+import { IPSETS, type LinkList, linkSet, listOf, type MacList, macSet } from './sets.ts';
 
 /** One member of one set. */
 export interface Membership {
@@ -28,12 +31,19 @@ export interface Membership {
   readonly member: IpsetMember;
 }
 
+/** VNI of the system tenant, which is who gateways are. */
+const SYSTEM_IDENTITY = 1;
+
 /** Collections that have no form here: the guard says the same of answers. */
 export const IGNORED: ReadonlySet<Collection> = new Set(['podAddress']);
 
 export class Translator {
   readonly #blockLength: number;
-  readonly #links = { egress: new Index<string>(), ingress: new Index<string>(), overlaySource: new Index<string>() };
+  /** links that an identity may arrive on, and those it may meet, by list */
+  readonly #overlays = new Index<string>();
+  readonly #pairs = new Index<{ readonly list: LinkList; readonly link: string }>();
+  readonly #networks = new LinkNetworks();
+  readonly #ports = new PortTable();
   readonly #prefixes = {
     block: new Index<IpPrefix>(),
     network: new Index<IpPrefix>(),
@@ -91,6 +101,7 @@ export class Translator {
 
   /** What changed since the last call: members to take out, and to put in. */
   takeChanges(): { readonly removed: readonly Membership[]; readonly added: readonly Membership[] } {
+    this.#flush();
     const removed: Membership[] = [];
     const added: Membership[] = [];
     for (const [key, { membership, was }] of this.#touched) {
@@ -100,6 +111,11 @@ export class Translator {
     }
     this.#touched.clear();
     return { removed, added };
+  }
+
+  /** Port sets in use, with their ports. */
+  portSets(): PortSetRanges {
+    return this.#ports.all();
   }
 
   add(element: ElementItem): void {
@@ -125,11 +141,11 @@ export class Translator {
         else this.#internet.delete(first);
         break;
       case 'overlaySource':
-        this.#changeLink(collection, Number(second), first, isAdded);
+        this.#changeOverlay(Number(second), first, isAdded);
         break;
       case 'egress':
       case 'ingress':
-        this.#changeLink(collection, Number(first), second, isAdded);
+        this.#changePair(collection, Number(first), second, value, isAdded);
         break;
       case 'block':
         this.#changePrefix(collection, value, prefixOf(parseIp(first), this.#blockLength), isAdded);
@@ -138,7 +154,7 @@ export class Translator {
         this.#changePrefix(collection, value, parsePrefix(first), isAdded);
         break;
       case 'identity':
-        put(IPSETS.system, { address: parseIp(first) });
+        if (value === SYSTEM_IDENTITY) put(IPSETS.system, { address: parseIp(first) });
         this.#changePrefix(collection, value, hostPrefix(parseIp(first)), isAdded);
         break;
       case 'node':
@@ -155,7 +171,22 @@ export class Translator {
         break;
       case 'podAddress':
         break;
+      default:
+        this.#changeSized(element, isAdded);
     }
+  }
+
+  /** Collections with a size in their names. */
+  #changeSized({ collection, fields, value = PORT_SET.none }: ElementItem, isAdded: boolean): void {
+    const [kind = '', bits = ''] = collection.split('/');
+    if (kind === 'port') {
+      const [portSet = 0, protocol = 0, port = 0] = fields.map(Number);
+      this.#ports.change(portSet, protocol, port, Number(bits), isAdded);
+      return;
+    }
+    const [link = '', base = ''] = fields.map(String);
+    const direction = kind === 'egressNet' ? 'egress' : 'ingress';
+    this.#networks.change(direction, link, parsePrefix(`${base}/${bits}`), isAdded ? value : undefined);
   }
 
   #changeGuard(link: string, mac: MacAddress, address: IpAddress, isAdded: boolean): void {
@@ -173,34 +204,66 @@ export class Translator {
     else this.#guards.delete(link, key);
   }
 
-  #changeLink(kind: 'egress' | 'ingress' | 'overlaySource', identity: number, link: string, isAdded: boolean): void {
-    const { block, network, identity: exact } = this.#prefixes;
-    const list = kind === 'overlaySource' ? 'overlay' : kind;
-    for (const prefix of (kind === 'overlaySource' ? block : network).of(identity))
-      this.#putPair(isAdded, list, prefix, link);
-    for (const prefix of exact.of(identity)) this.#putPair(isAdded, list, prefix, link);
-    if (isAdded) this.#links[kind].set(identity, link, link);
-    else this.#links[kind].delete(identity, link);
+  #changeOverlay(identity: number, link: string, isAdded: boolean): void {
+    const { block, identity: exact } = this.#prefixes;
+    for (const prefixes of [block, exact]) {
+      for (const prefix of prefixes.of(identity)) this.#putPair(isAdded, 'overlay', prefix, link);
+    }
+    if (isAdded) this.#overlays.set(identity, link, link);
+    else this.#overlays.delete(identity, link);
+  }
+
+  /** Identity 0 is whoever is beyond the cluster: any network. */
+  #changePair(
+    direction: 'egress' | 'ingress',
+    identity: number,
+    link: string,
+    portSet: number,
+    isAdded: boolean,
+  ): void {
+    if (identity === 0) {
+      this.#networks.changeAnybody(direction, link, isAdded ? portSet : undefined);
+      return;
+    }
+    const { network, identity: exact } = this.#prefixes;
+    for (const list of listsOf(direction, portSet)) {
+      for (const prefixes of [network, exact]) {
+        for (const prefix of prefixes.of(identity)) this.#putPair(isAdded, list, prefix, link);
+      }
+      const key = `${list} ${link}`;
+      if (isAdded) this.#pairs.set(identity, key, { list, link });
+      else this.#pairs.delete(identity, key);
+    }
   }
 
   #changePrefix(kind: 'block' | 'network' | 'identity', identity: number, prefix: IpPrefix, isAdded: boolean): void {
-    const { egress, ingress, overlaySource } = this.#links;
-    if (kind !== 'network')
-      for (const link of overlaySource.of(identity)) this.#putPair(isAdded, 'overlay', prefix, link);
+    if (kind !== 'network') {
+      for (const link of this.#overlays.of(identity)) this.#putPair(isAdded, 'overlay', prefix, link);
+    }
     if (kind !== 'block') {
-      for (const link of egress.of(identity)) this.#putPair(isAdded, 'egress', prefix, link);
-      for (const link of ingress.of(identity)) this.#putPair(isAdded, 'ingress', prefix, link);
+      for (const { list, link } of this.#pairs.of(identity)) this.#putPair(isAdded, list, prefix, link);
     }
     if (isAdded) this.#prefixes[kind].set(identity, prefix, prefix);
     else this.#prefixes[kind].delete(identity, prefix);
   }
 
   /** A pair belongs in one of the sets of its list, which is in the list while it has any. */
-  #putPair(isAdded: boolean, list: LinkList, prefix: IpPrefix, link: string): void {
+  #putPair(isAdded: boolean, list: LinkList, prefix: IpPrefix, link: string, nomatch = false): void {
     const put = this.#putter(isAdded);
     const set = linkSet(list, isAdded ? this.#numbers.take(list, link) : this.#numbers.release(list, link));
-    put(set, pair(prefix, link));
-    put(IPSETS[list], { set: set.name });
+    put(set, nomatch ? { ...pair(prefix, link), nomatch } : pair(prefix, link));
+    put(listOf(list), { set: set.name });
+  }
+
+  /** What links are allowed by network is a whole for each link: worked out once all of a change has been told. */
+  #flush(): void {
+    const { removed, added } = this.#networks.takeChanges();
+    const put =
+      (isAdded: boolean) =>
+      ({ list, prefix, link, nomatch }: NetworkMember) =>
+        this.#putPair(isAdded, list, prefix, link, nomatch);
+    removed.forEach(put(false));
+    added.forEach(put(true));
   }
 
   #putMac(isAdded: boolean, list: MacList, address: IpAddress, mac: MacAddress): void {
@@ -260,6 +323,13 @@ class Index<T> {
   of(id: number | string): Iterable<T> {
     return this.#map.get(id)?.values() ?? [];
   }
+}
+
+/** A pair that may meet at some ports is in two: whom networks may allow more is asked of the first. */
+function listsOf(direction: 'egress' | 'ingress', portSet: number): LinkList[] {
+  if (portSet === PORT_SET.all) return [direction];
+  if (portSet === PORT_SET.none) return [`${direction}-some`];
+  return [`${direction}-some`, `${direction}-p${portSet}`];
 }
 
 /** Names a member of a set. */

@@ -9,7 +9,13 @@ import { Ipset } from '../../dataplane/ipset/ipset.ts';
 import { IptablesIsolation, type IptablesIsolationOptions } from '../../dataplane/iptables-isolation.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
-import type { Collection, ElementItem, NodeState, RuleSetItem } from '../../dataplane/state.ts';
+import {
+  type Collection,
+  type ElementItem,
+  type NodeState,
+  PORT_SET,
+  type RuleSetItem,
+} from '../../dataplane/state.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { enterOwnNamespace, run } from './namespace.ts';
 import { stateOf } from './node-state.ts';
@@ -31,8 +37,8 @@ const element = (collection: Collection, fields: (string | number)[], value?: nu
 });
 const subnet = (tenant: number) => element('network', [`10.${128 + (tenant % 100)}.0.0/20`], tenant);
 const pod = (index: number, tenant = TENANT) => [
-  element('egress', [tenant, link(index)]),
-  element('ingress', [tenant, link(index)]),
+  element('egress', [tenant, link(index)], PORT_SET.all),
+  element('ingress', [tenant, link(index)], PORT_SET.all),
 ];
 const stateWith = (...elements: ElementItem[]): NodeState => stateOf([RULES, subnet(TENANT), ...elements]);
 const pods = (count: number) => stateWith(...Array.from({ length: count }, (_, index) => pod(index)).flat());

@@ -74,9 +74,9 @@ describe('a transaction', () => {
   it('does not happen when somebody has changed the table, and says so', () => {
     open({ isTouched: () => true });
     reach(stateWith(2));
-    nft('flush set inet tenet egress');
+    nft('flush map inet tenet egress');
     expect(() => reach(stateWith(3))).toThrow(expect.objectContaining({ errno: ERRNO.ERESTART }));
-    expect(nft('list set inet tenet egress')).not.toContain('elements');
+    expect(nft('list map inet tenet egress')).not.toContain('elements');
     state = isolation.observe(state);
     reach(stateWith(3));
     expect(differences()).toEqual([]);
@@ -96,12 +96,12 @@ describe('a set that fills', () => {
   it('is made larger together with the whole table in one transaction, again and again', () => {
     open({ isTouched: () => false, sizes: { egress: 8 } });
     reach(stateWith(8));
-    expect(nft('list set inet tenet egress')).toContain('size 8');
+    expect(nft('list map inet tenet egress')).toContain('size 8');
     for (const count of [9, 18, 19, 100, 3, 101]) {
       reach(stateWith(count));
       expect(differences()).toEqual([]);
     }
-    expect(nft('list set inet tenet egress')).toContain('size 256');
+    expect(nft('list map inet tenet egress')).toContain('size 256');
   });
 
   it('is found as large as it has become after a restart, and left so', () => {

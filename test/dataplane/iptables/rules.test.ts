@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parsePrefix } from '../../../dataplane/address.ts';
+import type { PortSetRanges } from '../../../dataplane/iptables/port-table.ts';
 import { compileIpv4, compileIpv6, jumpTo } from '../../../dataplane/iptables/rules.ts';
 import { isIntact, parseSaved, restoreInput } from '../../../dataplane/iptables/saved.ts';
 import type { RuleSetItem } from '../../../dataplane/state.ts';
@@ -12,8 +13,18 @@ const RULES: RuleSetItem = {
   vxlanPort: 4789,
 };
 
+const PORT_SETS: PortSetRanges = new Map([
+  [
+    33554433,
+    new Map([
+      [6, Array.from({ length: 20 }, (_, index) => ({ from: 10 * index, to: 10 * index + (index % 2) }))],
+      [17, [{ from: 0, to: 65_535 }]],
+    ]),
+  ],
+]);
+
 describe.each([
-  ['IPv4', compileIpv4(RULES)],
+  ['IPv4', compileIpv4(RULES, PORT_SETS)],
   ['IPv6', compileIpv6(RULES)],
 ])('the rules of %s', (_family, tables) => {
   const chains = tables.flatMap(({ table, chains }) => chains.map((chain) => ({ table, ...chain })));
@@ -32,7 +43,7 @@ describe.each([
       const reached = new Set<string>();
       for (const chain of own) {
         for (const { text } of chain.rules) {
-          const target = / -g (\S+)$/.exec(text)?.[1];
+          const target = / -[gj] (TENET-\S+)$/.exec(text)?.[1];
           if (target === undefined) continue;
           expect(seen, `${table} ${chain.name}`).toContain(target);
           reached.add(target);
@@ -61,7 +72,7 @@ describe.each([
 });
 
 test('a table is written with its jumps deleted and made anew in one step when others’ rules precede them', () => {
-  const tables = compileIpv4(RULES);
+  const tables = compileIpv4(RULES, PORT_SETS);
   const raw = tables.filter(({ table }) => table === 'raw');
   const jump = jumpTo(raw[0]?.chains.find(({ enteredFrom }) => enteredFrom !== undefined) ?? { name: '', rules: [] });
   const saved = parseSaved(

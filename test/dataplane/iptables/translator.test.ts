@@ -28,13 +28,27 @@ function translate(items: readonly Item[], found?: FoundNumbers): Translator {
 const keysOf = (translator: Translator) => [...translator.members()].map(membershipKey).sort();
 /** Which set of a list it is in does not matter. */
 const withoutNumbers = (translator: Translator) =>
-  [...new Set(keysOf(translator).map((key) => key.replace(/-(egress|ingress|overlay)-\d+/g, '-$1-N')))].sort();
+  [
+    ...new Set(
+      keysOf(translator).map((key) => key.replace(/-((?:egress|ingress)(?:-some|-[pn]\d+)?|overlay)-\d+/g, '-$1-N')),
+    ),
+  ].sort();
 
 const LINK = 'tnp000000000001';
 const small = fc.integer({ min: 1, max: 3 });
 const link = small.map((n) => `tnp00000000000${n}`);
 const overlay = small.map((n) => `tnt${n}`);
 const address = small.map((n) => `10.128.0.${n}`);
+const portSet = fc.constantFrom(1, 2, 33554432, 33554433);
+const network = fc.constantFrom(
+  ...([
+    ['0.0.0.0', 0],
+    ['10.0.0.0', 8],
+    ['10.128.0.0', 16],
+    ['10.128.0.0', 24],
+    ['10.128.0.1', 32],
+  ] as const),
+);
 const mac = fc.constantFrom('0a:58:0a:80:00:01', '02:00:00:00:00:01');
 const anElement: fc.Arbitrary<ElementItem> = fc.oneof(
   fc.tuple(address, small).map(([a, id]) => element('identity', [a], id)),
@@ -43,8 +57,11 @@ const anElement: fc.Arbitrary<ElementItem> = fc.oneof(
   fc.tuple(link, mac, address).map((fields) => element('guard', fields)),
   fc.tuple(link, address).map((fields) => element('podAddress', fields)),
   fc.tuple(overlay, small).map((fields) => element('overlaySource', fields)),
-  fc.tuple(small, link).map((fields) => element('egress', fields)),
-  fc.tuple(small, link).map((fields) => element('ingress', fields)),
+  fc.tuple(fc.nat(3), link, portSet).map(([n, name, set]) => element('egress', [n, name], set)),
+  fc.tuple(small, link, portSet).map(([n, name, set]) => element('ingress', [n, name], set)),
+  fc.tuple(link, network, portSet).map(([name, [base, bits], set]) => element(`egressNet/${bits}`, [name, base], set)),
+  fc.tuple(link, network, portSet).map(([name, [base, bits], set]) => element(`ingressNet/${bits}`, [name, base], set)),
+  fc.tuple(portSet, small).map(([set, n]) => element('port/16', [set, 6, n])),
   link.map((name) => element('internet', [name])),
   address.map((a) => element('node', [a])),
   fc.tuple(address, mac).map((fields) => element('vxlanPeer', fields)),
@@ -89,7 +106,7 @@ test('a link that loses one MAC of an address keeps what its other one gives it'
 });
 
 test('a network meets every link that may, and each only once', () => {
-  const pods = Array.from({ length: 3 }, (_, index) => element('egress', [7, `tnp00000000000${index}`]));
+  const pods = Array.from({ length: 3 }, (_, index) => element('egress', [7, `tnp00000000000${index}`], 1));
   const keys = keysOf(translate([element('network', ['10.130.0.0/20'], 7), ...pods]));
   expect(keys.filter((key) => key.includes('10.130.0.0/20'))).toHaveLength(3);
   expect(keys.filter((key) => key.startsWith('tenet-egress '))).toEqual(['tenet-egress tenet-egress-0']);
@@ -97,17 +114,17 @@ test('a network meets every link that may, and each only once', () => {
 
 test('links are shared out among sets, and stay where they were found', () => {
   const links = Array.from({ length: LINKS_PER_SET + 1 }, (_, index) => `tnp${String(index).padStart(12, '0')}`);
-  const items = [element('network', ['10.130.0.0/20'], 7), ...links.map((name) => element('ingress', [7, name]))];
+  const items = [element('network', ['10.130.0.0/20'], 7), ...links.map((name) => element('ingress', [7, name], 1))];
   expect(keysOf(translate(items)).filter((key) => key.startsWith('tenet-ingress '))).toHaveLength(2);
   const last = links.at(-1) ?? '';
-  const few = [items[0], element('ingress', [7, last])].filter((item) => item !== undefined);
+  const few = [items[0], element('ingress', [7, last], 1)].filter((item) => item !== undefined);
   const moved = translate(few, new Map([[`ingress ${last}`, 5]]));
   expect(keysOf(moved)).toContain(`tenet-ingress-5 10.130.0.0/20,${last}`);
 });
 
 test('more links found in one set than it may hold are shared out anew', () => {
   const links = Array.from({ length: LINKS_PER_SET + 5 }, (_, index) => `tnp${String(index).padStart(12, '0')}`);
-  const items = [element('network', ['10.130.0.0/20'], 7), ...links.map((name) => element('ingress', [7, name]))];
+  const items = [element('network', ['10.130.0.0/20'], 7), ...links.map((name) => element('ingress', [7, name], 1))];
   const found = new Map(links.map((name) => [`ingress ${name}`, 3]));
   const translator = translate(items, found);
   expect(translator.count('tenet-ingress-3')).toBe(LINKS_PER_SET);

@@ -1,0 +1,87 @@
+/**
+ * What pods may meet by network, as members of sets: one list of sets for each port set, in which the longest prefix counts only among
+ * its own members. So a network is in its port set's list, and an exception in the lists of larger ones around it. Pure.
+ */
+import { type IpPrefix, parsePrefix, prefixContains } from '../address.ts';
+import { PORT_SET } from '../state.ts';
+import type { LinkList } from './sets.ts';
+
+export interface NetworkMember {
+  readonly list: LinkList;
+  readonly prefix: IpPrefix;
+  readonly link: string;
+  readonly nomatch: boolean;
+}
+
+/** Of one link, in one direction. */
+interface Networks {
+  /** port set of whoever is beyond the cluster */
+  anybody: number | undefined;
+  /** port sets */
+  readonly of: Map<IpPrefix, number>;
+  /** as told last */
+  written: ReadonlyMap<string, NetworkMember>;
+}
+
+const EVERYWHERE = parsePrefix('0.0.0.0/0');
+
+export class LinkNetworks {
+  readonly #links = new Map<string, Networks>();
+  readonly #dirty = new Set<string>();
+
+  /** @param portSet undefined: no such network */
+  change(direction: 'egress' | 'ingress', link: string, prefix: IpPrefix, portSet: number | undefined): void {
+    const { of } = this.#of(direction, link);
+    if (portSet === undefined) of.delete(prefix);
+    else of.set(prefix, portSet);
+  }
+
+  changeAnybody(direction: 'egress' | 'ingress', link: string, portSet: number | undefined): void {
+    this.#of(direction, link).anybody = portSet;
+  }
+
+  takeChanges(): { readonly removed: readonly NetworkMember[]; readonly added: readonly NetworkMember[] } {
+    const removed: NetworkMember[] = [];
+    const added: NetworkMember[] = [];
+    for (const key of this.#dirty) {
+      const networks = this.#links.get(key);
+      if (networks === undefined) continue;
+      const [direction = '', link = ''] = key.split(' ');
+      const wanted = new Map([...members(direction as 'egress', link, networks)].map((each) => [keyOf(each), each]));
+      for (const [name, each] of networks.written) if (!wanted.has(name)) removed.push(each);
+      for (const [name, each] of wanted) if (!networks.written.has(name)) added.push(each);
+      networks.written = wanted;
+      if (networks.anybody === undefined && networks.of.size === 0) this.#links.delete(key);
+    }
+    this.#dirty.clear();
+    return { removed, added };
+  }
+
+  #of(direction: 'egress' | 'ingress', link: string): Networks {
+    const key = `${direction} ${link}`;
+    const known = this.#links.get(key) ?? { anybody: undefined, of: new Map(), written: new Map() };
+    this.#links.set(key, known);
+    this.#dirty.add(key);
+    return known;
+  }
+}
+
+function* members(direction: 'egress' | 'ingress', link: string, { anybody, of }: Networks): Generator<NetworkMember> {
+  const listOf = (portSet: number): LinkList => `${direction}-n${portSet}`;
+  if (anybody !== undefined && anybody !== PORT_SET.none)
+    yield { list: listOf(anybody), prefix: EVERYWHERE, link, nomatch: false };
+  const networks = [...of];
+  for (const [prefix, portSet] of networks) {
+    // Whoever is anywhere is allowed these ports already.
+    if (portSet !== PORT_SET.none && portSet !== anybody) yield { list: listOf(portSet), prefix, link, nomatch: false };
+    const around = networks.filter(([outer]) => outer !== prefix && prefixContains(outer, prefix));
+    for (const other of new Set(around.map(([, outer]) => outer))) {
+      if (other !== portSet && other !== PORT_SET.none && other !== anybody)
+        yield { list: listOf(other), prefix, link, nomatch: true };
+    }
+  }
+}
+
+function keyOf({ list, prefix, nomatch }: NetworkMember): string {
+  return `${list} ${prefix} ${nomatch}`;
+}
