@@ -5,6 +5,7 @@
 import { InvalidInput } from '../errors.ts';
 import { parseNamespace } from '../model/namespace.ts';
 import { parsePeering } from '../model/peering.ts';
+import { parsePolicy } from '../model/policy.ts';
 import type { ClusterConfig } from '../model/records.ts';
 import { parseTenant } from '../model/tenant.ts';
 import type { Wanted } from './manifest.ts';
@@ -14,6 +15,8 @@ import { referenceOf } from './plan.ts';
 export function checkContents(wanted: readonly Wanted[], cluster: ClusterConfig): string[] {
   return wanted.flatMap((object) =>
     faultsOf(object, cluster).map(({ field, message }) => {
+      // A policy's faults have their whole path.
+      if (object.kind === 'NetworkPolicy') return `${referenceOf(object)}: ${field}: ${message}`;
       const part = /^(name|labels)\b/.test(field) ? 'metadata' : 'spec';
       const path = field === 'peer' ? 'metadata.name' : `${part}.${field}`;
       return `${referenceOf(object)}: ${path}: ${message}`;
@@ -24,6 +27,7 @@ export function checkContents(wanted: readonly Wanted[], cluster: ClusterConfig)
 function faultsOf(wanted: Wanted, cluster: ClusterConfig): InvalidInput['errors'] {
   try {
     if (wanted.kind === 'Tenant') parseTenant(wanted, cluster);
+    else if (wanted.kind === 'NetworkPolicy') parsePolicy(wanted.tenant, wanted.namespace, wanted.name, wanted.body);
     else if (wanted.kind === 'Peering') parsePeering(wanted.tenant, wanted.name);
     else parseNamespace(wanted.tenant, wanted.name, wanted.labels);
     return [];

@@ -6,7 +6,7 @@ import type { Json } from './connection.ts';
 import { isJson } from './connection.ts';
 import { type Column, formatAge, type View } from './output.ts';
 
-export type KindName = 'tenants' | 'namespaces' | 'peerings' | 'nodes' | 'endpoints' | 'cluster';
+export type KindName = 'tenants' | 'namespaces' | 'policies' | 'peerings' | 'nodes' | 'endpoints' | 'cluster';
 
 const column = (title: string, value: Column['value']): Column => ({ title, value });
 const wide = (title: string, value: Column['value']): Column => ({ title, value, wide: true });
@@ -34,6 +34,21 @@ const pairs = (value: Json) =>
   Object.entries(value)
     .map(([name, content]) => `${name}=${asText(content)}`)
     .join(',');
+
+/** `app=web,tier in (a, b),!legacy`, as kubectl writes it; `all` for an empty one. */
+function formatSelector(selector: unknown): string {
+  if (!isJson(selector)) return '';
+  const { matchLabels, matchExpressions } = selector;
+  const labelled = isJson(matchLabels) ? [pairs(matchLabels)] : [];
+  const expressions = (Array.isArray(matchExpressions) ? matchExpressions.filter(isJson) : []).map(formatRequirement);
+  return [...labelled, ...expressions].join(',') || 'all';
+}
+
+function formatRequirement({ key, operator, values }: Json): string {
+  if (operator === 'Exists') return asText(key);
+  if (operator === 'DoesNotExist') return `!${asText(key)}`;
+  return `${asText(key)} ${operator === 'In' ? 'in' : 'notin'} (${asText(values)})`;
+}
 
 const name = column('NAME', field('name'));
 const tenant = column('TENANT', field('tenant'));
@@ -64,6 +79,19 @@ const VIEWS: Readonly<Record<KindName, View>> = {
   namespaces: {
     columns: [name, tenant, column('LABELS', field('labels'))],
     reference: (object) => `namespace/${asText(object.tenant)}/${asText(object.name)}`,
+  },
+  policies: {
+    columns: [
+      column('NAME', field('metadata.name')),
+      tenant,
+      column('NAMESPACE', field('metadata.namespace')),
+      column('SELECTS', (object) => formatSelector(readField(object, 'spec.podSelector'))),
+      column('TYPES', field('spec.policyTypes')),
+      labels('metadata.labels'),
+      column('AGE', (object, nowMs) => formatAge(readField(object, 'metadata.creationTimestamp'), nowMs)),
+    ],
+    reference: (object) =>
+      `policy/${asText(object.tenant)}/${asText(readField(object, 'metadata.namespace'))}/${asText(readField(object, 'metadata.name'))}`,
   },
   peerings: {
     columns: [tenant, column('PEER', field('peer')), column('IN FORCE', field('inForce')), age],
@@ -128,6 +156,11 @@ const SPELLINGS: Readonly<Record<string, KindName>> = {
   namespace: 'namespaces',
   namespaces: 'namespaces',
   ns: 'namespaces',
+  policy: 'policies',
+  policies: 'policies',
+  networkpolicy: 'policies',
+  networkpolicies: 'policies',
+  netpol: 'policies',
   peering: 'peerings',
   peerings: 'peerings',
   node: 'nodes',

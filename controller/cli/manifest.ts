@@ -21,9 +21,12 @@
  *     kind: Peering
  *     metadata: {name: red}             # the peer
  *     spec: {tenant: blue}              # who asks
+ *
+ * Besides, Kubernetes' own: `apiVersion: networking.k8s.io/v1`, `kind: NetworkPolicy`.
  */
 import { isAlias, parseAllDocuments } from 'yaml';
 import { checkName } from '../model/names.ts';
+import { POLICY_API_VERSION } from '../model/policy.ts';
 import type { Labels, Quota } from '../model/records.ts';
 import { isJson, type Json } from './connection.ts';
 import { invalidInput } from './failures.ts';
@@ -57,7 +60,22 @@ export interface WantedPeering {
   readonly tenant: string;
 }
 
-export type Wanted = WantedTenant | WantedNamespace | WantedPeering;
+export interface WantedPolicy {
+  readonly kind: 'NetworkPolicy';
+  readonly name: string;
+  readonly namespace: string;
+  readonly tenant: string;
+  /** the document as it is */
+  readonly body: Json;
+}
+
+export type Wanted = WantedTenant | WantedNamespace | WantedPolicy | WantedPeering;
+
+/** A policy as its document has it: whose the namespace is, it does not say. */
+export type UnownedPolicy = Omit<WantedPolicy, 'tenant'>;
+
+/** An object as the manifest alone tells it. */
+export type Read = Exclude<Wanted, WantedPolicy> | UnownedPolicy;
 
 /** Faults of a value, each as `path: what it must be`. */
 type Check = (value: unknown, path: string) => string[];
@@ -112,7 +130,7 @@ const metadata = fields({ name: objectName, labels: mapOf(text) }, ['name']);
 const document = (spec: Check, required: readonly string[]) =>
   fields({ apiVersion: text, kind: text, metadata, spec }, ['metadata', ...required]);
 
-const CHECKS: Readonly<Record<Wanted['kind'], Check>> = {
+const CHECKS: Readonly<Record<Exclude<Wanted['kind'], 'NetworkPolicy'>, Check>> = {
   Tenant: document(
     fields({
       namespaces: listOf(objectName),
@@ -144,15 +162,16 @@ interface Item {
 
 /**
  * @param source what to call the text in messages: a path, or `standard input`
+ * @param namespace of policies that name none
  * @returns objects in the order of the file
  * @throws CliFailure (invalid) with every fault, if there is one
  */
-export function parseManifest(content: string, source: string): Wanted[] {
+export function parseManifest(content: string, source: string, namespace?: string): Read[] {
   const items = readDocuments(content, source).flatMap(expandList);
   if (items.length === 0) throw invalidInput([`${source}: holds no object`]);
-  const faults = [...items.flatMap(checkItem), ...findRepeated(items)];
+  const faults = [...items.flatMap((item) => checkItem(item, namespace)), ...findRepeated(items, namespace)];
   if (faults.length > 0) throw invalidInput(faults);
-  return items.map(({ value }) => toWanted(value as Manifest));
+  return items.map(({ value }) => toWanted(value as Manifest, namespace));
 }
 
 function readDocuments(content: string, source: string): Item[] {
@@ -172,37 +191,60 @@ function expandList({ value, origin }: Item): Item[] {
   return value.items.map((item: unknown, index) => ({ value: item, origin: `${origin}, items[${index}]` }));
 }
 
-function checkItem({ value, origin }: Item): string[] {
+function checkItem({ value, origin }: Item, namespace: string | undefined): string[] {
   const say = (faults: readonly string[]) => faults.map((fault) => `${origin}: ${fault}`);
   if (!isJson(value)) return say(['must be an object with apiVersion, kind, metadata and spec']);
   const { apiVersion, kind } = value;
-  const wrongVersion = apiVersion === API_VERSION ? [] : [`apiVersion: must be ${API_VERSION}`];
+  const version = kind === 'NetworkPolicy' ? POLICY_API_VERSION : API_VERSION;
+  const wrongVersion = apiVersion === version ? [] : [`apiVersion: must be ${version}`];
+  if (kind === 'NetworkPolicy') return say([...wrongVersion, ...checkPolicy(value, namespace)]);
   if (kind !== 'Tenant' && kind !== 'Namespace' && kind !== 'Peering')
-    return say([...wrongVersion, 'kind: must be Tenant, Namespace, Peering or List']);
+    return say([...wrongVersion, 'kind: must be Tenant, Namespace, NetworkPolicy, Peering or List']);
   return say([...wrongVersion, ...CHECKS[kind](value, '')]);
 }
 
+/** Where it belongs; what it says is judged as a whole. */
+function checkPolicy({ metadata: given }: Json, namespace: string | undefined): string[] {
+  if (!isJson(given)) return [`metadata: ${given === undefined ? 'is missing' : 'must be a map'}`];
+  const missing = given.name === undefined ? ['metadata.name: is missing'] : text(given.name, 'metadata.name');
+  if (given.namespace === undefined)
+    return namespace === undefined
+      ? [...missing, 'metadata.namespace: is missing: write it, or give --namespace']
+      : missing;
+  if (namespace !== undefined && given.namespace !== namespace)
+    return [...missing, `metadata.namespace: is not the one of --namespace, ${JSON.stringify(namespace)}`];
+  return [...missing, ...objectName(given.namespace, 'metadata.namespace')];
+}
+
 /** An object wanted twice, in two ways, has no right answer. */
-function findRepeated(items: readonly Item[]): string[] {
+function findRepeated(items: readonly Item[], namespace: string | undefined): string[] {
   const seen = new Map<string, string>();
   return items.flatMap(({ value, origin }) => {
     if (!isJson(value) || !isJson(value.metadata)) return [];
-    // A tenant and a namespace are known by their names alone, a peering by who asks as well.
-    const asker = value.kind === 'Peering' && isJson(value.spec) ? `${String(value.spec.tenant)} ` : '';
-    const key = `${String(value.kind)} ${asker}${String(value.metadata.name)}`;
+    const key = `${String(value.kind)} ${ownerIn(value, value.metadata, namespace)}${String(value.metadata.name)}`;
     const before = seen.get(key);
     seen.set(key, before ?? origin);
     return before === undefined ? [] : [`${origin}: metadata.name: ${key} is in ${before} already`];
   });
 }
 
+/** A tenant and a namespace are known by their names alone, a peering by who asks as well, a policy by where it is. */
+function ownerIn({ kind, spec }: Json, { namespace: own }: Json, namespace: string | undefined): string {
+  if (kind === 'NetworkPolicy') return `${String(own ?? namespace)}/`;
+  return kind === 'Peering' && isJson(spec) ? `${String(spec.tenant)} ` : '';
+}
+
 /** A document that passed its check. */
 interface Manifest {
   readonly kind: Wanted['kind'];
-  readonly metadata: { readonly name: string; readonly labels?: Json };
+  readonly metadata: { readonly name: string; readonly namespace?: string; readonly labels?: Json };
   readonly spec?: Json;
 }
 
-function toWanted({ kind, metadata: { name, labels }, spec }: Manifest): Wanted {
-  return { ...spec, kind, name, ...(labels === undefined ? {} : { labels }) } as Wanted;
+function toWanted(manifest: Manifest, namespace = ''): Read {
+  const { kind, metadata, spec } = manifest;
+  const { name, labels } = metadata;
+  if (kind === 'NetworkPolicy')
+    return { kind, name, namespace: metadata.namespace ?? namespace, body: { ...manifest } };
+  return { ...spec, kind, name, ...(labels === undefined ? {} : { labels }) } as Read;
 }

@@ -24,6 +24,19 @@ export function namespacePath(tenant: string, namespace: string): string {
   return `${namespacesPath(tenant)}/${join(namespace)}`;
 }
 
+/** Of all of the tenant's namespaces. */
+export function tenantPoliciesPath(tenant: string): string {
+  return `${tenantPath(tenant)}/policies`;
+}
+
+export function policiesPath(tenant: string, namespace: string): string {
+  return `${namespacePath(tenant, namespace)}/policies`;
+}
+
+export function policyPath(tenant: string, namespace: string, name: string): string {
+  return `${policiesPath(tenant, namespace)}/${join(name)}`;
+}
+
 export function peeringsPath(tenant: string): string {
   return `${tenantPath(tenant)}/peerings`;
 }

@@ -2,10 +2,12 @@
  * What has to be written so that an object becomes what a manifest wants: nothing, a creation, or the steps that change it.
  * Compares wanted with found and decides; sends nothing. Pure.
  */
+import { InvalidInput } from '../errors.ts';
 import { NAME_LABEL } from '../model/namespace.ts';
+import { parsePolicy } from '../model/policy.ts';
 import { isJson, type Json } from './connection.ts';
-import type { Wanted, WantedNamespace, WantedTenant } from './manifest.ts';
-import { namespacePath, peeringPath, subnetsPath, TENANTS, tenantPath } from './paths.ts';
+import type { Wanted, WantedNamespace, WantedPolicy, WantedTenant } from './manifest.ts';
+import { namespacePath, peeringPath, policyPath, subnetsPath, TENANTS, tenantPath } from './paths.ts';
 
 /** One write. `guarded`: only if the object is still what was read. */
 export interface Step {
@@ -29,12 +31,15 @@ export function pathOf(wanted: Wanted): string {
       return tenantPath(wanted.name);
     case 'Namespace':
       return namespacePath(wanted.tenant, wanted.name);
+    case 'NetworkPolicy':
+      return policyPath(wanted.tenant, wanted.namespace, wanted.name);
     case 'Peering':
       return peeringPath(wanted.tenant, wanted.name);
   }
 }
 
 export function referenceOf(wanted: Wanted): string {
+  if (wanted.kind === 'NetworkPolicy') return `policy/${wanted.tenant}/${wanted.namespace}/${wanted.name}`;
   return wanted.kind === 'Tenant'
     ? `tenant/${wanted.name}`
     : `${wanted.kind.toLowerCase()}/${wanted.tenant}/${wanted.name}`;
@@ -50,12 +55,14 @@ export function planChange(wanted: Wanted, found: Json | undefined): Plan {
 
 function changes(wanted: Wanted, found: Json): Step[] {
   if (wanted.kind === 'Peering') return [];
+  if (wanted.kind === 'NetworkPolicy') return policyChanges(wanted, found);
   return wanted.kind === 'Tenant' ? tenantChanges(wanted, found) : namespaceChanges(wanted, found);
 }
 
 function creation(wanted: Wanted): Step {
   if (wanted.kind === 'Peering') return { method: 'PUT', path: pathOf(wanted), body: {}, guarded: false };
   if (wanted.kind === 'Namespace') return namespaceWrite(wanted, wanted.labels ?? {}, false);
+  if (wanted.kind === 'NetworkPolicy') return policyWrite(wanted, false);
   const { kind: _, ...body } = wanted;
   return { method: 'POST', path: TENANTS, body, guarded: false };
 }
@@ -111,6 +118,26 @@ function namespaceChanges(wanted: WantedNamespace, found: Json): Step[] {
 
 function namespaceWrite({ tenant, name }: WantedNamespace, labels: Json, guarded: boolean): Step {
   return { method: 'PUT', path: namespacePath(tenant, name), body: { labels }, guarded };
+}
+
+/** A policy is written whole: it says all that is wanted. */
+function policyChanges(wanted: WantedPolicy, found: Json): Step[] {
+  const own = contentsOf(wanted, wanted.body);
+  return own !== undefined && own === contentsOf(wanted, found) ? [] : [policyWrite(wanted, true)];
+}
+
+/** What it says, defaults and all, as text to compare; undefined where it says what this tenetctl does not know. */
+function contentsOf({ tenant, namespace, name }: WantedPolicy, body: Json): string | undefined {
+  try {
+    return JSON.stringify(parsePolicy(tenant, namespace, name, body));
+  } catch (error) {
+    if (error instanceof InvalidInput) return undefined;
+    throw error;
+  }
+}
+
+function policyWrite(wanted: WantedPolicy, guarded: boolean): Step {
+  return { method: 'PUT', path: pathOf(wanted), body: wanted.body, guarded };
 }
 
 /** Elements of `wanted` that `found` lacks. */

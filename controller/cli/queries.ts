@@ -3,7 +3,15 @@
  */
 import { type Connection, isJson, type Json, type JsonList } from './connection.ts';
 import { CliFailure, EXIT } from './failures.ts';
-import { endpointPath, endpointsPath, namespacesPath, peeringsPath, TENANTS } from './paths.ts';
+import {
+  endpointPath,
+  endpointsPath,
+  namespacesPath,
+  peeringsPath,
+  policiesPath,
+  TENANTS,
+  tenantPoliciesPath,
+} from './paths.ts';
 
 async function tenantNames(connection: Connection): Promise<string[]> {
   return (await connection.list(TENANTS)).items.map(({ name }) => String(name));
@@ -30,6 +38,13 @@ export async function listEndpoints(connection: Connection, tenant?: string): Pr
 /** @param tenant absent: of all tenants */
 export async function listPeerings(connection: Connection, tenant?: string): Promise<JsonList> {
   return tenant === undefined ? listOfAll(connection, peeringsPath) : connection.list(peeringsPath(tenant));
+}
+
+/** @param tenant absent: of all tenants, or of the one whose the namespace is @param namespace absent: of all of them */
+export async function listPolicies(connection: Connection, tenant?: string, namespace?: string): Promise<JsonList> {
+  if (namespace !== undefined)
+    return connection.list(policiesPath(tenant ?? (await ownerOf(connection, namespace)), namespace));
+  return tenant === undefined ? listOfAll(connection, tenantPoliciesPath) : connection.list(tenantPoliciesPath(tenant));
 }
 
 /** The tenant that has claimed a namespace. @throws CliFailure (not found) */

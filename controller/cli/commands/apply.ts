@@ -1,6 +1,6 @@
 /**
- * `tenetctl apply`: makes tenants, namespaces and peerings what a manifest says, and says of each whether it was created, configured
- * or unchanged. Reads and judges everything before it writes anything; writes tenants first, then namespaces, then peerings.
+ * `tenetctl apply`: makes tenants, namespaces, policies and peerings what a manifest says, and says of each whether it was created,
+ * configured or unchanged. Reads and judges everything before it writes anything; what closes comes before what opens.
  */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
@@ -8,23 +8,26 @@ import type { ClusterConfig } from '../../model/records.ts';
 import { type Connection, isJson } from '../connection.ts';
 import { checkContents } from '../contents.ts';
 import { CliFailure, EXIT, invalidInput } from '../failures.ts';
-import { parseManifest, type Wanted } from '../manifest.ts';
+import { parseManifest, type Read, type UnownedPolicy, type Wanted } from '../manifest.ts';
 import { CLUSTER, tenantPath } from '../paths.ts';
 import { type Plan, pathOf, planChange, referenceOf } from '../plan.ts';
 import type { OpenSession } from '../program.ts';
+import { ownerOf } from '../queries.ts';
 import type { Terminal } from '../terminal.ts';
 import { isTooLate, Outcomes, waitRequest } from '../waiting.ts';
 import { waitOption } from './options.ts';
 
 interface ApplyOptions {
   readonly filename: string;
+  readonly namespace?: string;
+  readonly tenant?: string;
   readonly wait?: string;
 }
 
 type Waiting = ReturnType<typeof waitRequest>;
 
 /** What has to be there before what. */
-const ORDER: readonly Wanted['kind'][] = ['Tenant', 'Namespace', 'Peering'];
+const ORDER: readonly Wanted['kind'][] = ['Tenant', 'Namespace', 'NetworkPolicy', 'Peering'];
 
 /** A plan and the ETag its object had when it was made. */
 interface Pending {
@@ -35,17 +38,20 @@ interface Pending {
 export function addApply(program: Command, open: OpenSession): void {
   program
     .command('apply')
-    .description('create or change tenants, namespaces and peerings as a file says (YAML or JSON, several documents)')
+    .description(
+      'create or change tenants, namespaces, policies and peerings as a file says (YAML or JSON, several documents)',
+    )
     .requiredOption('-f, --filename <file>', 'the file, or - for standard input')
+    .option('-n, --namespace <namespace>', 'of policies that name none')
+    .option('-t, --tenant <tenant>', 'owner of the namespaces of policies (else it is looked for)')
     .addOption(waitOption())
     .addHelpText('after', EXAMPLE)
-    .action(async ({ filename, wait }: ApplyOptions, command: Command) => {
+    .action(async ({ filename, namespace, tenant, wait }: ApplyOptions, command: Command) => {
       const waiting = waitRequest(wait);
       const session = open(command);
-      const wanted = parseManifest(
-        await readManifest(filename, session),
-        filename === '-' ? 'standard input' : filename,
-      );
+      const source = filename === '-' ? 'standard input' : filename;
+      const read = parseManifest(await readManifest(filename, session), source, namespace);
+      const wanted = await findOwners(session.connection, read, tenant);
       const inOrder = wanted.toSorted((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
       const cluster = await session.connection.getJson(CLUSTER);
       const faults = checkContents(inOrder, cluster as unknown as ClusterConfig);
@@ -73,7 +79,29 @@ async function readManifest(filename: string, terminal: Terminal): Promise<strin
   }
 }
 
-/** The tenant of a namespace and both of a peering have to be there, or be on their way. @throws CliFailure (not found) */
+/** Whose each policy's namespace is: the file itself may say so. @throws CliFailure (not found) */
+async function findOwners(
+  connection: Connection,
+  read: readonly Read[],
+  tenant: string | undefined,
+): Promise<Wanted[]> {
+  const owners = new Map<string, string>();
+  for (const object of read) {
+    if (object.kind === 'Namespace') owners.set(object.name, object.tenant);
+    if (object.kind !== 'Tenant') continue;
+    for (const namespace of [object.name, ...(object.namespaces ?? [])]) owners.set(namespace, object.name);
+  }
+  const own = async (policy: UnownedPolicy): Promise<Wanted> => {
+    const owner = tenant ?? owners.get(policy.namespace) ?? (await ownerOf(connection, policy.namespace));
+    owners.set(policy.namespace, owner);
+    return { ...policy, tenant: owner };
+  };
+  const wanted: Wanted[] = [];
+  for (const object of read) wanted.push(object.kind === 'NetworkPolicy' ? await own(object) : object);
+  return wanted;
+}
+
+/** The tenant of a namespace or policy and both of a peering have to be there, or be on their way. @throws CliFailure (not found) */
 async function checkOwners(connection: Connection, wanted: readonly Wanted[]): Promise<void> {
   const coming = new Set(wanted.flatMap((object) => (object.kind === 'Tenant' ? [object.name] : [])));
   for (const object of wanted) {
@@ -93,7 +121,7 @@ async function checkOwners(connection: Connection, wanted: readonly Wanted[]): P
 /** Tenants that must exist before the object can. */
 function tenantsOf(object: Wanted): string[] {
   if (object.kind === 'Tenant') return [];
-  return object.kind === 'Namespace' ? [object.tenant] : [object.tenant, object.name];
+  return object.kind === 'Peering' ? [object.tenant, object.name] : [object.tenant];
 }
 
 async function prepare(connection: Connection, wanted: Wanted): Promise<Pending> {
@@ -137,5 +165,12 @@ Example:
   kind: Peering
   metadata: {name: red}
   spec: {tenant: blue}
+  ---
+  apiVersion: networking.k8s.io/v1
+  kind: NetworkPolicy
+  metadata: {name: web, namespace: blue-test}
+  spec:
+    podSelector: {matchLabels: {app: web}}
+    ingress: [{from: [{podSelector: {matchLabels: {app: shop}}}], ports: [{port: 8080}]}]
 
-What a document does not name stays as it is; namespaces and subnets are added, never taken away.`;
+What a document of the first three does not name stays as it is; namespaces and subnets are added, never taken away.`;

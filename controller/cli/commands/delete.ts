@@ -1,18 +1,19 @@
 /**
- * `tenetctl delete`: a tenant, a namespace, a peering, a dead node. Several names at once; the first failure ends it.
+ * `tenetctl delete`: a tenant, a namespace, a policy, a peering, a dead node. Several names at once; the first failure ends it.
  */
 import type { Command } from 'commander';
 import { type Connection, isJson, type Json } from '../connection.ts';
-import { namespacePath, nodePath, peeringPath, tenantPath } from '../paths.ts';
+import { namespacePath, nodePath, peeringPath, policyPath, tenantPath } from '../paths.ts';
 import type { OpenSession } from '../program.ts';
 import { ownerOf } from '../queries.ts';
 import { Outcomes, waitRequest } from '../waiting.ts';
 import { waitOption } from './options.ts';
 
 export function addDelete(program: Command, open: OpenSession): void {
-  const remove = program.command('delete').description('delete a tenant, a namespace, a peering or a node');
+  const remove = program.command('delete').description('delete a tenant, a namespace, a policy, a peering or a node');
   addTenant(remove, open);
   addNamespace(remove, open);
+  addPolicy(remove, open);
   addPeering(remove, open);
   addNode(remove, open);
 }
@@ -23,6 +24,10 @@ interface WaitOptions {
 
 interface NamespaceOptions extends WaitOptions {
   readonly tenant?: string;
+}
+
+interface PolicyOptions extends NamespaceOptions {
+  readonly namespace: string;
 }
 
 interface PeeringOptions extends WaitOptions {
@@ -65,6 +70,29 @@ function addNamespace(remove: Command, open: OpenSession): void {
         const tenant = options.tenant ?? (await ownerOf(connection, namespace));
         const rest = await deleteObject(connection, namespacePath(tenant, namespace), { wait: options.wait });
         out(`namespace/${namespace} deleted\n${outcomes.note(`namespace/${namespace}`, rest)}`);
+      }
+      outcomes.check();
+    });
+}
+
+function addPolicy(remove: Command, open: OpenSession): void {
+  remove
+    .command('policy')
+    .aliases(['policies', 'networkpolicy', 'networkpolicies', 'netpol'])
+    .description('delete a policy: what no other one restricts is open again within the tenant')
+    .argument(...NAMES)
+    .requiredOption('-n, --namespace <namespace>', 'the namespace it is in')
+    .option('-t, --tenant <tenant>', 'the tenant that owns the namespace (else it is looked for)')
+    .addOption(waitOption())
+    .action(async (names: readonly string[], options: PolicyOptions, command: Command) => {
+      const { connection, out } = open(command);
+      const { namespace, wait } = options;
+      const tenant = options.tenant ?? (await ownerOf(connection, namespace));
+      const outcomes = new Outcomes();
+      for (const name of names) {
+        const reference = `policy/${tenant}/${namespace}/${name}`;
+        const rest = await deleteObject(connection, policyPath(tenant, namespace, name), { wait });
+        out(`${reference} deleted\n${outcomes.note(reference, rest)}`);
       }
       outcomes.check();
     });

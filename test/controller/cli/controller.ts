@@ -84,7 +84,7 @@ export class TestController {
 
   /** What an agent says once it enforces all that ever was, and will be, of these tenants. */
   async acknowledge(node: string, ...tenants: readonly string[]): Promise<void> {
-    const all = { tenant: 1e9, namespaces: 1e9, peerings: 1e9 };
+    const all = { tenant: 1e9, namespaces: 1e9, peerings: 1e9, policies: 1e9, endpoints: 1e9 };
     const record: Enforced = {
       at: '2026-11-24T11:59:30Z',
       tenants: Object.fromEntries(tenants.map((tenant) => [tenant, all])),

@@ -22,7 +22,7 @@ test('exits with the code of the command, words on stderr, no stack trace', () =
 test('reads a manifest from standard input', () => {
   const { status, stderr } = run(['apply', '-f', '-'], 'kind: Pod');
   expect(status).toBe(2);
-  expect(stderr).toContain('standard input: kind: must be Tenant, Namespace, Peering or List');
+  expect(stderr).toContain('standard input: kind: must be Tenant, Namespace, NetworkPolicy, Peering or List');
 });
 
 test('a reader that closes early is no failure', () => {

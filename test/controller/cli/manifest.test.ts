@@ -27,6 +27,10 @@ function faultsOf(text: string): string[] {
   return [];
 }
 
+const POLICY_KIND = 'apiVersion: networking.k8s.io/v1, kind: NetworkPolicy';
+const policy = (metadata: string, kind = POLICY_KIND) =>
+  `{${kind}, metadata: {${metadata}}, spec: {policyTypes: [Egress]}}`;
+
 const tenant = (rest: string) => `{apiVersion: tenet.dev/v1, kind: Tenant, ${rest}}`;
 
 describe('reading', () => {
@@ -47,6 +51,21 @@ describe('reading', () => {
   test('several documents, empty ones passed over, in the order of the file', () => {
     const text = `---\n${tenant('metadata: {name: a}')}\n---\n---\n# nothing\n---\n${tenant('metadata: {name: b}')}\n`;
     expect(parseManifest(text, 'm.yaml').map(({ name }) => name)).toEqual(['a', 'b']);
+  });
+
+  test('a policy as it is, in its own namespace or in the one given', () => {
+    const body = {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'web', namespace: 'shop' },
+      spec: { policyTypes: ['Egress'] },
+    };
+    expect(parseManifest(policy('name: web, namespace: shop'), 'm.yaml')).toEqual([
+      { kind: 'NetworkPolicy', name: 'web', namespace: 'shop', body },
+    ]);
+    expect(parseManifest(policy('name: web'), 'm.yaml', 'shop')).toMatchObject([{ namespace: 'shop' }]);
+    const both = `${policy('name: web, namespace: a')}\n---\n${policy('name: web, namespace: b')}`;
+    expect(parseManifest(both, 'm.yaml')).toHaveLength(2);
   });
 
   test('JSON, and a List of any apiVersion', () => {
@@ -79,7 +98,7 @@ describe('faults', () => {
     [
       'an unknown kind',
       '{apiVersion: tenet.dev/v1, kind: Pod}',
-      'm.yaml: kind: must be Tenant, Namespace, Peering or List',
+      'm.yaml: kind: must be Tenant, Namespace, NetworkPolicy, Peering or List',
     ],
     ['no metadata', tenant('spec: {}'), 'm.yaml: metadata: is missing'],
     ['no name', tenant('metadata: {}'), 'm.yaml: metadata.name: is missing'],
@@ -113,6 +132,22 @@ describe('faults', () => {
       '{apiVersion: tenet.dev/v1, kind: Namespace, metadata: {name: n}, spec: {}}',
       'm.yaml: spec.tenant: is missing',
     ],
+    [
+      'a policy in no namespace',
+      policy('name: web'),
+      'm.yaml: metadata.namespace: is missing: write it, or give --namespace',
+    ],
+    ['a policy without a name', policy('namespace: shop'), 'm.yaml: metadata.name: is missing'],
+    [
+      'a policy of our own version',
+      policy('name: web, namespace: shop', 'apiVersion: tenet.dev/v1, kind: NetworkPolicy'),
+      'm.yaml: apiVersion: must be networking.k8s.io/v1',
+    ],
+    [
+      'a policy twice',
+      `{kind: List, items: [${policy('name: web, namespace: a')}, ${policy('name: web, namespace: a')}]}`,
+      'm.yaml, items[1]: metadata.name: NetworkPolicy a/web is in m.yaml, items[0] already',
+    ],
     ['a List of nothing', '{kind: List}', 'm.yaml: items: must be a list'],
     [
       'a field named like a method',
@@ -121,6 +156,11 @@ describe('faults', () => {
     ],
   ])('%s', (_, text, fault) => {
     expect(faultsOf(text)).toEqual([typeof fault === 'string' ? fault : expect.stringMatching(fault)]);
+  });
+
+  test('a policy in another namespace than the one given', () => {
+    const parse = () => parseManifest(policy('name: web, namespace: a'), 'm.yaml', 'b');
+    expect(parse).toThrow('m.yaml: metadata.namespace: is not the one of --namespace, "b"');
   });
 
   test('broken YAML is named with its line', () => {

@@ -2,7 +2,7 @@
  * What `apply` decides to write, by comparing what is wanted with what is there.
  */
 import { describe, expect, test } from 'vitest';
-import type { WantedTenant } from '../../../controller/cli/manifest.ts';
+import type { WantedPolicy, WantedTenant } from '../../../controller/cli/manifest.ts';
 import { planChange } from '../../../controller/cli/plan.ts';
 
 const found = {
@@ -74,6 +74,58 @@ describe('a namespace', () => {
       steps: [
         { method: 'PUT', path: '/v1/tenants/blue/namespaces/shop', body: { labels: { stage: 'test' } }, guarded: true },
       ],
+    });
+  });
+});
+
+describe('a policy', () => {
+  const path = '/v1/tenants/blue/namespaces/shop/policies/web';
+  const rules = [{ from: [{ podSelector: {} }], ports: [{ port: 80 }] }];
+  const wanted = (body: object): WantedPolicy => ({
+    kind: 'NetworkPolicy',
+    tenant: 'blue',
+    namespace: 'shop',
+    name: 'web',
+    body: { ...body },
+  });
+  const shown = {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: 'web', namespace: 'shop', resourceVersion: '7', labels: { a: 'b' } },
+    spec: {
+      podSelector: {},
+      policyTypes: ['Ingress'],
+      ingress: [{ from: [{ podSelector: {} }], ports: [{ protocol: 'TCP', port: 80 }] }],
+    },
+    tenant: 'blue',
+    revision: 7,
+  };
+
+  test('that is not there is written as it is', () => {
+    const body = { spec: { ingress: rules } };
+    expect(planChange(wanted(body), undefined)).toEqual({
+      reference: 'policy/blue/shop/web',
+      outcome: 'created',
+      steps: [{ method: 'PUT', path, body, guarded: false }],
+    });
+  });
+
+  test('that says the same, defaults and all, is unchanged', () => {
+    expect(planChange(wanted({ metadata: { labels: { a: 'b' } }, spec: { ingress: rules } }), shown).steps).toEqual([]);
+  });
+
+  test.each<[string, object, object]>([
+    ['says something else', { metadata: { labels: { a: 'b' } }, spec: {} }, shown],
+    ['has other labels', { spec: { ingress: rules } }, shown],
+    [
+      'says what is not known here',
+      { metadata: { labels: { a: 'b' } }, spec: { ingress: rules } },
+      { ...shown, extra: 1 },
+    ],
+  ])('that %s is written whole, guarded by the revision', (_, body, found) => {
+    expect(planChange(wanted(body), { ...found })).toMatchObject({
+      outcome: 'configured',
+      steps: [{ method: 'PUT', path, body, guarded: true }],
     });
   });
 });

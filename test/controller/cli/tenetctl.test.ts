@@ -279,6 +279,99 @@ spec: {subnets: [10.140.4.0/24], quota: {endpoints: 10}, egress: {internet: fals
   });
 });
 
+describe('policies', () => {
+  const POLICY = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  podSelector:
+    matchLabels: {app: web}
+    matchExpressions: [{key: old, operator: DoesNotExist}, {key: tier, operator: In, values: [a, b]}]
+  ingress: [{ports: [{port: 8080}]}]
+`;
+  const TENANT = `
+apiVersion: tenet.dev/v1
+kind: Tenant
+metadata: {name: blue}
+spec: {namespaces: [shop]}
+`;
+
+  test('are applied after the tenant of the same file, whose their namespace is', async () => {
+    const { apply, json } = await setUp();
+    const manifest = `${POLICY}---${TENANT}`;
+    expect(await apply(manifest)).toEqual({
+      code: 0,
+      out: 'tenant/blue created\npolicy/blue/shop/web created\n',
+      err: '',
+    });
+    expect((await apply(manifest)).out).toBe('tenant/blue unchanged\npolicy/blue/shop/web unchanged\n');
+    expect((await apply(POLICY.replace('8080', '8081'))).out).toBe('policy/blue/shop/web configured\n');
+    expect(await json('get', 'policy', 'web', '-n', 'shop')).toMatchObject({
+      tenant: 'blue',
+      spec: { ingress: [{ ports: [{ protocol: 'TCP', port: 8081 }] }] },
+    });
+  });
+
+  test('what `get -o yaml` prints is applied as it is', async () => {
+    const { apply, ok } = await setUp();
+    await apply(`${POLICY}---${TENANT}`);
+    expect((await apply(await ok('get', 'netpol', 'web', '-n', 'shop', '-o', 'yaml'))).out).toBe(
+      'policy/blue/shop/web unchanged\n',
+    );
+  });
+
+  test('are shown, of one namespace, of one tenant and of all, and deleted', async () => {
+    const { env, ok, run } = await setUp();
+    for (const name of ['blue', 'green']) await ok('create', 'tenant', name);
+    await ok('create', 'namespace', 'shop', '-t', 'blue');
+    const bare = POLICY.replace(', namespace: shop', '');
+    for (const namespace of ['shop', 'blue', 'green'])
+      expect(await tenetctl(['apply', '-f', '-', '-n', namespace], env, bare)).toMatchObject({ code: 0 });
+    const names = (...args: string[]) => ok('get', ...args, '-o', 'name');
+    expect(await names('policies')).toBe('policy/blue/blue/web\npolicy/blue/shop/web\npolicy/green/green/web\n');
+    expect(await names('networkpolicies', '-t', 'blue')).toBe('policy/blue/blue/web\npolicy/blue/shop/web\n');
+    expect(await names('netpol', '-n', 'shop')).toBe('policy/blue/shop/web\n');
+    const table = await ok('get', 'policies', '-n', 'shop');
+    expect(table).toMatch(/^NAME +TENANT +NAMESPACE +SELECTS +TYPES +AGE\n/);
+    expect(table).toMatch(/^web +blue +shop +app=web,!old,tier in \(a, b\) +Ingress +60s$/m);
+    expect(await ok('delete', 'netpol', 'web', '-n', 'shop')).toBe('policy/blue/shop/web deleted\n');
+    expect(await ok('delete', 'policy', 'web', '-n', 'green', '-t', 'green')).toBe('policy/green/green/web deleted\n');
+    expect(await names('policies')).toBe('policy/blue/blue/web\n');
+    expect(await run('delete', 'policy', 'web', '-n', 'shop')).toMatchObject({ code: 3 });
+  });
+
+  test('every fault is named before anything is written', async () => {
+    const { apply, run } = await setUp();
+    const bad = POLICY.replace('port: 8080', 'port: 8080, endPort: 1').replace('operator: In', 'operator: Near');
+    const { code, out, err } = await apply(`${TENANT}---${bad}`);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain('policy/blue/shop/web: spec.ingress[0].ports[0].endPort: ');
+    expect(err).toContain('policy/blue/shop/web: spec.podSelector.matchExpressions[1].operator: ');
+    expect(await run('get', 'tenant', 'blue')).toMatchObject({ code: 3 });
+  });
+
+  test('of a namespace that nobody has are not written', async () => {
+    const { apply, run, env, ok } = await setUp();
+    expect(await apply(POLICY)).toMatchObject({ code: 3, err: 'tenetctl: namespace "shop" does not exist\n' });
+    await ok('create', 'tenant', 'blue');
+    expect(await tenetctl(['apply', '-f', '-', '-t', 'blue'], env, POLICY)).toMatchObject({ code: 3 });
+    expect(await run('get', 'policy', 'web')).toMatchObject({ code: 2, err: expect.stringContaining('-n') });
+    expect(await run('get', 'tenants', '-n', 'shop')).toMatchObject({ code: 2 });
+  });
+
+  test('are waited for', async () => {
+    const { controller, env, ok } = await setUp();
+    await ok('create', 'tenant', 'blue', '-n', 'shop');
+    await controller.addNode('node1', '192.0.2.1', { live: true });
+    await controller.addBlock('blue', '10.128.8.0/27');
+    await controller.acknowledge('node1', 'blue');
+    const { code, out } = await tenetctl(['apply', '--wait', '-f', '-'], env, POLICY);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^policy\/blue\/shop\/web created\n {2}node1: enforced after [\d.]+ ms\n$/);
+  });
+});
+
 describe('exit codes', () => {
   test('2: wrong usage and input that cannot be', async () => {
     const { run } = await setUp();
