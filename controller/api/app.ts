@@ -40,10 +40,14 @@
  *   GET    /v1/tenants/{tenant}/namespaces/{ns}/policies[/{policy}]   200 list of Policy, Policy
  *   PUT    /v1/tenants/{tenant}/namespaces/{ns}/policies/{policy}     Policy or its spec, JSON or YAML → 201 or 200 Policy
  *   DELETE /v1/tenants/{tenant}/namespaces/{ns}/policies/{policy}     204
+ *                                                   either with ?dryRun=true → 200 {dryRun, flips: [...], truncated, revision}
  *   GET    /v1/tenants/{tenant}/endpoints           ?namespace= &node= → 200 list of Endpoint
  *   GET    /v1/tenants/{tenant}/endpoints/{id}      200 Endpoint
  *   PUT    /v1/tenants/{tenant}/endpoints/{id}/labels   {labels} → 200 Endpoint
  *   PUT    /v1/tenants/{tenant}/endpoints/{id}/ports    {ports: [{name, containerPort, protocol?}]} → 200 Endpoint
+ *   POST   /v1/reachability                         {from, to, port?, protocol?}, ends {tenant, namespace, name} or {ip} → 200
+ *                                                    {allowed, because: [...], from, to, protocol, port?, revision}
+ *   GET    /v1/tenants/{tenant}/reachability        ?port= &protocol= → 200 {endpoints, rows: [{from, allowed: "1101"}], …}
  *   GET    /v1/nodes, /v1/nodes/{node}              200 list of Node, Node
  *   DELETE /v1/nodes/{node}                         204; 409 while its agent is alive
  *   GET    /healthz, /readyz, /metrics, /openapi.json, /docs
@@ -63,6 +67,7 @@ import { namespaceRoutes } from './routes/namespaces.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { peeringRoutes } from './routes/peerings.ts';
 import { policyRoutes } from './routes/policies.ts';
+import { reachabilityRoutes } from './routes/reachability.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { useValidation } from './validation.ts';
 
@@ -103,6 +108,7 @@ export async function buildApp({ registry, metrics, token, version, log }: AppOp
     policyRoutes,
     endpointRoutes,
     nodeRoutes,
+    reachabilityRoutes,
   ];
   for (const each of routes) await app.register(each, { registry });
   await app.register(healthRoutes, { registry, metrics });

@@ -14,6 +14,7 @@ import { NamespaceView } from './schemas/namespace.ts';
 import { NodeView } from './schemas/node.ts';
 import { PeeringView } from './schemas/peering.ts';
 import { POLICY_SCHEMAS } from './schemas/policy.ts';
+import { REACHABILITY_SCHEMAS } from './schemas/reachability.ts';
 import { DeletingView, TenantView } from './schemas/tenant.ts';
 
 /** Those that routes refer to by name. */
@@ -29,6 +30,7 @@ const NAMED_SCHEMAS = [
   EndpointView,
   NodeView,
   ClusterView,
+  ...REACHABILITY_SCHEMAS,
 ];
 
 /** Runs in the browser, before the page loads anything. Kept for the tab alone. */
@@ -79,6 +81,7 @@ export async function useDocs(app: FastifyInstance, version: string): Promise<vo
         { name: 'namespaces', description: 'Groups inside one tenant' },
         { name: 'peerings', description: 'What tenants ask of each other: in force while both do' },
         { name: 'policies', description: 'Kubernetes’ NetworkPolicy: what the endpoints of a namespace may do' },
+        { name: 'reachability', description: 'Who may call whom, and what decides' },
         { name: 'endpoints', description: 'Interfaces of containers' },
         { name: 'nodes', description: 'Machines that run an agent' },
         { name: 'cluster', description: 'What holds for all tenants' },

@@ -34,6 +34,23 @@ export const WaitQuery = Type.Object(
   { additionalProperties: false },
 );
 
+/** Query of a write that can be tried first. */
+export const DryRunQuery = Type.Object(
+  {
+    ...WaitQuery.properties,
+    dryRun: Type.Optional(
+      Type.Boolean({ description: '`true`: nothing is written; answers what would be opened and closed' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+/** @throws InvalidInput for one that also waits: there is nothing nodes could have */
+export function isDryRun({ dryRun = false, wait }: Static<typeof DryRunQuery>): boolean {
+  if (dryRun && wait !== undefined) throw new InvalidInput('wait', 'is for a write: a dry run writes nothing');
+  return dryRun;
+}
+
 /** What a write asks for. */
 export interface Wait {
   readonly timeoutMs: number;

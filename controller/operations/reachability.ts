@@ -24,8 +24,10 @@ import {
 import { keys, parsePrefixKey } from '../store/keys.ts';
 import type { Entry, Revision, Store } from '../store/store.ts';
 import { getCluster } from './clusters.ts';
-import { findRecord, toStored } from './stored.ts';
-import { getTenant } from './tenants.ts';
+import { getNamespace } from './namespaces.ts';
+import type { Registry } from './registry.ts';
+import { checkPrecondition, findRecord, type Precondition, toStored } from './stored.ts';
+import { getTenant, readChangeable } from './tenants.ts';
 
 export interface Answered {
   readonly revision: Revision;
@@ -76,21 +78,25 @@ export async function computeMatrix(
 }
 
 /**
- * What the change of a policy would open and close; nothing is written.
- * @throws NotFound for the tenant, the namespace, or the policy that is to be deleted; Unavailable
+ * What the change of a policy would open and close; nothing is written. Refuses what the write would refuse, but for a quota.
+ * @throws NotFound for the tenant, the namespace, or the policy that is to be deleted; Conflict for a tenant that cannot be changed;
+ * PreconditionFailed, Unavailable
  */
-export async function previewPolicy(store: Store, change: PolicyChange): Promise<Flips & Answered> {
+export async function previewPolicy(
+  registry: Registry,
+  change: PolicyChange,
+  precondition: Precondition,
+): Promise<Flips & Answered> {
+  const { store } = registry;
   const { tenant, namespace, name } = change.policy;
-  await getTenant(store, tenant);
+  if (change.kind === 'put') await readChangeable(registry, tenant);
+  await getNamespace(store, tenant, namespace);
+  const { entry } = await store.get(keys.policy(tenant, namespace, name));
+  if (change.kind === 'delete' && entry === undefined) throw new NotFound('policy', name);
+  checkPrecondition(entry, precondition);
   const asked = await store.list(keys.peerings(tenant));
-  const peers = asked.entries.map((entry) => toStored<Peering>(entry).record.peer);
+  const peers = asked.entries.map((each) => toStored<Peering>(each).record.peer);
   const { world, revision } = await readWorld(store, [tenant, ...peers]);
-  if (!world.namespaces.some((each) => each.tenant === tenant && each.name === namespace))
-    throw new NotFound('namespace', namespace);
-  const exists = world.policies.some(
-    (each) => each.tenant === tenant && each.namespace === namespace && each.name === name,
-  );
-  if (change.kind === 'delete' && !exists) throw new NotFound('policy', name);
   return { ...computeFlips(world, change), revision: Math.min(revision, asked.revision) };
 }
 

@@ -5,16 +5,28 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Change } from '../../enforcement/change.ts';
 import { type PolicyName, parsePolicy } from '../../model/policy.ts';
 import { deletePolicy, getPolicy, listPolicies, policiesPrefix, putPolicy } from '../../operations/policies.ts';
+import { previewPolicy } from '../../operations/reachability.ts';
 import type { Registry } from '../../operations/registry.ts';
 import type { Revision } from '../../store/store.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
 import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
-import { answer, PutHeaders, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
+import {
+  answer,
+  answerOneOf,
+  PutHeaders,
+  ReadHeaders,
+  serializeAsIs,
+  TenantParams,
+  UNCHANGED,
+  WriteHeaders,
+} from '../schemas/common.ts';
+import { DeletedView } from '../schemas/enforcement.ts';
 import { NamespaceParams } from '../schemas/namespace.ts';
 import { PolicyBody, PolicyParams, PolicyView, viewPolicy } from '../schemas/policy.ts';
+import { PreviewView, viewPreview } from '../schemas/reachability.ts';
 import { bodyIsJudgedLater } from '../validation.ts';
-import { deletedResponses, lateResponse, sendDeleted, sendWritten, WaitQuery, waitOf } from '../waiting.ts';
+import { DryRunQuery, deletedResponses, isDryRun, lateResponse, sendDeleted, sendWritten, waitOf } from '../waiting.ts';
 import { acceptYaml, YAML_TYPES } from '../yaml-body.ts';
 
 const tags = ['policies'];
@@ -86,6 +98,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
     PATH,
     {
       validatorCompiler: bodyIsJudgedLater,
+      serializerCompiler: serializeAsIs,
       schema: {
         operationId: 'putPolicy',
         tags,
@@ -94,11 +107,15 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
           'A Kubernetes NetworkPolicy, or its bare `spec`, by Kubernetes’ rules of admission. It restricts what its tenant’s endpoints may do; what tenants may do among each other it does not widen.',
         consumes: ['application/json', ...YAML_TYPES],
         params: PolicyParams,
-        querystring: WaitQuery,
+        querystring: DryRunQuery,
         headers: PutHeaders,
         body: PolicyBody,
         response: {
-          200: answer('It was there; it says this now.', PolicyView),
+          200: answerOneOf(
+            'It was there; it says this now. With `dryRun=true`: what would flip.',
+            PreviewView,
+            PolicyView,
+          ),
           201: answer('Made.', PolicyView),
           ...lateResponse(PolicyView),
           ...problemResponses(
@@ -116,6 +133,10 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
       const wait = waitOf(request.query, enforcement);
       const at = nameOf(request.params);
       const contents = parsePolicy(at.tenant, at.namespace, at.name, request.body);
+      if (isDryRun(request.query)) {
+        const policy = { ...at, ...contents, createdAt: registry.now().toISOString() };
+        return viewPreview(await previewPolicy(registry, { kind: 'put', policy }, preconditionOf(request)));
+      }
       const stored = await putPolicy(registry, at, contents, preconditionOf(request));
       return await sendWritten(request, reply, enforcement, wait, {
         stored,
@@ -129,20 +150,31 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
   app.delete(
     PATH,
     {
+      serializerCompiler: serializeAsIs,
       schema: {
         operationId: 'deletePolicy',
         tags,
         summary: 'Delete a policy',
         description: 'What no other policy restricts is open again within the tenant.',
         params: PolicyParams,
-        querystring: WaitQuery,
+        querystring: DryRunQuery,
         headers: WriteHeaders,
-        response: { ...deletedResponses('Gone.'), ...problemResponses('not_found', 'precondition_failed') },
+        response: {
+          ...deletedResponses('Gone.'),
+          200: answerOneOf(
+            'Gone, and from every node concerned: with `wait=enforced`. With `dryRun=true`: what would flip.',
+            PreviewView,
+            DeletedView,
+          ),
+          ...problemResponses('not_found', 'precondition_failed'),
+        },
       },
     },
     async (request, reply) => {
       const wait = waitOf(request.query, enforcement);
       const at = nameOf(request.params);
+      if (isDryRun(request.query))
+        return viewPreview(await previewPolicy(registry, { kind: 'delete', policy: at }, preconditionOf(request)));
       const revision = await deletePolicy(registry, at, preconditionOf(request));
       return await sendDeleted(reply, enforcement, wait, policyChange(at, revision));
     },
