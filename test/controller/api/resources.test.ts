@@ -141,6 +141,21 @@ describe('endpoints', () => {
     expect(body).toEqual({ ...endpoint, revision: expect.any(Number) });
   });
 
+  test('take new named ports, and keep all else', async () => {
+    const { call, store } = await appWithTenants();
+    const endpoint = await putEndpoint(store, { labels: { a: 'b' } });
+    const url = `/v1/tenants/blue/endpoints/${endpoint.id}/ports`;
+    const ports = [
+      { name: 'dns', containerPort: 53, protocol: 'TCP' },
+      { name: 'dns', containerPort: 53, protocol: 'UDP' },
+    ];
+    const wanted = [{ name: 'dns', containerPort: 53 }, ports[1]];
+    const changed = await call('PUT', url, { ports: wanted });
+    expect(changed).toMatchObject({ status: 200, body: { ...endpoint, ports } });
+    expect(await call('PUT', url, { ports })).toMatchObject({ body: { revision: changed.body.revision } });
+    expect((await call('PUT', url, { ports: [] }, { 'if-match': '"1"' })).status).toBe(412);
+  });
+
   test('take new labels, and keep all else', async () => {
     const { call, store } = await appWithTenants();
     const endpoint = await putEndpoint(store, { labels: { a: 'b' } });
@@ -161,6 +176,15 @@ describe('endpoints', () => {
     ['an id that cannot be', 'GET', '/v1/tenants/blue/endpoints/node1%2F3f9c01ab77d2', undefined, 400],
     ['labels of one that is not there', 'PUT', '/v1/tenants/blue/endpoints/000000000000/labels', { labels: {} }, 404],
     ['bad labels', 'PUT', '/v1/tenants/blue/endpoints/3f9c01ab77d2/labels', { labels: { a: '!' } }, 400],
+    ['ports of one that is not there', 'PUT', '/v1/tenants/blue/endpoints/000000000000/ports', { ports: [] }, 404],
+    [
+      'a bad port',
+      'PUT',
+      '/v1/tenants/blue/endpoints/3f9c01ab77d2/ports',
+      { ports: [{ name: 'a', containerPort: 0 }] },
+      400,
+    ],
+    ['no ports', 'PUT', '/v1/tenants/blue/endpoints/3f9c01ab77d2/ports', {}, 400],
     ['no labels', 'PUT', '/v1/tenants/blue/endpoints/3f9c01ab77d2/labels', {}, 400],
     ['a write that is the agent’s', 'PUT', '/v1/tenants/blue/endpoints/3f9c01ab77d2', { node: 'x' }, 405],
     ['a node that cannot be', 'GET', '/v1/tenants/blue/endpoints?node=a%2Fb', undefined, 400],

@@ -92,6 +92,33 @@ async function patch({ call }: TestApp, query: string, tenant = 'blue'): Promise
   return await call('PATCH', `/v1/tenants/${tenant}?${query}`, { labels: { plan: 'gold' } });
 }
 
+describe('what policies of peers select by is waited for on their nodes as well:', () => {
+  const url = '/v1/tenants/blue/endpoints/3f9c01ab77d2';
+  test.each<[string, string, unknown, keyof EnforcedRevisions]>([
+    ['labels of an endpoint', `${url}/labels`, { labels: { app: 'web' } }, 'endpoints'],
+    ['ports of an endpoint', `${url}/ports`, { ports: [] }, 'endpoints'],
+    ['labels of a namespace', '/v1/tenants/blue/namespaces/blue', { labels: { a: 'b' } }, 'namespaces'],
+  ])('%s', async (_, path, body, kind) => {
+    const { call, memory } = await start();
+    await putEndpoint(memory);
+    await call('PUT', '/v1/tenants/blue/peerings/red');
+    const ahead = (await revisionNow(memory)) + 1000;
+    const enough: EnforcedRevisions = { tenant: 0, namespaces: 0, peerings: 0, [kind]: ahead };
+    await say(memory, 'node1', { tenants: { blue: enough } });
+    // Only asked for: red's nodes have nothing to do with it.
+    const alone = await call('PUT', `${path}?${WAIT}`, body);
+    expect(statusOf(alone)).toMatchObject({ enforced: true, nodes: [{ node: 'node1' }] });
+    await call('PUT', '/v1/tenants/red/peerings/blue');
+    const late = await call('PUT', `${path}?${BRIEFLY}`, body);
+    expect(late).toMatchObject({ status: 202, body: { status: { enforced: false, lagging: ['node2'] } } });
+    await say(memory, 'node2', { tenants: { blue: enough } });
+    expect(statusOf(await call('PUT', `${path}?${WAIT}`, body))).toMatchObject({
+      enforced: true,
+      nodes: [{ node: 'node1' }, { node: 'node2' }],
+    });
+  });
+});
+
 describe('a write answers', () => {
   test('at once where no node has anything of the tenant', async () => {
     const { call } = await start();
