@@ -55,8 +55,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   unsupported_media_type: {
     status: 415,
     title: 'Unsupported media type',
-    meaning:
-      'Bodies are application/json; application/merge-patch+json as well with PATCH, application/yaml with a policy.',
+    meaning: 'Bodies are application/json, with PATCH application/merge-patch+json too, of policies application/yaml.',
   },
   internal: {
     status: 500,

@@ -104,7 +104,8 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
         tags,
         summary: 'Make a policy, or replace it',
         description:
-          'A Kubernetes NetworkPolicy, or its bare `spec`, by Kubernetes’ rules of admission. It restricts what its tenant’s endpoints may do; what tenants may do among each other it does not widen.',
+          'A Kubernetes NetworkPolicy, or its bare `spec`, by Kubernetes’ rules of admission. ' +
+          'It restricts what its tenant’s endpoints may do; what tenants may do among each other it does not widen.',
         consumes: ['application/json', ...YAML_TYPES],
         params: PolicyParams,
         querystring: DryRunQuery,

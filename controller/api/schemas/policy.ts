@@ -54,7 +54,8 @@ const NetworkPolicyPeer = Type.Object(
   {
     $id: 'NetworkPolicyPeer',
     description:
-      'endpoints by their labels, in the policy’s own namespace or in those that `namespaceSelector` selects: the tenant’s and its peers’; or `ipBlock` alone',
+      'endpoints by their labels, in the policy’s own namespace or in those that `namespaceSelector` selects, ' +
+      'of the tenant and of its peers; or `ipBlock` alone',
   },
 );
 
@@ -123,7 +124,8 @@ export const PolicyView = Type.Object(
   {
     $id: 'NetworkPolicy',
     description:
-      'networking.k8s.io/v1. Answers have all fields; of what is sent, those that only the server knows are passed over, and what Kubernetes prints is taken as it is.',
+      'networking.k8s.io/v1. Answers have all fields. Of what is sent, those that only a server sets are passed over: ' +
+      'what Kubernetes prints is taken as it is.',
   },
 );
 
