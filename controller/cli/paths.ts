@@ -5,6 +5,7 @@
 export const TENANTS = '/v1/tenants';
 export const NODES = '/v1/nodes';
 export const CLUSTER = '/v1/cluster';
+export const REACHABILITY = '/v1/reachability';
 
 const join = (...parts: readonly string[]) => parts.map(encodeURIComponent).join('/');
 

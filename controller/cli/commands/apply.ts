@@ -13,6 +13,7 @@ import { CLUSTER, tenantPath } from '../paths.ts';
 import { type Plan, pathOf, planChange, referenceOf } from '../plan.ts';
 import type { OpenSession } from '../program.ts';
 import { ownerOf } from '../queries.ts';
+import { formatFlips } from '../reachability.ts';
 import type { Terminal } from '../terminal.ts';
 import { isTooLate, Outcomes, waitRequest } from '../waiting.ts';
 import { waitOption } from './options.ts';
@@ -22,6 +23,7 @@ interface ApplyOptions {
   readonly namespace?: string;
   readonly tenant?: string;
   readonly wait?: string;
+  readonly dryRun?: boolean;
 }
 
 type Waiting = ReturnType<typeof waitRequest>;
@@ -31,6 +33,7 @@ const ORDER: readonly Wanted['kind'][] = ['Tenant', 'Namespace', 'NetworkPolicy'
 
 /** A plan and the ETag its object had when it was made. */
 interface Pending {
+  readonly kind: Wanted['kind'];
   readonly plan: Plan;
   readonly etag: string | undefined;
 }
@@ -45,8 +48,11 @@ export function addApply(program: Command, open: OpenSession): void {
     .option('-n, --namespace <namespace>', 'of policies that name none')
     .option('-t, --tenant <tenant>', 'owner of the namespaces of policies (else it is looked for)')
     .addOption(waitOption())
+    .option('--dry-run', 'write nothing; say what would be, and what each policy by itself would open and close')
     .addHelpText('after', EXAMPLE)
-    .action(async ({ filename, namespace, tenant, wait }: ApplyOptions, command: Command) => {
+    .action(async ({ filename, namespace, tenant, wait, dryRun }: ApplyOptions, command: Command) => {
+      if (dryRun === true && wait !== undefined)
+        throw invalidInput(['a dry run writes nothing that could be waited for']);
       const waiting = waitRequest(wait);
       const session = open(command);
       const source = filename === '-' ? 'standard input' : filename;
@@ -59,6 +65,10 @@ export function addApply(program: Command, open: OpenSession): void {
       await checkOwners(session.connection, inOrder);
       const pending: Pending[] = [];
       for (const object of inOrder) pending.push(await prepare(session.connection, object));
+      if (dryRun === true) {
+        for (const each of pending) session.out(await preview(session.connection, each));
+        return;
+      }
       const outcomes = new Outcomes();
       for (const each of pending) {
         const { reference, outcome } = each.plan;
@@ -126,7 +136,31 @@ function tenantsOf(object: Wanted): string[] {
 
 async function prepare(connection: Connection, wanted: Wanted): Promise<Pending> {
   const found = await connection.find(pathOf(wanted));
-  return { plan: planChange(wanted, isJson(found?.body) ? found.body : undefined), etag: found?.etag };
+  return {
+    kind: wanted.kind,
+    plan: planChange(wanted, isJson(found?.body) ? found.body : undefined),
+    etag: found?.etag,
+  };
+}
+
+/** What the object would become, and what a policy would flip; of one in a namespace that is not there yet, that is not known. */
+async function preview(connection: Connection, { kind, plan, etag }: Pending): Promise<string> {
+  const { reference, outcome, steps } = plan;
+  if (outcome === 'unchanged') return `${reference} unchanged\n`;
+  const said = `${reference} would be ${outcome}\n`;
+  if (kind !== 'NetworkPolicy') return said;
+  let flips = '';
+  for (const { method, path, body, guarded } of steps) {
+    const ifMatch = guarded ? etag : undefined;
+    try {
+      const reply = await connection.request(method, path, { body, ifMatch, query: { dryRun: 'true' } });
+      if (isJson(reply.body)) flips += formatFlips(reply.body);
+    } catch (error) {
+      if (!(error instanceof CliFailure && error.exitCode === EXIT.notFound)) throw error;
+      flips += '  its namespace is not there yet\n';
+    }
+  }
+  return said + flips;
 }
 
 /**
