@@ -16,8 +16,20 @@ const spec = {
 
 const PORT = 'spec.ingress[0].ports[0].port';
 
+/** Does something when everything has been read for the next commit, just before it is judged. */
+class InterruptedStore extends MemoryStore {
+  beforeCommit: (() => Promise<unknown>) | undefined;
+
+  override async commit(...args: Parameters<MemoryStore['commit']>): ReturnType<MemoryStore['commit']> {
+    const interrupt = this.beforeCommit;
+    this.beforeCommit = undefined;
+    await interrupt?.();
+    return await super.commit(...args);
+  }
+}
+
 async function appWithTenants(...names: readonly string[]) {
-  const memory = new MemoryStore();
+  const memory = new InterruptedStore();
   const app = await startApp({ store: memory });
   for (const name of names.length > 0 ? names : ['blue', 'red'])
     expect((await app.call('POST', '/v1/tenants', { name })).status).toBe(201);
@@ -295,6 +307,23 @@ describe('a quota of policies', () => {
     expect(await policiesOf(app.store)).toHaveLength(7);
   });
 
+  test('is kept when another controller makes one between counting and writing', async () => {
+    const { call, memory } = await appWithTenants();
+    const other = await startApp({ store: memory });
+    await call('PATCH', '/v1/tenants/blue', { quota: { policies: 1 } });
+    memory.beforeCommit = async () =>
+      expect((await other.call('PUT', path.replace('web', 'first'), {})).status).toBe(201);
+    expect((await call('PUT', path, {})).body.code).toBe('quota_exceeded');
+    expect(await policiesOf(memory)).toEqual(['policies/blue/blue/first']);
+  });
+
+  test('is kept when it is set just before writing', async () => {
+    const { call, memory } = await appWithTenants();
+    memory.beforeCommit = () => call('PATCH', '/v1/tenants/blue', { quota: { policies: 0 } });
+    expect((await call('PUT', path, {})).body.code).toBe('quota_exceeded');
+    expect(await policiesOf(memory)).toEqual([]);
+  });
+
   test('set while some are being made is not exceeded by those that come after it', async () => {
     const app = await appWithTenants();
     const [, set] = await Promise.all([
@@ -333,6 +362,28 @@ describe('go with', () => {
     expect(await policiesIn(store)).toEqual(['policies/red/red/web']);
     await call('POST', '/v1/tenants', { name: 'blue' });
     expect((await call('GET', '/v1/tenants/blue/policies')).body.items).toEqual([]);
+  });
+
+  test.each([
+    ['namespace', shop],
+    ['tenant', '/v1/tenants/blue'],
+  ])('a %s that goes just before one is written', async (_, gone) => {
+    const { call, memory } = await appWithTenants();
+    await call('PUT', shop, {});
+    memory.beforeCommit = async () => expect((await call('DELETE', gone)).status).toBe(204);
+    expect(await call('PUT', `${shop}/policies/web`, {})).toMatchObject({ status: 404, body: { code: 'not_found' } });
+    expect(await policiesIn(memory)).toEqual([]);
+  });
+
+  test('nor does one that is written late come to a later tenant of the name', async () => {
+    const { call, memory } = await appWithTenants();
+    await call('PUT', shop, {});
+    memory.beforeCommit = async () => {
+      expect((await call('DELETE', '/v1/tenants/blue')).status).toBe(204);
+      expect((await call('POST', '/v1/tenants', { name: 'blue' })).status).toBe(201);
+    };
+    expect((await call('PUT', `${shop}/policies/web`, {})).status).toBe(404);
+    expect(await policiesIn(memory)).toEqual([]);
   });
 
   test.each([
