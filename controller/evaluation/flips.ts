@@ -4,6 +4,7 @@
  */
 import type { Endpoint, Policy, PolicyType, Protocol } from '../model/records.ts';
 import { selects } from '../model/selector.ts';
+import { EndClasses } from './classes.ts';
 import { decide, isAllowed } from './decide.ts';
 import { type EndView, viewEnd } from './ends.ts';
 import { findRepresentatives, type Representative } from './regions.ts';
@@ -35,9 +36,8 @@ export interface Flips {
   readonly truncated: boolean;
 }
 
-/** Flips told of at most, and pairs looked at. */
-const MAX_FLIPS = 1000;
-const MAX_PAIRS = 20_000;
+/** At most so many flips are told of, pairs passed over, and pairs evaluated that differ from all before: about half a second. */
+const LIMITS = { flips: 1000, pairs: 1_000_000, evaluated: 10_000 };
 
 const LAST_PORT = 65_535;
 const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
@@ -54,11 +54,7 @@ interface Pair {
 }
 
 /** @param world with the tenant, its peers in force, and all that is theirs */
-export function computeFlips(
-  world: World,
-  change: PolicyChange,
-  limits = { flips: MAX_FLIPS, pairs: MAX_PAIRS },
-): Flips {
+export function computeFlips(world: World, change: PolicyChange, limits = LIMITS): Flips {
   const isSame = (other: Policy) =>
     other.tenant === change.policy.tenant &&
     other.namespace === change.policy.namespace &&
@@ -69,16 +65,25 @@ export function computeFlips(
     before: new WorldIndex(world),
     after: new WorldIndex({ ...world, policies: [...others, ...written] }),
   };
+  const classes = new EndClasses([...world.policies, ...written]);
+  const evaluated = new Map<string, readonly Turn[]>();
   const flips: Flip[] = [];
   let pairs = 0;
   for (const pair of pairsConcerned(both, [...world.policies.filter(isSame), ...written])) {
-    if (++pairs > limits.pairs) return { flips, truncated: true };
-    for (const flip of flipsOf(both, pair)) {
-      if (flips.length === limits.flips) return { flips, truncated: true };
-      flips.push(flip);
-    }
+    const alike = `${classes.of(pair.from)} ${classes.of(pair.to)}`;
+    const turns = evaluated.get(alike) ?? turnsOf(both, pair);
+    evaluated.set(alike, turns);
+    if (flips.length + turns.length > limits.flips) return { flips, truncated: true };
+    if (turns.length > 0) flips.push(...formFlips(pair, turns));
+    if (++pairs > limits.pairs || evaluated.size > limits.evaluated) return { flips, truncated: true };
   }
   return { flips, truncated: false };
+}
+
+function formFlips({ from, to, representative }: Pair, turns: readonly Turn[]): Flip[] {
+  const network = representative?.network;
+  const ends = { from: viewEnd(from), to: { ...viewEnd(to), ...(network && { network }) } };
+  return turns.map((turn) => ({ ...ends, ...turn, before: !turn.after }));
 }
 
 /** Those with an end that one of the versions of the policy isolates. */
@@ -122,21 +127,21 @@ function blocksOf({ before, after }: Change, sources: ReadonlySet<Endpoint>) {
   return [...new Map(blocks.map((block) => [JSON.stringify(block), block])).values()];
 }
 
-function flipsOf(change: Change, pair: Pair): Flip[] {
-  const from = viewEnd(pair.from);
-  const to = { ...viewEnd(pair.to), ...(pair.representative?.network && { network: pair.representative.network }) };
-  const whole = (protocol: Flip['protocol'], after: boolean): Flip => ({ from, to, protocol, before: !after, after });
+/** A flip but for its ends. */
+type Turn = Pick<Flip, 'protocol' | 'port' | 'endPort' | 'after'>;
+
+function turnsOf(change: Change, pair: Pair): Turn[] {
   const icmp = turn(change, pair, 'ICMP');
   const byProtocol = PROTOCOLS.map((protocol) => ({ protocol, ranges: rangesOf(change, pair, protocol) }));
   const isAll = byProtocol.every(({ ranges: [first] }) => first?.isWhole === true && first.after === icmp);
-  if (icmp !== undefined && isAll) return [whole('any', icmp)];
-  const flips = byProtocol.flatMap(({ protocol, ranges }) =>
-    ranges.map(({ first, last, after, isWhole }): Flip => {
-      if (isWhole) return whole(protocol, after);
-      return { ...whole(protocol, after), port: first, ...(last > first ? { endPort: last } : {}) };
+  if (icmp !== undefined && isAll) return [{ protocol: 'any', after: icmp }];
+  const turns = byProtocol.flatMap(({ protocol, ranges }) =>
+    ranges.map(({ first, last, after, isWhole }): Turn => {
+      if (isWhole) return { protocol, after };
+      return { protocol, after, port: first, ...(last > first ? { endPort: last } : {}) };
     }),
   );
-  return icmp === undefined ? flips : [...flips, whole('ICMP', icmp)];
+  return icmp === undefined ? turns : [...turns, { protocol: 'ICMP', after: icmp }];
 }
 
 /** Ports from `first` to `last` that turn alike. */

@@ -130,11 +130,23 @@ test('more than fit are cut off, and it says so', () => {
   const put = { kind: 'put', policy: ingress('blue/blue/in', []) } as const;
   const { flips, truncated } = computeFlips(about, put);
   expect([flips.length, truncated]).toEqual([1000, true]);
-  expect(computeFlips(about, put, { flips: 1e6, pairs: 100 })).toMatchObject({ truncated: true });
-  expect(computeFlips(about, put, { flips: 1e6, pairs: 1e6 })).toMatchObject({
-    truncated: false,
-    flips: { length: 60 * 59 },
-  });
+  const limits = { flips: 1e6, pairs: 1e6, evaluated: 1e6 };
+  expect(computeFlips(about, put, limits)).toMatchObject({ truncated: false, flips: { length: 60 * 59 } });
+  expect(computeFlips(about, put, { ...limits, pairs: 100 })).toMatchObject({ truncated: true });
+  // all alike: evaluated once
+  expect(computeFlips(about, put, { ...limits, evaluated: 1 })).toMatchObject({ truncated: false });
+  const different = world({ endpoints: many.map((each) => ({ ...each, labels: { is: each.name } })) });
+  expect(computeFlips(different, put, { ...limits, evaluated: 1 })).toMatchObject({ truncated: true });
+});
+
+test('what one of two replicas flips, the other does as well; an address or a label makes the difference', () => {
+  const [one, two, three] = ['10.128.5.1', '10.128.5.2', '10.128.6.1'].map((ip, i) => endpoint(`blue/blue/r${i}`, ip));
+  const target = endpoint('blue/blue/db', '10.128.4.2', { app: 'db' });
+  const about = world({ endpoints: [one, two, three, target].flatMap((each) => each ?? []) });
+  const rule = { from: [{ ipBlock: { cidr: parsePrefix('10.128.5.0/24') } }] };
+  expect(lines(about, { kind: 'put', policy: ingress('blue/blue/in', [rule], db) })).toEqual([
+    'blue/blue/r2 → blue/blue/db any: closed',
+  ]);
 });
 
 describe('whatever the policies are', () => {
