@@ -16,6 +16,7 @@ const dependsOnBackend = [
   'isolation',
   'lifecycle',
   'peering',
+  'policy-conformance',
   'survival',
   'type-of-service',
 ].map((name) => `test/e2e/${name}.test.ts`);

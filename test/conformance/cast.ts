@@ -15,7 +15,7 @@ export const NAMESPACES: readonly { readonly tenant: string; readonly name: stri
   { tenant: STRANGER, name: 's', labels: { ns: 'y', env: 'test' } },
 ];
 
-export const TENANTS = [TENANT, PEER, STRANGER] as const;
+export const TENANTS: readonly string[] = [TENANT, PEER, STRANGER];
 
 /** The tenant of a namespace; one that a case makes is the tenant's own. */
 export function tenantOf(namespace: string): string {

@@ -2,11 +2,12 @@
  * `npm run conformance`: plays every case, and with --fuzz random policies, on a lab of its own and says what came of each. Exit status:
  * 0 all passed, 1 something failed, 2 not understood, 130 interrupted. The lab is taken down whatever happens.
  */
+import { randomInt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { Case } from './case.ts';
 import { CASES } from './cases/all.ts';
 import { formatJunit } from './junit.ts';
+import { Random, randomSteps } from './random.ts';
 import { type CaseResult, Runner } from './run.ts';
 import { Scene } from './scene.ts';
 
@@ -23,7 +24,14 @@ const command = new Command('conformance')
   .option('--filter <text>', 'cases whose name contains this')
   .option('--list', 'say the names of the cases and run none')
   .option('--junit <file>', 'write JUnit XML there')
-  .option('--repeat <n>', 'play each case so often', number, 1);
+  .option('--repeat <n>', 'play all of it so often', number, 1)
+  .option(
+    '--fuzz <n>',
+    'then so many random sets of policies, held to what the evaluator says: cases fuzz/SEED',
+    number,
+    0,
+  )
+  .option('--seed <s>', 'of the first of these; a random one unless given', number);
 command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 const options = command.parse().opts<{
   backend: string;
@@ -31,6 +39,8 @@ const options = command.parse().opts<{
   list?: boolean;
   junit?: string;
   repeat: number;
+  fuzz: number;
+  seed?: number;
 }>();
 
 const interrupted = new AbortController();
@@ -40,26 +50,49 @@ process.stdout.on('error', () => interrupted.abort());
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
-async function play(scene: Scene, cases: readonly Case[]): Promise<readonly CaseResult[]> {
+interface Item {
+  readonly name: string;
+  readonly run: (runner: Runner) => Promise<CaseResult>;
+}
+
+function chosenItems(): readonly Item[] {
+  const firstSeed = options.seed ?? randomInt(1_000_000);
+  const cases = CASES.map((each): Item => ({ name: each.name, run: (runner) => runner.run(each) }));
+  const random = Array.from({ length: options.fuzz }, (_, index): Item => {
+    const name = `fuzz/${firstSeed + index}`;
+    const steps = randomSteps(new Random(firstSeed + index));
+    return { name, run: (runner) => runner.runAgainstEvaluator(name, steps) };
+  });
+  const chosen = [...cases, ...random].filter(({ name }) => name.includes(options.filter ?? ''));
+  return Array.from({ length: options.repeat }, () => chosen).flat();
+}
+
+async function play(scene: Scene, items: readonly Item[]): Promise<readonly CaseResult[]> {
   const runner = new Runner(scene);
   const results: CaseResult[] = [];
-  const width = String(cases.length).length;
-  for (const [index, each] of cases.entries()) {
+  const width = String(items.length).length;
+  for (const [index, { name, run }] of items.entries()) {
     interrupted.signal.throwIfAborted();
-    const result = await runner.run(each);
+    const result = await run(runner);
     results.push(result);
-    const counter = `[${String(index + 1).padStart(width)}/${cases.length}]`;
+    const counter = `[${String(index + 1).padStart(width)}/${items.length}]`;
     const verdict = result.failure === '' ? 'ok  ' : 'FAIL';
-    print(`${counter} ${verdict} ${result.name.padEnd(60)} ${result.seconds.toFixed(2)} s`);
-    if (result.failure !== '') print(`${result.failure}\n`);
+    print(`${counter} ${verdict} ${name.padEnd(60)} ${result.seconds.toFixed(2)} s`);
+    if (result.failure !== '') print(`${result.failure}\nAgain: ${again(name)}\n`);
   }
   return results;
 }
 
+function again(name: string): string {
+  const seed = /^fuzz\/(\d+)$/.exec(name)?.[1];
+  const which = seed === undefined ? `--filter ${name}` : `--filter fuzz/ --fuzz 1 --seed ${seed}`;
+  return `npm run conformance -- --backend ${options.backend} ${which}`;
+}
+
 async function main(): Promise<number> {
-  const chosen = CASES.filter(({ name }) => name.includes(options.filter ?? ''));
+  const items = chosenItems();
   if (options.list) {
-    for (const { name } of chosen) print(name);
+    for (const { name } of items) print(name);
     return 0;
   }
   const { signal } = interrupted;
@@ -67,12 +100,13 @@ async function main(): Promise<number> {
   try {
     scene = await Scene.open({ backend: options.backend, signal, onProgress: print });
     const started = performance.now();
-    const results = await play(scene, Array.from({ length: options.repeat }, () => chosen).flat());
-    const failed = results.filter(({ failure }) => failure !== '').length;
+    const results = await play(scene, items);
+    const failed = results.filter(({ failure }) => failure !== '');
     if (options.junit !== undefined) writeFileSync(options.junit, formatJunit(results));
-    print(`${((performance.now() - started) / 1000).toFixed(1)} s`);
-    print(`${results.length - failed} passed, ${failed} failed`);
-    return failed === 0 ? 0 : 1;
+    for (const { name } of failed) print(`failed: ${name}`);
+    print(`${((performance.now() - started) / 1000).toFixed(1)} s on ${options.backend}`);
+    print(`${results.length - failed.length} passed, ${failed.length} failed`);
+    return failed.length === 0 ? 0 : 1;
   } catch (error) {
     if (signal.aborted) return 130;
     process.stderr.write(`conformance: ${error instanceof Error ? error.message : String(error)}\n`);

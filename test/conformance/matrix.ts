@@ -4,7 +4,8 @@ import type { Cell, Observation } from './probes.ts';
 
 const SIGNS: Readonly<Record<Observation, string>> = { allowed: '✓', denied: '✗', refused: 'R', arrived: '1' };
 const LEGEND =
-  'Rows call, columns are called: ✓ allowed, ✗ denied (silence), R refused, 1 arrived but not answered. Expected→observed where they differ.';
+  'Rows call, columns are called: ✓ allowed, ✗ denied (silence), R refused, 1 arrived but not answered; ' +
+  'expected→observed where they differ.';
 
 const plain = { style: { head: [], border: [], compact: true } };
 

@@ -3,10 +3,12 @@
  * Prints nothing; says what was wrong in words for a person.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'yaml';
 import { waitFor } from '../lab/probe/deadline.ts';
-import type { Case, Step } from './case.ts';
+import type { Action, Case, Step } from './case.ts';
+import { evaluatorsTruth } from './evaluator.ts';
 import { formatWrong, isWrong } from './matrix.ts';
-import { type Cell, Probes, type Question } from './probes.ts';
+import { type Cell, Probes, type Question, say } from './probes.ts';
 import type { RunningFlow, Scene } from './scene.ts';
 import { kindOf, PORTS, PROTOCOLS, type Truth, truth } from './truth.ts';
 
@@ -16,6 +18,8 @@ export interface CaseResult {
   /** empty: passed */
   readonly failure: string;
 }
+
+const EVERYBODY: Case['beside'] = ['peer', 'stranger', 'outside', 'node'];
 
 /** A flow that has to stop has this long after its change was called enforced, for what was under way. */
 const FADING_MS = 100;
@@ -32,15 +36,34 @@ export class Runner {
 
   /** Never throws for what the product did; the scene is as it was at the start when it resolves, if it can be. */
   async run({ name, beside, steps }: Case): Promise<CaseResult> {
-    const started = performance.now();
-    const faults: string[] = [];
-    try {
+    return await this.#guarded(name, async () => {
       for (const [index, step] of steps.entries()) {
         const title = steps.length > 1 ? `step ${index + 1} of ${steps.length}: ` : '';
         const found = await this.#play(step, beside, name);
-        faults.push(...found.map((fault) => `${title}${fault}`));
-        if (found.length > 0) break;
+        if (found.length > 0) return found.map((fault) => `${title}${fault}`);
       }
+      return [];
+    });
+  }
+
+  /** As {@link run}, with the evaluator's opinion for the truth after each set of changes. */
+  async runAgainstEvaluator(name: string, steps: readonly (readonly Action[])[]): Promise<CaseResult> {
+    return await this.#guarded(name, async () => {
+      for (const [index, actions] of steps.entries()) {
+        for (const action of actions) await this.#scene.apply(action);
+        const found = await this.#compare(evaluatorsTruth(this.#scene), EVERYBODY, name);
+        if (found.length === 0) continue;
+        return [`step ${index + 1} of ${steps.length}:`, ...found, describeScene(this.#scene)];
+      }
+      return [];
+    });
+  }
+
+  async #guarded(name: string, play: () => Promise<readonly string[]>): Promise<CaseResult> {
+    const started = performance.now();
+    const faults: string[] = [];
+    try {
+      faults.push(...(await play()));
     } catch (error) {
       faults.push(messageOf(error));
     }
@@ -51,7 +74,7 @@ export class Runner {
   }
 
   /** One table. @returns what is wrong, nothing if all is as it should be */
-  async compare(expected: Truth, beside: Case['beside'], name: string): Promise<readonly string[]> {
+  async #compare(expected: Truth, beside: Case['beside'], name: string): Promise<readonly string[]> {
     const [cells, unprobed] = await Promise.all([
       this.#probes.ask(this.#questions(expected, beside), name),
       this.#probeFromNodes(),
@@ -69,8 +92,19 @@ export class Runner {
     const fates = Promise.all(
       Object.entries(flows).map(async ([flow, fate]) => await judgeFlow(this.#scene.flows.get(flow), flow, fate)),
     );
-    const wrong = await this.compare(truth(expected), beside, name);
-    return [...wrong, ...(await fates).filter((fault) => fault !== '')];
+    const expectation = truth(expected);
+    const wrong = await this.#compare(expectation, beside, name);
+    return [...wrong, ...this.#disagreement(expectation, beside), ...(await fates).filter((fault) => fault !== '')];
+  }
+
+  /** The evaluator answers the same questions for people: it has to say what the packets do. */
+  #disagreement(expected: Truth, beside: Case['beside']): readonly string[] {
+    const evaluated = evaluatorsTruth(this.#scene);
+    const ways = this.#questions(expected, beside)
+      .filter(({ way, allowed }) => evaluated(way) !== allowed)
+      .map(({ way, allowed }) => `${say(way)} (should be ${allowed ? 'allowed' : 'denied'})`);
+    if (ways.length === 0) return [];
+    return [`the evaluator is wrong about ${ways.length} ways, such as ${ways.slice(0, 5).join(', ')}`];
   }
 
   #questions(expected: Truth, beside: Case['beside']): readonly Question[] {
@@ -128,6 +162,21 @@ async function judgeFlow(running: RunningFlow | undefined, name: string, fate: '
   await sleep(SILENCE_MS);
   const more = flow.deliveredBytes - deliveredBytes;
   return more === 0 && flow.echoed === echoed ? '' : `${what} goes on: ${more} bytes more arrived`;
+}
+
+/** All that decides, as YAML: policies as whole objects, and what differs from the start. */
+function describeScene(scene: Scene): string {
+  const policies = [...scene.policies].map(([where, spec]) => {
+    const [namespace, name] = where.split(':');
+    return { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { namespace, name }, spec };
+  });
+  const pods = [...scene.actors.keys()].map((name) => [name, scene.labelsOf(name)]);
+  const rest = {
+    pods: Object.fromEntries(pods),
+    namespaces: Object.fromEntries(scene.namespaces),
+    asked: [...scene.asked],
+  };
+  return [...policies, rest].map((each) => stringify(each)).join('---\n');
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -3,16 +3,17 @@
  * waited for until it is in force. Knows at any moment what is there, and puts back what was at the start. Expects nothing.
  */
 import type { Container } from '../lab/container.ts';
-import { ip } from '../lab/fabric.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { Flow } from '../lab/probe/flow.ts';
 import type { LabOptions } from '../lab/topology.ts';
 import type { Action, FlowPlan, NamedPort, Places, PodPlan } from './case.ts';
-import { FAR_NETWORK, NAMESPACES, OUTSIDE_ADDRESSES, PEER, PODS, TENANT, TENANTS, tenantOf } from './cast.ts';
+import { NAMESPACES, OUTSIDE_ADDRESSES, PODS, TENANT, TENANTS, tenantOf } from './cast.ts';
 import type { Labels, Spec } from './policy-input.ts';
+import { Requests } from './requests.ts';
 import { Station } from './station.ts';
-import { type Kind, kindOf, PORTS } from './truth.ts';
+import { type Kind, kindOf } from './truth.ts';
+import { openWorld } from './world.ts';
 
 /** A pod that is there. */
 export interface Actor {
@@ -28,14 +29,14 @@ export interface RunningFlow {
   readonly flow: Flow;
 }
 
-const WAIT = 'wait=enforced&timeout=20s';
-
 export class Scene {
   readonly lab: Lab;
+  readonly #requests: Requests;
   readonly #actors = new Map<string, Actor>();
   /** what is put, by `namespace:policy` */
   readonly #policies = new Map<string, Spec>();
   readonly #namespaces = new Map<string, Labels>();
+  /** changed since its pod was attached */
   readonly #labels = new Map<string, Labels>();
   readonly #ports = new Map<string, readonly NamedPort[]>();
   readonly #asked = new Set<'own' | 'peer'>();
@@ -46,6 +47,7 @@ export class Scene {
 
   private constructor(lab: Lab) {
     this.lab = lab;
+    this.#requests = new Requests(lab);
   }
 
   /** Builds all of it. @throws Error; what was built is taken down first */
@@ -71,6 +73,24 @@ export class Scene {
   /** Policies that are put, by `namespace:policy`. */
   get policies(): ReadonlyMap<string, Spec> {
     return this.#policies;
+  }
+
+  /** Labels of every namespace there is. */
+  get namespaces(): ReadonlyMap<string, Labels> {
+    return this.#namespaces;
+  }
+
+  /** Who asks for the peering. */
+  get asked(): ReadonlySet<'own' | 'peer'> {
+    return this.#asked;
+  }
+
+  labelsOf(name: string): Labels {
+    return this.#labels.get(name) ?? this.#actor(name).plan.labels;
+  }
+
+  portsOf(name: string): readonly NamedPort[] {
+    return this.#ports.get(name) ?? this.#actor(name).plan.ports;
   }
 
   get stations(): readonly Station[] {
@@ -102,8 +122,7 @@ export class Scene {
     switch (action.kind) {
       case 'put': {
         const { namespace, policy, spec } = action;
-        await this.putPolicy(namespace, policy, typeof spec === 'function' ? spec(this.places) : spec);
-        return;
+        return await this.#putPolicy(`${namespace}:${policy}`, typeof spec === 'function' ? spec(this.places) : spec);
       }
       case 'drop':
         return await this.#dropPolicy(`${action.namespace}:${action.policy}`);
@@ -112,30 +131,27 @@ export class Scene {
       case 'ports':
         return await this.#namePorts(action.pod, action.ports);
       case 'label-namespace':
-        return await this.#labelNamespace(tenantOf(action.namespace), action.namespace, action.labels);
+        return await this.#labelNamespace(action.namespace, action.labels);
       case 'drop-namespace':
-        await this.#write('DELETE', `/v1/tenants/${TENANT}/namespaces/${action.namespace}`);
-        this.#namespaces.delete(action.namespace);
-        return;
+        return await this.#dropNamespace(action.namespace);
       case 'attach':
         return await this.#attach(this.#complete(action.pod));
       case 'detach':
         return await this.#detach(action.pod);
       case 'peer':
-        await Promise.all(action.asks.map((side) => this.#peer('PUT', side)));
+        await Promise.all(action.asks.map((side) => this.#ask(side)));
         return;
       case 'unpeer':
-        return await this.#peer('DELETE', action.takesBack);
+        return await this.#takeBack(action.takesBack);
       case 'flow':
         return await this.#openFlow(action.flow);
     }
   }
 
-  /** @throws Error */
-  async putPolicy(namespace: string, policy: string, spec: Spec): Promise<void> {
+  async #putPolicy(where: string, spec: Spec): Promise<void> {
     // Even one that fails may have been stored.
-    this.#policies.set(`${namespace}:${policy}`, spec);
-    await this.#write('PUT', policyPath(namespace, policy), spec);
+    this.#policies.set(where, spec);
+    await this.#requests.putPolicy(where, spec);
   }
 
   /** As it was at the start, whatever has been done. */
@@ -143,7 +159,7 @@ export class Scene {
     for (const { flow } of this.#flows.values()) flow.close();
     this.#flows.clear();
     await Promise.all([...this.#policies.keys()].map((where) => this.#dropPolicy(where)));
-    await Promise.all([...this.#asked].map((side) => this.#peer('DELETE', side)));
+    await Promise.all([...this.#asked].map((side) => this.#takeBack(side)));
     const planned = new Map(PODS.map((plan) => [plan.name, plan]));
     const isAsPlanned = (name: string) => {
       const plan = this.#actors.get(name)?.plan;
@@ -176,24 +192,9 @@ export class Scene {
         if (name === TENANT) this.#subnet = (body.subnets as string[])[0] ?? '';
       }),
     );
-    await Promise.all(NAMESPACES.map(({ tenant, name, labels }) => this.#labelNamespace(tenant, name, labels)));
-    this.#namespaces.clear();
+    await Promise.all(NAMESPACES.map(({ name, labels }) => this.#labelNamespace(name, labels)));
     for (const plan of PODS) await this.#attach(plan);
-    await this.#openWorld();
-  }
-
-  async #openWorld(): Promise<void> {
-    const { outside, fabricNetns } = this.lab;
-    const addresses = Object.values(OUTSIDE_ADDRESSES);
-    const added = addresses.filter((address) => address !== outside.address);
-    await ip(
-      outside.netns,
-      added.map((address) => `address add ${address}/32 dev eth0`),
-    );
-    await ip(fabricNetns, [`route add ${FAR_NETWORK} via ${outside.address}`]);
-    this.#world = await Station.open('outside', this.lab.prober(outside), addresses);
-    for (const [index, host] of this.lab.hosts.entries())
-      for (const port of PORTS) await this.lab.prober(host).tcpListen(port, `node/${index + 1}`);
+    this.#world = await openWorld(this.lab);
   }
 
   async #attach(plan: Required<PodPlan>): Promise<void> {
@@ -225,43 +226,43 @@ export class Scene {
 
   async #label(name: string, labels: Labels): Promise<void> {
     this.#labels.set(name, labels);
-    await this.#write('PUT', this.#endpointPath(name, 'labels'), { labels });
+    await this.#requests.setLabels(this.#actor(name), labels);
   }
 
   async #namePorts(name: string, ports: readonly NamedPort[]): Promise<void> {
     this.#ports.set(name, ports);
-    await this.#write('PUT', this.#endpointPath(name, 'ports'), { ports });
+    await this.#requests.setPorts(this.#actor(name), ports);
   }
 
-  #endpointPath(name: string, what: 'labels' | 'ports'): string {
-    const [namespace = ''] = name.split('/');
-    return `/v1/tenants/${tenantOf(namespace)}/endpoints/${this.#actor(name).endpoint}/${what}`;
-  }
-
-  async #labelNamespace(tenant: string, namespace: string, labels: Labels): Promise<void> {
+  async #labelNamespace(namespace: string, labels: Labels): Promise<void> {
     this.#namespaces.set(namespace, labels);
-    await this.#write('PUT', `/v1/tenants/${tenant}/namespaces/${namespace}`, { labels });
+    await this.#requests.putNamespace(namespace, labels);
+  }
+
+  async #dropNamespace(namespace: string): Promise<void> {
+    await this.#requests.deleteNamespace(namespace);
+    this.#namespaces.delete(namespace);
   }
 
   async #resetNamespace(name: string): Promise<void> {
     const known = NAMESPACES.find((namespace) => namespace.name === name);
-    if (known === undefined) await this.#write('DELETE', `/v1/tenants/${TENANT}/namespaces/${name}`);
-    else await this.#labelNamespace(known.tenant, name, known.labels);
-    this.#namespaces.delete(name);
+    if (known === undefined) return await this.#dropNamespace(name);
+    if (this.#namespaces.get(name) !== known.labels) await this.#labelNamespace(name, known.labels);
   }
 
   async #dropPolicy(where: string): Promise<void> {
-    const [namespace = '', policy = ''] = where.split(':');
-    // What was refused is not there.
-    await this.#write('DELETE', policyPath(namespace, policy), undefined, [200, 404]);
+    await this.#requests.deletePolicy(where);
     this.#policies.delete(where);
   }
 
-  async #peer(method: 'PUT' | 'DELETE', side: 'own' | 'peer'): Promise<void> {
-    const [from, to] = side === 'own' ? [TENANT, PEER] : [PEER, TENANT];
-    await this.#write(method, `/v1/tenants/${from}/peerings/${to}`);
-    if (method === 'PUT') this.#asked.add(side);
-    else this.#asked.delete(side);
+  async #ask(side: 'own' | 'peer'): Promise<void> {
+    this.#asked.add(side);
+    await this.#requests.putPeering(side);
+  }
+
+  async #takeBack(side: 'own' | 'peer'): Promise<void> {
+    await this.#requests.deletePeering(side);
+    this.#asked.delete(side);
   }
 
   async #openFlow(plan: FlowPlan): Promise<void> {
@@ -285,14 +286,4 @@ export class Scene {
     const planned = PODS.find(({ name }) => name === pod.name);
     return { host: 'node1', labels: {}, ports: [], ...planned, ...pod };
   }
-
-  async #write(method: string, path: string, body?: unknown, accepted: readonly number[] = [200, 201]): Promise<void> {
-    const response = await this.lab.rest(method, `${path}?${WAIT}`, body);
-    if (accepted.includes(response.status)) return;
-    throw new Error(`${method} ${path} answered ${response.status}: ${JSON.stringify(response.body)}`);
-  }
-}
-
-function policyPath(namespace: string, policy: string): string {
-  return `/v1/tenants/${tenantOf(namespace)}/namespaces/${namespace}/policies/${policy}`;
 }
