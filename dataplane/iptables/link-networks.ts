@@ -1,8 +1,9 @@
 /**
  * What pods may meet by network, as members of sets: one list of sets for each port set, in which the longest prefix counts only among
- * its own members. So a network is in its port set's list, and an exception in the lists of larger ones around it. Pure.
+ * its own members. So a network is in its port set's list, and an exception in the lists of larger ones around it. Single addresses and
+ * what is meant for everywhere have lists of their own, which many links can share. Pure.
  */
-import { type IpPrefix, parsePrefix, prefixContains } from '../address.ts';
+import { type IpPrefix, parsePrefix, prefixContains, prefixLength } from '../address.ts';
 import { PORT_SET } from '../state.ts';
 import type { LinkList } from './sets.ts';
 
@@ -67,17 +68,15 @@ export class LinkNetworks {
 }
 
 function* members(direction: 'egress' | 'ingress', link: string, { anybody, of }: Networks): Generator<NetworkMember> {
-  const listOf = (portSet: number): LinkList => `${direction}-n${portSet}`;
-  if (anybody !== undefined && anybody !== PORT_SET.none)
-    yield { list: listOf(anybody), prefix: EVERYWHERE, link, nomatch: false };
+  const member = (list: LinkList, prefix: IpPrefix, nomatch = false) => ({ list, prefix, link, nomatch });
+  if (anybody !== undefined && anybody !== PORT_SET.none) yield member(`${direction}-a${anybody}`, EVERYWHERE);
   const networks = [...of];
   for (const [prefix, portSet] of networks) {
-    // Whoever is anywhere is allowed these ports already.
-    if (portSet !== PORT_SET.none && portSet !== anybody) yield { list: listOf(portSet), prefix, link, nomatch: false };
+    if (portSet === PORT_SET.all && prefixLength(prefix) === 32) yield member(`${direction}-hosts`, prefix);
+    else if (portSet !== PORT_SET.none) yield member(`${direction}-n${portSet}`, prefix);
     const around = networks.filter(([outer]) => outer !== prefix && prefixContains(outer, prefix));
     for (const other of new Set(around.map(([, outer]) => outer))) {
-      if (other !== portSet && other !== PORT_SET.none && other !== anybody)
-        yield { list: listOf(other), prefix, link, nomatch: true };
+      if (other !== portSet && other !== PORT_SET.none) yield member(`${direction}-n${other}`, prefix, true);
     }
   }
 }

@@ -1,5 +1,5 @@
 /** Which of a list's sets each link's members are in. Pure. */
-import { LINKS_PER_SET, type LinkList } from './sets.ts';
+import { type LinkList, linksPerSet } from './sets.ts';
 
 /** Where links were found in the kernel: set numbers by {@link foundKey}. */
 export type FoundNumbers = ReadonlyMap<string, number>;
@@ -24,7 +24,7 @@ export class LinkNumbers {
     }
     const links = this.#links.get(list) ?? [];
     this.#links.set(list, links);
-    const hasRoom = (number: number) => (links[number] ?? 0) < LINKS_PER_SET;
+    const hasRoom = (number: number) => (links[number] ?? 0) < linksPerSet(list);
     let number = this.#found.get(key) ?? 0;
     if (!hasRoom(number)) for (number = 0; !hasRoom(number); ) number++;
     links[number] = (links[number] ?? 0) + 1;

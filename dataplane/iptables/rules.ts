@@ -280,9 +280,12 @@ function byPort(
   port: 'src' | 'dst',
   portSets: PortSetRanges,
 ): Line[] {
-  const nets = direction === 'egress' ? IPSETS.egressNets : IPSETS.ingressNets;
+  const everyPort =
+    direction === 'egress'
+      ? [IPSETS.egressAny, IPSETS.egressHosts, IPSETS.egressNets]
+      : [IPSETS.ingressAny, IPSETS.ingressHosts, IPSETS.ingressNets];
   const ofPortSet = ([portSet, protocols]: [number, ReadonlyMap<number, readonly PortRange[]>]): Line[] => {
-    const lists = [listOf(`${direction}-p${portSet}`), listOf(`${direction}-n${portSet}`)];
+    const lists = (['p', 'n', 'a'] as const).map((kind) => listOf(`${direction}-${kind}${portSet}`));
     const matches = [...protocols].flatMap(([protocol, ranges]) => portMatches(protocol, ranges, port));
     return lists.flatMap((list): Line[] => [
       ...matches.map((match): Line => ['by port', match, inSet(list, ends), RETURN]),
@@ -290,7 +293,7 @@ function byPort(
     ]);
   };
   return [
-    ['every port of a network', inSet(nets, ends), RETURN],
+    ...everyPort.map((list): Line => ['every port there', inSet(list, ends), RETURN]),
     ...[...portSets].flatMap(ofPortSet),
     ['nothing allows it', DROP],
   ];

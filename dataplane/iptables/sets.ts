@@ -32,12 +32,16 @@ export const IPSETS = {
   /** (network, pod link): whom a pod may call at every port, and who may be allowed some by what follows */
   egress: list('egress'),
   egressSome: list('egress-some'),
-  /** (network, pod link): networks that may be called at every port */
+  /** (address, network or everywhere, pod link): what may be called at every port whoever it is */
+  egressHosts: list('egress-hosts'),
   egressNets: list('egress-n1'),
+  egressAny: list('egress-a1'),
   /** (network, pod link): who may call a pod, likewise */
   ingress: list('ingress'),
   ingressSome: list('ingress-some'),
+  ingressHosts: list('ingress-hosts'),
   ingressNets: list('ingress-n1'),
+  ingressAny: list('ingress-a1'),
   /** (address, pod link): may go beyond the cluster */
   internet: hash('hash:net,iface', 'internet'),
   pools: hash('hash:net', 'pools'),
@@ -54,16 +58,25 @@ export const IPSETS = {
 
 type Direction = 'egress' | 'ingress';
 /**
- * Lists whose sets hold (network, link): `p` and a port set's number are pairs that may meet at its ports, `n` networks at its ports
- * whoever is in them. And those whose sets hold (address, MAC).
+ * Lists whose sets hold (network, link): a letter and a port set's number are those that may meet at its ports, `p` because of who is
+ * there, `n` whoever is in the network, `a` wherever it is. And those whose sets hold (address, MAC).
  */
-export type LinkList = 'overlay' | Direction | `${Direction}-some` | `${Direction}-${'p' | 'n'}${number}`;
+export type LinkList = 'overlay' | Direction | `${Direction}-${'some' | 'hosts' | `${'p' | 'n' | 'a'}${number}`}`;
 export type MacList = 'macs' | 'vxlanPeers';
+
+/**
+ * Links that may share a set of the list. Where a network is found, but with another link, the kernel looks for no larger one: so links
+ * share only sets in which all networks are disjoint, or what a larger one would say is said by another list.
+ * @see net/netfilter/ipset/ip_set_hash_gen.h, mtype_test_cidrs
+ */
+export function linksPerSet(of: LinkList): number {
+  return /-n\d+$/.test(of) ? 1 : LINKS_PER_SET;
+}
 
 /** The lists of a port set. */
 export function portSetLists(portSet: number): IpsetSpec[] {
   return (['egress', 'ingress'] as const).flatMap((direction) =>
-    (['p', 'n'] as const).map((kind) => listOf(`${direction}-${kind}${portSet}`)),
+    (['p', 'n', 'a'] as const).map((kind) => listOf(`${direction}-${kind}${portSet}`)),
   );
 }
 
@@ -95,7 +108,7 @@ export function macSet(of: MacList, address: string): IpsetSpec {
 
 /** Which of a list's sets is it? @returns undefined for a set that is none of them */
 export function linkSetPlace(name: string): { readonly list: LinkList; readonly number: number } | undefined {
-  const pattern = /^tenet-(overlay|(?:egress|ingress)(?:-some|-[pn]\d{1,10})?)-(\d{1,6})$/;
+  const pattern = /^tenet-(overlay|(?:egress|ingress)(?:-some|-hosts|-[pna]\d{1,10})?)-(\d{1,6})$/;
   const [, of, number] = pattern.exec(name) ?? [];
   return of === undefined ? undefined : { list: of as LinkList, number: Number(number) };
 }

@@ -30,7 +30,9 @@ const keysOf = (translator: Translator) => [...translator.members()].map(members
 const withoutNumbers = (translator: Translator) =>
   [
     ...new Set(
-      keysOf(translator).map((key) => key.replace(/-((?:egress|ingress)(?:-some|-[pn]\d+)?|overlay)-\d+/g, '-$1-N')),
+      keysOf(translator).map((key) =>
+        key.replace(/-((?:egress|ingress)(?:-some|-hosts|-[pna]\d+)?|overlay)-\d+/g, '-$1-N'),
+      ),
     ),
   ].sort();
 

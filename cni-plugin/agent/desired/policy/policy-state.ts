@@ -45,6 +45,8 @@ export class PolicyState {
   /** endpoints that have, or had, an address, by store key */
   readonly #byAddress = new Map<IpAddress, Set<string>>();
   readonly #known = new Map<string, Endpoint>();
+  /** endpoints here whose networks have named ports */
+  readonly #namers = new Set<string>();
 
   constructor(options: PolicyStateOptions) {
     this.#options = options;
@@ -77,6 +79,8 @@ export class PolicyState {
       }
       this.#identities.set(key, now);
     }
+    if ([before, now].some((each) => (each?.ports.length ?? 0) > 0))
+      for (const id of this.#namers) this.#options.stale(`network ${id}`);
     const [, tenant = '', node = '', id = ''] = key.split('/');
     if (node !== this.#options.node) return;
     this.#load(tenant);
@@ -202,13 +206,32 @@ export class PolicyState {
 
   *#networkItems(id: string, use: (text: string) => number): Generator<Item> {
     const subject = this.#subject(id);
-    if (subject === undefined || this.#friendsOf(subject.endpoint.tenant).length === 0) return;
+    const friends = subject === undefined ? [] : this.#friendsOf(subject.endpoint.tenant);
+    if (subject === undefined || friends.length === 0) {
+      this.#follow(id, false);
+      return;
+    }
     const link = podLinkName(id);
     for (const direction of DIRECTIONS) {
-      for (const { base, bits, ports } of subject[direction].regions(subject.endpoint.ips)) {
+      const side = subject[direction];
+      // An endpoint that is called knows its own ports' names.
+      const named = direction === 'egress' && side.namesPorts ? this.#endpointsOf(friends) : [];
+      if (direction === 'egress') this.#follow(id, side.namesPorts);
+      for (const { base, bits, ports } of side.regions(subject.endpoint.ips, named)) {
         yield { kind: 'element', collection: `${direction}Net/${bits}`, fields: [link, base], value: use(ports) };
       }
     }
+  }
+
+  /** Does what networks allow the endpoint here depend on whose addresses they hold? */
+  #follow(id: string, depends: boolean): void {
+    if (depends) this.#namers.add(id);
+    else this.#namers.delete(id);
+  }
+
+  *#endpointsOf(tenants: readonly Tenant[]): Generator<Endpoint> {
+    const names = new Set(tenants.map(({ name }) => name));
+    for (const endpoint of this.#known.values()) if (names.has(endpoint.tenant)) yield endpoint;
   }
 
   #subject(id: string): Subject | undefined {

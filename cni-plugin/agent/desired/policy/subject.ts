@@ -1,10 +1,10 @@
 /**
  * An endpoint of this node with the policies that select it: in each direction, who may and with which ports. Pure.
  */
-import type { Endpoint, Protocol } from '../../../../controller/model/records.ts';
-import { hostPrefix, type IpAddress } from '../../../../dataplane/address.ts';
+import type { Endpoint, IpBlock, PolicyPort, Protocol } from '../../../../controller/model/records.ts';
+import { hostPrefix, type IpAddress, prefixContains } from '../../../../dataplane/address.ts';
 import type { NetBits } from '../../../../dataplane/state.ts';
-import { divide } from './networks.ts';
+import { type AllowedNetwork, divide } from './networks.ts';
 import { PortRanges, portsNamed } from './port-ranges.ts';
 import { type CompiledPolicy, type CompiledRule, portTermKey } from './terms.ts';
 
@@ -24,12 +24,16 @@ export class Side {
   readonly #resolve: (answers: ReadonlyMap<string, string>) => Resolve;
   /** rules allow networks, so that an address can be allowed whoever has it */
   readonly hasNetworks: boolean;
+  /** names of ports among those allowed: which port that is, depends on whose the address is */
+  readonly namesPorts: boolean;
 
   /** @param resolve given what the other end answers to terms */
   constructor(rules: readonly CompiledRule[] | undefined, resolve: (answers: ReadonlyMap<string, string>) => Resolve) {
     this.#rules = rules;
     this.#resolve = resolve;
-    this.hasNetworks = rules?.some(({ blocks }) => blocks.length > 0) ?? false;
+    const networks = (rules ?? []).filter(({ blocks }) => blocks.length > 0);
+    this.hasNetworks = networks.length > 0;
+    this.namesPorts = networks.some(({ ports = [] }) => ports.some(({ port }) => typeof port === 'string'));
   }
 
   /** What endpoints of one identity are allowed because of who they are. */
@@ -48,20 +52,39 @@ export class Side {
     );
   }
 
-  /** What is allowed by address besides. @param own the endpoint's own addresses: it may always meet itself */
-  *regions(own: readonly IpAddress[]): Generator<{ base: IpAddress; bits: NetBits; ports: string }> {
+  /**
+   * What is allowed by address besides.
+   * @param own the endpoint's own addresses: it may always meet itself
+   * @param named endpoints whose named ports count, where {@link namesPorts}
+   */
+  *regions(
+    own: readonly IpAddress[],
+    named: Iterable<Endpoint>,
+  ): Generator<{ base: IpAddress; bits: NetBits; ports: string }> {
     if (this.#rules === undefined) return;
-    // Nobody is named by an address alone, so nobody's named ports are known; a called endpoint's own are.
-    const resolve = this.#resolve(new Map());
-    const networks = this.#rules.flatMap(({ blocks, ports }) =>
-      blocks.map((block) => ({ block, addTo: (union: PortRanges) => union.add(ports, resolve) })),
-    );
-    const itself = own.map((address) => ({
-      block: { cidr: hostPrefix(address) },
-      addTo: (union: PortRanges) => union.add(undefined, resolve),
-    }));
-    for (const { base, bits, ports } of divide([...networks, ...itself], () => new PortRanges()))
+    // Nobody is named by an address alone; but where the endpoint itself is called, the names are its own.
+    const resolve = this.#resolve(NO_ANSWERS);
+    const networks = this.#rules.flatMap(({ blocks, ports }) => blocks.map((block) => allowed(block, ports, resolve)));
+    const itself = own.map((address) => allowed({ cidr: hostPrefix(address) }, undefined, resolve));
+    for (const { base, bits, ports } of divide(
+      [...networks, ...this.#namedIn(named), ...itself],
+      () => new PortRanges(),
+    ))
       yield { base, bits, ports: ports.format() };
+  }
+
+  /** Addresses of endpoints that rules about networks call by the name of a port. */
+  *#namedIn(endpoints: Iterable<Endpoint>): Generator<AllowedNetwork> {
+    if (!this.namesPorts) return;
+    for (const { ips, ports: theirs } of endpoints) {
+      for (const { blocks, ports = [] } of this.#rules ?? []) {
+        const called = ports.filter(({ port }) => typeof port === 'string');
+        for (const ip of called.length > 0 && theirs.length > 0 ? ips : []) {
+          if (!blocks.some((block) => isInside(ip, block))) continue;
+          yield allowed({ cidr: hostPrefix(ip) }, called, (name, protocol) => portsNamed(theirs, name, protocol));
+        }
+      }
+    }
   }
 
   #union(resolve: Resolve, applies: (rule: CompiledRule) => boolean): string {
@@ -70,6 +93,16 @@ export class Side {
     for (const rule of this.#rules) if (applies(rule)) union.add(rule.ports, resolve);
     return union.format();
   }
+}
+
+const NO_ANSWERS: ReadonlyMap<string, string> = new Map();
+
+function allowed(block: IpBlock, ports: readonly PolicyPort[] | undefined, resolve: Resolve): AllowedNetwork {
+  return { block, addTo: (union) => union.add(ports, resolve) };
+}
+
+function isInside(ip: IpAddress, { cidr, except = [] }: IpBlock): boolean {
+  return prefixContains(cidr, ip) && !except.some((hole) => prefixContains(hole, ip));
 }
 
 export class Subject {
