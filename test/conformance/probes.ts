@@ -4,7 +4,7 @@
  * before it counts as silent, for a packet may be lost to a busy machine; what should be denied has one chance to show that it is not.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Heard, Station } from './station.ts';
+import { type Heard, SOURCE_PORTS, type Station } from './station.ts';
 import type { Way } from './truth.ts';
 
 export type Observation = 'allowed' | 'denied' | 'refused' | 'arrived';
@@ -34,8 +34,6 @@ const LAST_CHANCE_MS = 3000;
 const LAST_CHANCE_REPEAT_MS = 100;
 /** Packets sent before everybody's sockets are read. */
 const BURST = 60;
-const FIRST_PORT = 20_000;
-const LAST_PORT = 59_999;
 
 interface Probe extends Question {
   readonly id: number;
@@ -51,7 +49,7 @@ export class Probes {
   /** of earlier rounds, those that had to be denied */
   readonly #denied = new Map<number, string>();
   #ids = Math.floor(Math.random() * 2 ** 30);
-  #port = FIRST_PORT;
+  #port: number = SOURCE_PORTS.first;
 
   constructor(stations: () => readonly Station[]) {
     this.#stations = stations;
@@ -83,7 +81,7 @@ export class Probes {
   }
 
   #begin(): void {
-    this.#port = this.#port >= LAST_PORT ? FIRST_PORT : this.#port + 1;
+    this.#port = this.#port >= SOURCE_PORTS.last ? SOURCE_PORTS.first : this.#port + 1;
     for (const station of this.#stations()) station.begin(this.#port);
   }
 

@@ -27,6 +27,9 @@ export interface Call {
   readonly port: number;
 }
 
+/** Source ports of probes: below those that kernels take by themselves (32768 and up), so that nobody else's SYN looks like a probe. */
+export const SOURCE_PORTS = { first: 10_000, last: 29_999 } as const;
+
 /** @see RFC 9293 section 3.1 */
 const SYN = 0x02;
 const RST = 0x04;
@@ -175,6 +178,8 @@ function readTcp(packet: Buffer): Heard | undefined {
   if (segment.length < 20) return undefined;
   const flags = segment.readUInt8(13) & (SYN | RST | ACK);
   const acknowledged = (segment.readUInt32BE(8) - 1) >>> 0;
+  const askersPort = segment.readUInt16BE(flags === SYN ? 0 : 2);
+  if (askersPort < SOURCE_PORTS.first || askersPort > SOURCE_PORTS.last) return undefined;
   if (flags === SYN) return { kind: 'arrived', id: segment.readUInt32BE(4) };
   if (flags === (SYN | ACK)) return { kind: 'answered', id: acknowledged };
   if (flags === (RST | ACK)) return { kind: 'refused', id: acknowledged, why: 'TCP reset' };
