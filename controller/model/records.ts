@@ -202,6 +202,47 @@ export interface Enforced {
   readonly tenants: Readonly<Record<string, Partial<EnforcedRevisions>>>;
 }
 
+/** One end of a packet that was refused, as far as the node that refused it knows. */
+export interface DenialEnd {
+  readonly ip: IpAddress;
+  readonly tenant?: string;
+  readonly namespace?: string;
+  readonly name?: string;
+}
+
+/** A packet that was refused: one of perhaps many alike. */
+export interface Denial {
+  /** RFC 3339 */
+  readonly at: string;
+  readonly from: DenialEnd;
+  readonly to: DenialEnd;
+  /** TCP, UDP, SCTP, ICMP, or an IP protocol number as text */
+  readonly protocol: string;
+  /** of the destination, where the protocol has ports */
+  readonly port?: number;
+  /** `egress`: refused where it was sent; `ingress`: where it arrived */
+  readonly direction: 'egress' | 'ingress';
+}
+
+/** The latest that a node refused of a tenant's packets: a sample. Written at most once a second. */
+export interface Denials {
+  /** of this writing, RFC 3339 */
+  readonly at: string;
+  /** of the last one; counts up by one for each since the agent began */
+  readonly sequence: number;
+  /** when the agent began to count, RFC 3339 */
+  readonly started: string;
+  /** newest last, at most 20 */
+  readonly denials: readonly Denial[];
+}
+
+/** Packets of tenants that a node let pass and refused since its agent began. */
+export interface Traffic {
+  /** of this writing, RFC 3339 */
+  readonly at: string;
+  readonly tenants: Readonly<Record<string, { readonly allowed: number; readonly denied: number }>>;
+}
+
 /** The system tenant: VNI 1, where gateways and manage nodes live. */
 export const SYSTEM_TENANT = 'system';
 export const SYSTEM_VNI = 1;
