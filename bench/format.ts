@@ -1,9 +1,11 @@
 /** Figures as people read them: three digits, in the unit that suits. Pure. */
 import type { Unit } from './result.ts';
 
-/** `4.12 µs`, `13.0 ms`, `1,520 /s`, `0.94 ×` */
+/** `4.12 µs`, `−13.0 ms`, `1,520 /s`, `0.94 ×`, `12 elements` */
 export function formatValue(value: number, unit: Unit): string {
   if (!Number.isFinite(value)) return '–';
+  if (value < 0) return `−${formatValue(-value, unit)}`;
+  if (unit === 'elements') return `${formatCount(Math.round(value))} ${unit}`;
   if (unit !== 'µs') return `${digits(value)} ${unit}`;
   // Rounded first: 999.96 µs are 1.00 ms.
   if (value < 999.5) return `${digits(value)} µs`;

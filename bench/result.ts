@@ -2,7 +2,7 @@
 import type { Machine } from './machine.ts';
 
 /** `µs` stands for all times, `/s` for all rates; the table shows them in the unit that suits. */
-export type Unit = 'µs' | '/s' | 'MiB' | 'Gbit/s' | '×';
+export type Unit = 'µs' | '/s' | 'MiB' | 'Gbit/s' | '×' | 'elements';
 
 export interface RunOptions {
   /** fewer runs and sizes: the part takes less than a minute */
