@@ -14,6 +14,7 @@ import { describeMachine } from './machine.ts';
 import { overlay } from './overlay/overlay.ts';
 import { packet } from './packet/packet.ts';
 import { plotReport } from './plot.ts';
+import { policy } from './policy/policy.ts';
 import { propagation } from './propagation/propagation.ts';
 import { compareFigures, formatReport } from './report.ts';
 import { type Part, type PartResult, PartUnavailable, type Report } from './result.ts';
@@ -21,7 +22,7 @@ import { formatResultsPage } from './results-page.ts';
 import { ruleUpdate } from './rule-update/rule-update.ts';
 
 /** In the order they run in. */
-const PARTS: readonly Part[] = [ruleUpdate, bulk, packet, overlay, cni, control, propagation];
+const PARTS: readonly Part[] = [ruleUpdate, bulk, packet, overlay, cni, control, propagation, policy];
 
 /** All parts together; each of a quick run. A part that is not done by then is given up. */
 const LIMIT_MS = { all: 15 * 60_000, quickPart: 60_000 } as const;

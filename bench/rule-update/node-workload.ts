@@ -5,7 +5,14 @@
 import { type IpAddress, parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
 import type { Change } from '../../dataplane/diff.ts';
 import { overlayLinkName } from '../../dataplane/ownership.ts';
-import { type Collection, type ElementItem, type Item, itemKey, type NodeState, PORT_SET } from '../../dataplane/state.ts';
+import {
+  type Collection,
+  type ElementItem,
+  type Item,
+  itemKey,
+  type NodeState,
+  PORT_SET,
+} from '../../dataplane/state.ts';
 import { linkOf } from './contestant.ts';
 
 const TENANTS = 100;

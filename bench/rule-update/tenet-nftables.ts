@@ -51,7 +51,8 @@ export function openIsolation(namespace: BenchNamespace) {
   const { nftables, close } = openNftables(namespace);
   const isolation = new NftablesIsolation(nftables);
   const apply: NftablesIsolation['apply'] = (changes, desired) => isolation.apply(changes, desired);
-  return { apply, close };
+  const observe: NftablesIsolation['observe'] = (desired) => isolation.observe(desired);
+  return { apply, observe, ignores: isolation.ignores, close };
 }
 
 /** Makes the table, and its set with so many elements. */
