@@ -199,7 +199,7 @@ async function removeTenant(
     ...subnets.map(keys.subnetClaim),
     ...namespaces.map(keys.namespaceClaim),
   ];
-  const everything = [keys.namespaces(name), keys.policies(name), keys.peerings(name)].map(
+  const everything = [keys.namespaces(name), keys.policies(name), keys.peerings(name), keys.denials(name)].map(
     (prefix): Write => ({ kind: 'deleteRange', from: prefix, to: rangeEnd(prefix) }),
   );
   const result = await commitSurely(

@@ -24,6 +24,9 @@ export interface NodeState extends Stored<Node> {
 /** Records removed by one commit: a guard and a write each. */
 const AT_ONCE = 45;
 
+/** Keys removed by one commit unseen: a write each, and one guard. */
+const UNSEEN_AT_ONCE = 95;
+
 /** @throws Unavailable */
 export async function listNodes({ store, census }: Registry, page: PageRequest): Promise<Page<NodeState>> {
   const counts = census.ofNodes();
@@ -62,7 +65,7 @@ async function readAcknowledged(store: Store, node: string): Promise<Pick<NodeSt
 }
 
 /**
- * Forgets a node: its endpoints and blocks by degrees, then the node. Repeating what was cut short finishes it.
+ * Forgets a node: its endpoints, blocks and what it refused by degrees, then the node. Repeating what was cut short finishes it.
  * @throws NotFound, PreconditionFailed, Conflict while its agent is alive, Unavailable
  */
 export async function deleteNode(registry: Registry, name: string, precondition: Precondition): Promise<void> {
@@ -76,8 +79,20 @@ export async function deleteNode(registry: Registry, name: string, precondition:
     const { entries } = await store.list(keys.nodeEndpoints(tenant, name));
     await removeAll(store, name, entries);
   }
-  const { entry: enforced } = await store.get(keys.enforced(name));
-  await removeAll(store, name, [...blocks, ...(enforced ? [enforced] : []), entry]);
+  await removeDenials(store, name);
+  const [enforced, traffic] = await Promise.all([store.get(keys.enforced(name)), store.get(keys.traffic(name))]);
+  const told = [enforced.entry, traffic.entry].filter((each) => each !== undefined);
+  await removeAll(store, name, [...blocks, ...told, entry]);
+}
+
+/** Of whichever tenant it refused something; without reading, for deleting what is not there does nothing. */
+async function removeDenials(store: Store, node: string): Promise<void> {
+  const { entries } = await store.list(keys.tenants);
+  const all = entries.map(({ key }) => keys.nodeDenials(key.slice(keys.tenants.length), node));
+  for (let start = 0; start < all.length; start += UNSEEN_AT_ONCE) {
+    const some = all.slice(start, start + UNSEEN_AT_ONCE);
+    await commitWhileDead(store, node, [], some);
+  }
 }
 
 async function blocksOf(store: Store, node: string): Promise<Entry[]> {
@@ -91,16 +106,27 @@ function tenantOf({ key }: Entry): string {
 
 /** @throws Conflict when the node comes alive, or any of it changes, which only a live node does */
 async function removeAll(store: Store, node: string, entries: readonly Entry[]): Promise<void> {
-  const dead: Guard = { kind: 'absent', key: keys.liveNode(node) };
   for (let start = 0; start < entries.length; start += AT_ONCE) {
     const batch = entries.slice(start, start + AT_ONCE);
     const same = batch.map(({ key, modRevision }): Guard => ({ kind: 'unchanged', key, modRevision }));
-    const writes = batch.map(({ key }): Write => ({ kind: 'delete', key }));
-    const proof = { key: batch[0]?.key ?? '', value: undefined };
-    const { committed } = await commitSurely(store, [dead, ...same], writes, proof);
-    if (!committed)
-      throw new Conflict(`node ${JSON.stringify(node)} is alive, or was a moment ago: stop its agent first`, {
-        holder: node,
-      });
+    const some = batch.map(({ key }) => key);
+    await commitWhileDead(store, node, same, some);
   }
+}
+
+/** Deletes keys, at least one. @throws Conflict when the node comes alive, or a guard does not hold */
+async function commitWhileDead(
+  store: Store,
+  node: string,
+  guards: readonly Guard[],
+  removed: readonly string[],
+): Promise<void> {
+  const dead: Guard = { kind: 'absent', key: keys.liveNode(node) };
+  const writes = removed.map((key): Write => ({ kind: 'delete', key }));
+  const proof = { key: removed[0] ?? '', value: undefined };
+  const { committed } = await commitSurely(store, [dead, ...guards], writes, proof);
+  if (!committed)
+    throw new Conflict(`node ${JSON.stringify(node)} is alive, or was a moment ago: stop its agent first`, {
+      holder: node,
+    });
 }

@@ -14,6 +14,7 @@ import type { Store } from '../store/store.ts';
 import { ensureCluster } from './bootstrap.ts';
 import { Census } from './census.ts';
 import { ClaimsView } from './claims-view.ts';
+import { DenialFeeds } from './denial-feeds.ts';
 import { Turns } from './turns.ts';
 
 export interface RegistryOptions {
@@ -30,6 +31,7 @@ export class Registry {
   readonly claims: ClaimsView;
   readonly census: Census;
   readonly enforcement: Enforcement;
+  readonly denials: DenialFeeds;
   /** of creations that are counted against a quota, by tenant */
   readonly turns = new Turns();
   /** unique; tells this very attempt at a write from all others */
@@ -49,6 +51,7 @@ export class Registry {
     this.census = new Census(options.store);
     const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
     this.enforcement = new Enforcement({ store: options.store, log: options.log, endpointNodes });
+    this.denials = new DenialFeeds({ store: options.store, log: options.log });
   }
 
   /**
@@ -109,7 +112,7 @@ export class Registry {
   /** Ends the following; the store stays open, it is its opener's. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.all([this.enforcement.close(), this.#following.catch(() => undefined)]);
+    await Promise.all([this.enforcement.close(), this.denials.close(), this.#following.catch(() => undefined)]);
   }
 
   #warn(reason: string): void {

@@ -1,0 +1,73 @@
+/**
+ * What nodes say of packets they refused: numbered, filtered, and which of it is new since the last time they said something. Pure.
+ */
+import type { Denial, DenialEnd, Denials } from './records.ts';
+
+/** A denial and what tells it from every other of its tenant's: the node, and how many of the tenant's it counted before. */
+export interface NumberedDenial extends Denial {
+  readonly node: string;
+  /** begins again at 1 with the node's agent */
+  readonly sequence: number;
+}
+
+/** Which denials are wanted; absent: any. */
+export interface DenialFilter {
+  /** that either end is in, of the tenant whose denials they are */
+  readonly namespace?: string;
+  readonly direction?: Denial['direction'];
+  /** at or after this time, milliseconds */
+  readonly sinceMs?: number;
+}
+
+/** What a node said since it said something last. */
+export interface News {
+  /** oldest first */
+  readonly fresh: readonly NumberedDenial[];
+  /** how many more it refused, of which nothing is known any longer */
+  readonly missed: number;
+}
+
+/** @returns undefined for what is not of the shape it should be, or has a schema of the future */
+export function readDenials(record: object): Denials | undefined {
+  const { sequence, started, denials } = record as Partial<Record<keyof Denials, unknown>>;
+  const isOne = Number.isSafeInteger(sequence) && typeof started === 'string' && Array.isArray(denials);
+  return isOne ? (record as Denials) : undefined;
+}
+
+/** Oldest first. What is no denial is left out, the others keep their numbers. */
+export function numberDenials(node: string, { sequence, denials }: Denials): NumberedDenial[] {
+  const first = sequence - denials.length + 1;
+  return denials.map((denial, index) => ({ ...denial, node, sequence: first + index })).filter(isDenial);
+}
+
+/**
+ * @param before what the node said the last time; undefined: nothing
+ * A count that went back, or began at another time, is another count: all it has is new.
+ */
+export function computeNews(node: string, before: Denials | undefined, now: Denials): News {
+  const goesOn = before?.started === now.started && before.sequence <= now.sequence;
+  const seen = goesOn ? before.sequence : 0;
+  const fresh = numberDenials(node, now).filter(({ sequence }) => sequence > seen);
+  return { fresh, missed: Math.max(0, now.sequence - seen - fresh.length) };
+}
+
+export function matchesDenial(tenant: string, filter: DenialFilter, denial: Denial): boolean {
+  const { namespace, direction, sinceMs } = filter;
+  if (direction !== undefined && denial.direction !== direction) return false;
+  if (sinceMs !== undefined && Date.parse(denial.at) < sinceMs) return false;
+  const isThere = (end: DenialEnd) => end.namespace === namespace && (end.tenant ?? tenant) === tenant;
+  return namespace === undefined || isThere(denial.from) || isThere(denial.to);
+}
+
+/** By time, then by node and number, so that the order does not depend on who tells. */
+export function compareDenials(a: NumberedDenial, b: NumberedDenial): number {
+  return (
+    Date.parse(a.at) - Date.parse(b.at) || (a.node === b.node ? a.sequence - b.sequence : a.node < b.node ? -1 : 1)
+  );
+}
+
+function isDenial({ at, from, to, protocol, direction }: Denial): boolean {
+  const isEnd = (end: unknown) => typeof end === 'object' && end !== null && typeof (end as DenialEnd).ip === 'string';
+  const isWhole = typeof protocol === 'string' && (direction === 'egress' || direction === 'ingress');
+  return isWhole && !Number.isNaN(Date.parse(at)) && isEnd(from) && isEnd(to);
+}

@@ -1,0 +1,209 @@
+/**
+ * Tells whoever listens what nodes refuse of a tenant's packets, as agents write it. However many listen to one tenant, its keys are
+ * followed once, from the first who comes until the last has gone; a tenant nobody listens to costs nothing.
+ */
+import { Unavailable } from '../errors.ts';
+import { compareDenials, computeNews, type DenialFilter, matchesDenial, numberDenials } from '../model/denials.ts';
+import type { Denials } from '../model/records.ts';
+import { follow } from '../store/follow.ts';
+import { keys } from '../store/keys.ts';
+import type { Entry, Revision, Store, WatchBatch } from '../store/store.ts';
+import { DenialSubscription } from './denial-subscription.ts';
+import { denialsNode, parseDenials } from './denials.ts';
+
+interface FeedOptions {
+  readonly store: Store;
+  readonly log: { error(fields: object, message: string): void };
+}
+
+export class DenialFeeds {
+  readonly #options: FeedOptions;
+  readonly #feeds = new Map<string, Feed>();
+  readonly #running = new Set<Promise<void>>();
+  #closed = false;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+  }
+
+  /** tenants that somebody listens to */
+  get tenants(): readonly string[] {
+    return [...this.#feeds.keys()];
+  }
+
+  /**
+   * Hears of everything refused from when this resolves on, and first of what is known and not before `filter.sinceMs`, if given.
+   * @param signal whoever listens has gone: the subscription is closed
+   * @throws Unavailable when closed before the store has said what there is
+   */
+  async subscribe(tenant: string, filter: DenialFilter, signal: AbortSignal): Promise<DenialSubscription> {
+    const feed = this.#open(tenant);
+    const isWanted = (denial: Parameters<typeof matchesDenial>[2]) => matchesDenial(tenant, filter, denial);
+    const subscription = new DenialSubscription(isWanted, () => this.#leave(tenant, feed, subscription));
+    feed.join(subscription);
+    signal.addEventListener('abort', () => subscription.close(), { once: true });
+    if (signal.aborted) subscription.close();
+    await Promise.race([feed.synced, feed.ended]);
+    if (!feed.isSynced) {
+      subscription.close();
+      throw new Unavailable('store', 'what nodes refuse cannot be followed now');
+    }
+    feed.begin(subscription, filter.sinceMs);
+    return subscription;
+  }
+
+  /** Ends every subscription, and the following. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const feed of this.#feeds.values()) feed.end();
+    await Promise.all(this.#running);
+  }
+
+  #open(tenant: string): Feed {
+    if (this.#closed) throw new Unavailable('controller', 'the controller is closing');
+    const known = this.#feeds.get(tenant);
+    if (known !== undefined) return known;
+    const feed = new Feed(tenant);
+    this.#feeds.set(tenant, feed);
+    const running = this.#run(tenant, feed);
+    this.#running.add(running);
+    void running.finally(() => this.#running.delete(running));
+    return feed;
+  }
+
+  async #run(tenant: string, feed: Feed): Promise<void> {
+    const { store, log } = this.#options;
+    try {
+      await feed.follow(store);
+    } catch (error) {
+      log.error({ op: 'denials', tenant, err: error }, 'what nodes refuse can no longer be followed');
+    } finally {
+      if (this.#feeds.get(tenant) === feed) this.#feeds.delete(tenant);
+      feed.end();
+    }
+  }
+
+  #leave(tenant: string, feed: Feed, subscription: DenialSubscription): void {
+    if (!feed.leave(subscription)) return;
+    if (this.#feeds.get(tenant) === feed) this.#feeds.delete(tenant);
+    feed.end();
+  }
+}
+
+/** One tenant's denials, followed. */
+class Feed {
+  readonly #tenant: string;
+  readonly #stopping = new AbortController();
+  /** of each node, also of those forgotten: one that is written again must not be told twice */
+  readonly #latest = new Map<string, Denials>();
+  readonly #subscriptions = new Set<DenialSubscription>();
+  /** those that have been told what there is, and so hear what comes */
+  readonly #begun = new Set<DenialSubscription>();
+  #hasSnapshot = false;
+  /** of the tenant's record: another of the same name is another tenant */
+  #incarnation: Revision | undefined;
+  readonly synced: Promise<void>;
+  readonly ended: Promise<void>;
+  #resolveSynced: () => void = () => {};
+  #resolveEnded: () => void = () => {};
+
+  constructor(tenant: string) {
+    this.#tenant = tenant;
+    this.synced = new Promise((resolve) => {
+      this.#resolveSynced = resolve;
+    });
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+  }
+
+  get isSynced(): boolean {
+    return this.#hasSnapshot;
+  }
+
+  join(subscription: DenialSubscription): void {
+    this.#subscriptions.add(subscription);
+  }
+
+  /** @returns whether nobody is left */
+  leave(subscription: DenialSubscription): boolean {
+    this.#begun.delete(subscription);
+    return this.#subscriptions.delete(subscription) && this.#subscriptions.size === 0;
+  }
+
+  /** From now on it hears what comes; first, of what there is, what is not older than that. */
+  begin(subscription: DenialSubscription, sinceMs: number | undefined): void {
+    if (!this.#subscriptions.has(subscription)) return;
+    this.#begun.add(subscription);
+    if (sinceMs === undefined) return;
+    const known = [...this.#latest].flatMap(([node, said]) => numberDenials(node, said));
+    for (const denial of known.sort(compareDenials)) subscription.offer({ kind: 'denial', denial });
+  }
+
+  /** Until it is ended; both watches, or neither. @throws what follow() does */
+  async follow(store: Store): Promise<void> {
+    const { signal } = this.#stopping;
+    const parts = [
+      follow(store, keys.denials(this.#tenant), this.#denialsSink(), signal),
+      follow(store, keys.tenant(this.#tenant), this.#tenantSink(), signal),
+    ];
+    try {
+      await Promise.all(parts);
+    } finally {
+      this.#stopping.abort();
+      await Promise.allSettled(parts);
+    }
+  }
+
+  /** @param gone the tenant is */
+  end(gone = false): void {
+    this.#stopping.abort();
+    for (const subscription of [...this.#subscriptions]) subscription.end(gone);
+    this.#resolveEnded();
+  }
+
+  #denialsSink() {
+    return {
+      snapshot: (entries: readonly Entry[]) => {
+        // The first one is what was before anybody listened; a later one has what a break of the watch kept from us.
+        const tell = this.#hasSnapshot;
+        for (const entry of entries) this.#learn(entry, tell);
+        this.#hasSnapshot = true;
+        this.#resolveSynced();
+      },
+      events: ({ events }: WatchBatch) => {
+        for (const event of events) if (event.kind === 'put') this.#learn(event.entry, true);
+      },
+    };
+  }
+
+  #learn(entry: Entry, tell: boolean): void {
+    const said = parseDenials(entry);
+    if (said === undefined) return;
+    const node = denialsNode(entry.key);
+    const before = this.#latest.get(node);
+    this.#latest.set(node, said);
+    if (!tell) return;
+    const { fresh, missed } = computeNews(node, before, said);
+    for (const subscription of this.#begun) {
+      if (missed > 0) subscription.offer({ kind: 'skipped', count: missed });
+      for (const denial of fresh) subscription.offer({ kind: 'denial', denial });
+    }
+  }
+
+  #tenantSink() {
+    const key = keys.tenant(this.#tenant);
+    const see = (entry: Entry | undefined) => {
+      this.#incarnation ??= entry?.createRevision;
+      if (entry === undefined || entry.createRevision !== this.#incarnation) this.end(true);
+    };
+    return {
+      snapshot: (entries: readonly Entry[]) => see(entries.find((entry) => entry.key === key)),
+      events: ({ events }: WatchBatch) => {
+        for (const event of events)
+          if (event.kind === 'put' && event.entry.key === key) see(event.entry);
+          else if (event.kind === 'delete' && event.key === key) see(undefined);
+      },
+    };
+  }
+}

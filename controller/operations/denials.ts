@@ -1,0 +1,79 @@
+/**
+ * Packets of a tenant that nodes refused, as REST lists them, and the counts that nodes keep: what agents have written, read once.
+ * Whoever wants to go on hearing takes denial-feeds.ts.
+ */
+import {
+  compareDenials,
+  type DenialFilter,
+  matchesDenial,
+  type NumberedDenial,
+  numberDenials,
+  readDenials,
+} from '../model/denials.ts';
+import type { Denials, Traffic } from '../model/records.ts';
+import { keys } from '../store/keys.ts';
+import { parseRecord, RecordError } from '../store/records.ts';
+import type { Entry, Revision, Store } from '../store/store.ts';
+import { getTenant } from './tenants.ts';
+
+/** The latest of all nodes, newest first. */
+export interface DenialList {
+  readonly items: readonly NumberedDenial[];
+  readonly revision: Revision;
+}
+
+/** Packets of one tenant on one node, since its agent began. */
+export interface TenantTraffic {
+  readonly tenant: string;
+  readonly node: string;
+  readonly allowed: number;
+  readonly denied: number;
+}
+
+/** @throws NotFound for the tenant, Unavailable */
+export async function listDenials(
+  store: Store,
+  tenant: string,
+  filter: DenialFilter,
+  limit: number,
+): Promise<DenialList> {
+  await getTenant(store, tenant);
+  const { entries, revision } = await store.list(keys.denials(tenant));
+  const found = entries.flatMap((entry) => {
+    const said = parseDenials(entry);
+    return said === undefined ? [] : numberDenials(denialsNode(entry.key), said);
+  });
+  const wanted = found.filter((denial) => matchesDenial(tenant, filter, denial)).sort(compareDenials);
+  return { items: wanted.reverse().slice(0, limit), revision };
+}
+
+/** @returns undefined for what nobody can read: the others are worth seeing all the same */
+export function parseDenials({ key, value }: Entry): Denials | undefined {
+  return readLeniently(() => readDenials(parseRecord(key, value)));
+}
+
+/** The node in the key of its denials. */
+export function denialsNode(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1);
+}
+
+/** What every node counted of every tenant. @throws Unavailable */
+export async function readTraffic(store: Store): Promise<TenantTraffic[]> {
+  const { entries } = await store.list(keys.allTraffic);
+  return entries.flatMap(({ key, value }) => {
+    const node = key.slice(keys.allTraffic.length);
+    const tenants = readLeniently(() => parseRecord<Traffic>(key, value).tenants) ?? {};
+    return Object.entries(tenants)
+      .map(([tenant, counts]) => ({ tenant, node, allowed: Number(counts?.allowed), denied: Number(counts?.denied) }))
+      .filter(({ allowed, denied }) => allowed >= 0 && denied >= 0);
+  });
+}
+
+function readLeniently<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof RecordError) return undefined;
+    throw error;
+  }
+}
