@@ -14,6 +14,7 @@ import { EtcdStartError } from './etcd-preconditions.ts';
 import { type Listener, listen } from './listen.ts';
 import { createLog } from './log.ts';
 import { makeDefaultTenant } from './operations/default-tenant.ts';
+import { readTraffic } from './operations/denials.ts';
 import { Registry } from './operations/registry.ts';
 import { openEtcdStore } from './store/etcd-store.ts';
 import { readOrCreateToken } from './token.ts';
@@ -37,12 +38,15 @@ async function run(config: ControllerConfig, log: Logger, closers: Closers): Pro
   closers.push(() => store.close());
   const registry = new Registry({ store, cluster: config.cluster, log });
   metrics.countTenants(() => registry.claims.tenantCount);
+  metrics.countPackets(() => readTraffic(store));
   closers.push(() => registry.close());
   const app = await buildApp({ registry, metrics, token, version, log });
   const listeners = await listenOnAll(config, (request, response) => app.routing(request, response));
   closers.push(() => Promise.all(listeners.map((listener) => listener.close(DRAIN_MS))));
   // Requests that wait for nodes get their answer now, so that finishing requests takes no longer than the others need.
   closers.push(() => registry.enforcement.close());
+  // Streams would never end by themselves.
+  closers.push(() => registry.denials.close());
   announce(config, listeners, etcd.endpoints, log);
   if (!(await registry.start())) return;
   const { defaultTenant } = config.cluster;

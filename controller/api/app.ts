@@ -18,6 +18,7 @@
  *   Endpoint   {id, tenant, namespace, name, node, ips, mac, labels, ports: [{name, containerPort, protocol}],
  *               containerId, ifname, createdAt, revision}
  *   Node       {name, underlay, underlayMac, roles, version, live: boolean, endpoints: count, revision}
+ *   Denial     {at, from, to, protocol, port?, direction: egress|ingress, node, sequence}, ends {ip, tenant?, namespace?, name?}
  *   status     {revision, enforced: boolean, nodes: [{node, enforcedAt?, latencyMs?, alive?: false}], lagging?: [name]}
  *   Cluster    {pools, systemSubnets, subnetPrefixLength: {v4, v6}, blockPrefixLength: {v4, v6}, platformNetworks,
  *               exceptions: [{name, address, protocol, port}], defaultTenant?, revision}
@@ -48,6 +49,8 @@
  *   POST   /v1/reachability                         {from, to, port?, protocol?}, ends {tenant, namespace, name} or {ip} → 200
  *                                                    {allowed, because: [...], from, to, protocol, port?, revision}
  *   GET    /v1/tenants/{tenant}/reachability        ?port= &protocol= → 200 {endpoints, rows: [{from, allowed: "1101"}], …}
+ *   GET    /v1/tenants/{tenant}/denials             ?namespace= &direction= &since= &limit= → 200 {items: [Denial], revision};
+ *                                                    ?follow=true or Accept: text/event-stream → events denial, skipped, gone
  *   GET    /v1/nodes, /v1/nodes/{node}              200 list of Node, Node
  *   DELETE /v1/nodes/{node}                         204; 409 while its agent is alive
  *   GET    /healthz, /readyz, /metrics, /openapi.json, /docs
@@ -61,6 +64,7 @@ import { useDocs } from './docs.ts';
 import { sendError, useErrorHandler } from './error-handler.ts';
 import type { Metrics } from './metrics.ts';
 import { clusterRoutes } from './routes/cluster.ts';
+import { denialRoutes } from './routes/denials.ts';
 import { endpointRoutes } from './routes/endpoints.ts';
 import { healthRoutes } from './routes/health.ts';
 import { namespaceRoutes } from './routes/namespaces.ts';
@@ -109,6 +113,7 @@ export async function buildApp({ registry, metrics, token, version, log }: AppOp
     endpointRoutes,
     nodeRoutes,
     reachabilityRoutes,
+    denialRoutes,
   ];
   for (const each of routes) await app.register(each, { registry });
   await app.register(healthRoutes, { registry, metrics });

@@ -8,6 +8,7 @@ import type { FastifyInstance } from 'fastify';
 import { NoQuery } from './pages.ts';
 import { PROBLEMS, Problem, problemResponses } from './problems.ts';
 import { ClusterView } from './schemas/cluster.ts';
+import { DenialView } from './schemas/denial.ts';
 import { EndpointView } from './schemas/endpoint.ts';
 import { DeletedView, EnforcementView } from './schemas/enforcement.ts';
 import { NamespaceView } from './schemas/namespace.ts';
@@ -31,6 +32,7 @@ const NAMED_SCHEMAS = [
   NodeView,
   ClusterView,
   ...REACHABILITY_SCHEMAS,
+  DenialView,
 ];
 
 /** Runs in the browser, before the page loads anything. Kept for the tab alone. */
@@ -82,6 +84,7 @@ export async function useDocs(app: FastifyInstance, version: string): Promise<vo
         { name: 'peerings', description: 'What tenants ask of each other: in force while both do' },
         { name: 'policies', description: 'Kubernetes’ NetworkPolicy: what the endpoints of a namespace may do' },
         { name: 'reachability', description: 'Who may call whom, and what decides' },
+        { name: 'denials', description: 'Packets that were refused' },
         { name: 'endpoints', description: 'Interfaces of containers' },
         { name: 'nodes', description: 'Machines that run an agent' },
         { name: 'cluster', description: 'What holds for all tenants' },

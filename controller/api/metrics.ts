@@ -1,9 +1,11 @@
 /**
- * What Prometheus is told: requests by route, tenants, calls to the store and their failures, the process itself. A registry per
- * controller, so that tests can run several in one process.
+ * What Prometheus is told: requests by route, tenants and their packets, calls to the store and their failures, the process itself. A
+ * registry per controller, so that tests can run several in one process.
  */
 import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as PromRegistry } from 'prom-client';
+import { Unavailable } from '../errors.ts';
+import type { TenantTraffic } from '../operations/denials.ts';
 import type { Store } from '../store/store.ts';
 
 export interface Metrics {
@@ -15,6 +17,11 @@ export interface Metrics {
   watchStore(store: Store): Store;
   /** Says how many tenants there are whenever it is asked. */
   countTenants(count: () => number): void;
+  /**
+   * Says how many packets nodes let pass and refused, read whenever it is asked: two series for each tenant and each node that has
+   * something of it. None while they cannot be read (Unavailable), for an old count would look like silence.
+   */
+  countPackets(read: () => Promise<readonly TenantTraffic[]>): void;
 }
 
 export function createMetrics(): Metrics {
@@ -56,6 +63,8 @@ export function createMetrics(): Metrics {
     format: () => register.metrics(),
     observe: (app) =>
       app.addHook('onResponse', async ({ method, routeOptions }, reply) => {
+        // A stream lasts as long as its reader likes.
+        if (String(reply.getHeader('content-type')).startsWith('text/event-stream')) return;
         const labels = { method, route: routeOptions.url ?? 'none', status: reply.statusCode };
         requests.observe(labels, reply.elapsedTime / 1000);
       }),
@@ -74,5 +83,24 @@ export function createMetrics(): Metrics {
       };
       new Gauge({ name: 'tenet_tenants', help, registers: [register], collect });
     },
+    countPackets: (read) => {
+      const help = 'Packets of a tenant that a node let pass or refused since its agent began';
+      const collect = async function (this: Counter): Promise<void> {
+        const traffic = await read().catch(emptyIfUnavailable);
+        this.reset();
+        for (const { tenant, node, allowed, denied } of traffic) {
+          this.inc({ tenant, node, verdict: 'allowed' }, allowed);
+          this.inc({ tenant, node, verdict: 'denied' }, denied);
+        }
+      };
+      const labelNames = ['tenant', 'node', 'verdict'];
+      new Counter({ name: 'tenet_tenant_packets_total', help, labelNames, registers: [register], collect });
+    },
   };
+}
+
+/** @throws the error, unless the store is merely away */
+function emptyIfUnavailable(error: unknown): readonly TenantTraffic[] {
+  if (error instanceof Unavailable) return [];
+  throw error;
 }

@@ -5,6 +5,7 @@ import { buildApp } from '../../../controller/api/app.ts';
 import { createMetrics } from '../../../controller/api/metrics.ts';
 import type { ClusterOptions } from '../../../controller/model/cluster.ts';
 import type { Endpoint, Node } from '../../../controller/model/records.ts';
+import { readTraffic } from '../../../controller/operations/denials.ts';
 import { Registry } from '../../../controller/operations/registry.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
@@ -63,6 +64,7 @@ export async function startApp(options: TestAppOptions = {}): Promise<TestApp & 
     ...(options.random && { random: options.random }),
   });
   metrics.countTenants(() => registry.claims.tenantCount);
+  metrics.countPackets(() => readTraffic(store));
   const app = await buildApp({ registry, metrics, token: TOKEN, version: '0.0.0', log });
   const started = registry.start();
   started.catch(() => undefined);
