@@ -19,10 +19,11 @@ import { propagation } from './propagation/propagation.ts';
 import { compareFigures, formatReport } from './report.ts';
 import { type Part, type PartResult, PartUnavailable, type Report } from './result.ts';
 import { formatResultsPage } from './results-page.ts';
+import { revocation } from './revocation/revocation.ts';
 import { ruleUpdate } from './rule-update/rule-update.ts';
 
 /** In the order they run in. */
-const PARTS: readonly Part[] = [ruleUpdate, bulk, packet, overlay, cni, control, propagation, policy];
+const PARTS: readonly Part[] = [ruleUpdate, bulk, packet, overlay, cni, control, propagation, policy, revocation];
 
 /** All parts together; each of a quick run. A part that is not done by then is given up. */
 const LIMIT_MS = { all: 15 * 60_000, quickPart: 60_000 } as const;

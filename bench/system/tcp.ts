@@ -31,6 +31,7 @@ const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
+const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const SHUT_WR = 1;
 /** @see include/uapi/linux/prctl.h */
@@ -84,6 +85,12 @@ export class Connection {
     return checked('recv', c.recv(this.#fd, buffer, buffer.length, 0));
   }
 
+  /** Sends what fits and throws away what has come, without waiting: for a stream whose contents are nobody's business. */
+  exchange(bytes: Uint8Array, scratch: Uint8Array): void {
+    c.send(this.#fd, bytes, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (Number(c.recv(this.#fd, scratch, scratch.length, MSG_DONTWAIT)) === scratch.length);
+  }
+
   /** There will be no more of ours. */
   finish(): void {
     checked('shutdown', c.shutdown(this.#fd, SHUT_WR));
@@ -109,7 +116,7 @@ function newSocket(): number {
 }
 
 /** struct sockaddr_in */
-function sockaddr(address: string, port: number): Uint8Array {
+export function sockaddr(address: string, port: number): Uint8Array {
   const view = new DataView(new ArrayBuffer(16));
   view.setUint16(0, AF_INET, true);
   view.setUint16(2, port);
