@@ -31,6 +31,27 @@ export interface PodView {
   readonly knowsGateway: boolean;
 }
 
+/** A packet that was refused to the pod behind a link, or by its own side. */
+export interface Refusal {
+  readonly link: string;
+  /** `egress`: the pod sent it; `ingress`: it was for the pod */
+  readonly direction: 'egress' | 'ingress';
+  readonly source: IpAddress;
+  readonly destination: IpAddress;
+  /** IP protocol number */
+  readonly protocol: number;
+  /** where there are ports */
+  readonly destinationPort: number | undefined;
+}
+
+/** Packets of one pod link so far. */
+export interface LinkTraffic {
+  /** that reached the pod */
+  readonly delivered: number;
+  /** that were refused, to it or by its own side */
+  readonly refused: number;
+}
+
 /** What could not be done, by item key. Everything else was done. */
 export type Failures = ReadonlyMap<string, Error>;
 
@@ -64,6 +85,13 @@ export interface Dataplane {
   deleteLink(link: string): Promise<boolean>;
   /** Host ends of pods that exist, known to anybody or not. */
   podLinks(): readonly string[];
+  /** By pod link; counts begin again when a link or the rules are made anew. */
+  traffic(): ReadonlyMap<string, LinkTraffic>;
+  /**
+   * Calls back for a few of the packets refused, at most some a second for each pod.
+   * @throws KernelError when the kernel cannot show them, or shows them to somebody else
+   */
+  watchRefusals(onRefusal: (refusal: Refusal) => void): { close(): void };
   /** Ends every connection-tracking entry that involves one of the addresses. @returns how many */
   forgetFlows(addresses: readonly IpAddress[]): Promise<number>;
   close(): void;

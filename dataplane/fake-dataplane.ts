@@ -3,7 +3,7 @@
  * packet ever flows, links have no numbers, and nothing takes time.
  */
 import type { IpAddress } from './address.ts';
-import type { Dataplane, Failures, PodSpec, PodView } from './dataplane.ts';
+import type { Dataplane, Failures, LinkTraffic, PodSpec, PodView, Refusal } from './dataplane.ts';
 import { applyTo, type Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import { isPodLink } from './ownership.ts';
@@ -20,6 +20,7 @@ export class FakeDataplane implements Dataplane {
   readonly forgotten: IpAddress[] = [];
   readonly #failures: { readonly op: string; readonly error: Error }[] = [];
   readonly #listeners = new Set<(what: string) => void>();
+  readonly #refusalListeners = new Set<(refusal: Refusal) => void>();
 
   /** The next call of this name (or the next change of an item with this key) fails. */
   failNext(op: string, errno: number): void {
@@ -97,6 +98,24 @@ export class FakeDataplane implements Dataplane {
 
   podLinks(): readonly string[] {
     return [...this.pods.keys()];
+  }
+
+  /** what a test says that links have carried */
+  readonly carried = new Map<string, LinkTraffic>();
+
+  traffic(): ReadonlyMap<string, LinkTraffic> {
+    return this.carried;
+  }
+
+  watchRefusals(onRefusal: (refusal: Refusal) => void): { close(): void } {
+    this.#maybeFail('watchRefusals');
+    this.#refusalListeners.add(onRefusal);
+    return { close: () => this.#refusalListeners.delete(onRefusal) };
+  }
+
+  /** The rules show a packet that they refused. */
+  refuse(refusal: Refusal): void {
+    for (const listener of this.#refusalListeners) listener(refusal);
   }
 
   async forgetFlows(addresses: readonly IpAddress[]): Promise<number> {

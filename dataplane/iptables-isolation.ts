@@ -8,11 +8,12 @@ import type { Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import type { Ipset, IpsetChange, IpsetDump, IpsetSpec } from './ipset/ipset.ts';
 import { foundKey } from './iptables/link-numbers.ts';
+import { type Membership, membershipKey } from './iptables/memberships.ts';
 import type { PortSetRanges } from './iptables/port-table.ts';
 import { compileIpv4, compileIpv6, type TableRules } from './iptables/rules.ts';
 import { isIntact, parseSaved, restoreInput } from './iptables/saved.ts';
 import { IPSETS, linkSetPlace, portSetLists, SET_PREFIX } from './iptables/sets.ts';
-import { IGNORED, type Membership, membershipKey, Translator } from './iptables/translator.ts';
+import { IGNORED, Translator } from './iptables/translator.ts';
 import type { IsolationBackend } from './isolation-backend.ts';
 import { LinkGuards } from './link-guards.ts';
 import { isPodLink } from './ownership.ts';
@@ -143,6 +144,13 @@ export class IptablesIsolation implements IsolationBackend {
     const gone = [...current.portSets.keys()].filter((number) => !portSets.has(number));
     for (const { name } of lists(gone)) this.#destroy(name);
     current.portSets = portSets;
+  }
+
+  refused(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const { link = '', packets = 0 } of this.#ipset.find(IPSETS.refused.name)?.members ?? [])
+      counts.set(link, (counts.get(link) ?? 0) + packets);
+    return counts;
   }
 
   /** Rules of ours never are without sets of ours. */

@@ -29,6 +29,8 @@ export interface IsolationBackend {
    * @param onForeignChange told what is not as it was left, within seconds
    */
   watch(onForeignChange: (what: string) => void): { close(): void };
+  /** Packets refused to pods and by them, by pod link, since its element was written. */
+  refused(): ReadonlyMap<string, number>;
   /** Is anything of this backend's in the kernel? */
   exists(): boolean;
   /** Takes everything of this backend's out of the kernel: another one enforces by now. Idempotent. */

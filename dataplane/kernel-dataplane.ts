@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { IpAddress } from './address.ts';
 import { type BackendChoice, type ChosenBackend, chooseBackend } from './backends.ts';
 import { Conntrack } from './conntrack/conntrack.ts';
-import type { Dataplane, Failures, PodSpec, PodView } from './dataplane.ts';
+import type { Dataplane, Failures, LinkTraffic, PodSpec, PodView, Refusal } from './dataplane.ts';
 import type { Change } from './diff.ts';
 import type { BackendName } from './isolation-backend.ts';
 import { applyLinks, observeLinks } from './kernel-links.ts';
@@ -15,6 +15,7 @@ import { createPod, setPodMtu, viewPod } from './kernel-pods.ts';
 import { LinkDeleter } from './link-deleter.ts';
 import { NetlinkConnection } from './netlink/connection.ts';
 import { isPodLink } from './ownership.ts';
+import { listenForRefusals } from './refusal-log.ts';
 import type { InterfaceAddress } from './rtnetlink/ifaddr.ts';
 import type { Link } from './rtnetlink/link.ts';
 import type { Route } from './rtnetlink/route.ts';
@@ -153,6 +154,16 @@ export class KernelDataplane implements Dataplane {
 
   podLinks(): readonly string[] {
     return this.links().flatMap(({ name }) => (isPodLink(name) ? [name] : []));
+  }
+
+  traffic(): ReadonlyMap<string, LinkTraffic> {
+    const refused = this.#chosen.backend.refused();
+    const sent = [...this.#rtnetlink.sentPackets()].filter(([name]) => isPodLink(name));
+    return new Map(sent.map(([name, delivered]) => [name, { delivered, refused: refused.get(name) ?? 0 }]));
+  }
+
+  watchRefusals(onRefusal: (refusal: Refusal) => void): { close(): void } {
+    return listenForRefusals(onRefusal);
   }
 
   forgetFlows(addresses: readonly IpAddress[]): Promise<number> {

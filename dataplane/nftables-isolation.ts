@@ -94,6 +94,12 @@ export class NftablesIsolation implements IsolationBackend {
     else this.#commit((batch) => changeElements(batch, isolation));
   }
 
+  refused(): ReadonlyMap<string, number> {
+    if (this.#current === undefined) return new Map();
+    const elements = this.#nftables.dumpElements(SETS.refused);
+    return new Map(elements.map(({ key, packets = 0 }) => [String(key[0]), packets]));
+  }
+
   /** Of a table every change is told: whoever listens to the kernel hears of them. */
   watch(): { close(): void } {
     return { close: () => undefined };

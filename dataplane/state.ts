@@ -81,9 +81,10 @@ export interface ElementItem {
  * | overlaySource | overlay link, identity | who may come out of an overlay |
  * | egress | destination identity, pod link → port set | whom a pod may call, and where; identity 0: beyond the cluster |
  * | ingress | source identity, pod link → port set | who may call a pod, and where |
- * | egressNet/n | pod link, base of a network of n bits → port set | by address, where the identity alone does not allow it: the longest counts |
- * | ingressNet/n | pod link, base of a network of n bits → port set | likewise |
+ * | egressNet/n | pod link, base of n bits → port set | by address, where identity alone does not allow it: the longest counts |
+ * | ingressNet/n | pod link, base of n bits → port set | likewise |
  * | port/n | port set, protocol number, port | a port set's ports: those that share their first n bits with this one |
+ * | refused | pod link | whose refused packets are counted, and now and then shown |
  * | internet | pod link | may go beyond the cluster |
  * | node | address | a node: closed to pods |
  * | vxlanPeer | address, MAC | a node on our own segment that may send VXLAN |
@@ -111,6 +112,7 @@ export type Collection =
   | `egressNet/${NetBits}`
   | `ingressNet/${NetBits}`
   | `port/${PortBits}`
+  | 'refused'
   | 'internet'
   | 'node'
   | 'vxlanPeer'

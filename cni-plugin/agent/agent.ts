@@ -30,6 +30,8 @@ import { Publisher } from './publisher.ts';
 import { type Pass, Reconciler } from './reconcile/loop.ts';
 import { stayRegistered } from './registration.ts';
 import { parseEndpointRequest } from './request.ts';
+import { Sightings } from './sightings.ts';
+import { Sweeper } from './sweeper.ts';
 import { add } from './verbs/add.ts';
 import { check } from './verbs/check.ts';
 import { del, undo } from './verbs/del.ts';
@@ -50,9 +52,6 @@ export interface AgentOptions {
   readonly onNameTaken?: (underlay: string) => void;
 }
 
-/** A packet takes microseconds through the rules; one that is queued for user space is judged anew. */
-const SWEEP_MS = 500;
-
 export class Agent {
   readonly #context: AgentContext;
   readonly #options: AgentOptions;
@@ -62,7 +61,8 @@ export class Agent {
   #registration: Promise<void> | undefined;
   readonly #upkeep: BlockUpkeep;
   readonly #acknowledger: Acknowledger;
-  #sweeping: NodeJS.Timeout | undefined;
+  readonly #sweeper: Sweeper;
+  readonly #sightings: Sightings;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -111,6 +111,8 @@ export class Agent {
       log,
     };
     this.#upkeep = new BlockUpkeep(this.#context);
+    this.#sweeper = new Sweeper(desired, reconciler);
+    this.#sightings = Sightings.of(this.#context, options.facts.name);
   }
 
   /** Undoes what a crash left half-way, catches up with the cluster, then keeps the kernel right until closed. */
@@ -156,6 +158,7 @@ export class Agent {
       this.#abort.signal,
     );
     this.#upkeep.start();
+    this.#sightings.start();
   }
 
   async handle(request: AgentRequest, signal: AbortSignal): Promise<AgentResponse> {
@@ -182,7 +185,8 @@ export class Agent {
     this.#abort.abort();
     await this.#context.leaving.settled();
     this.#upkeep.close();
-    clearTimeout(this.#sweeping);
+    this.#sweeper.close();
+    await this.#sightings.close();
     this.#monitor?.close();
     this.#context.view.close();
     this.#context.reconciler.close();
@@ -274,19 +278,8 @@ export class Agent {
     if (pass.error !== undefined || pass.failures.size > 0) return;
     this.#context.dataplane.retireOthers();
     this.#acknowledger.applied();
-    this.#sweepLater();
+    this.#sweeper.applied();
     if (pass.changes.length > 0 || pass.resync) log.debug(fields, 'applied');
-  }
-
-  /** What packets under way may still look up goes once they have passed. */
-  #sweepLater(): void {
-    const { desired, reconciler } = this.#context;
-    if (!desired.hasUnused || this.#sweeping !== undefined) return;
-    this.#sweeping = setTimeout(() => {
-      this.#sweeping = undefined;
-      desired.sweep();
-      reconciler.request();
-    }, SWEEP_MS).unref();
   }
 
   /** A container's own end of the link has the MTU of the host's end. */

@@ -41,9 +41,9 @@ interface Request {
   readonly members: readonly IpsetMember[];
 }
 
-/** Programs of today no longer list a hash:ip,port of revision 0; a hash:net,iface takes /0 since 2. */
+/** Programs of today no longer list a hash:ip,port of revision 0; a hash:net,iface takes /0 since 2, and counts since 3. */
 const EARLY_REVISION = 1;
-const EARLY_REVISIONS: Readonly<Partial<Record<string, number>>> = { 'hash:net,iface': 2 };
+const EARLY_REVISIONS: Readonly<Partial<Record<string, number>>> = { 'hash:net,iface': 3 };
 
 export class Ipset {
   readonly #connection: NetlinkConnection;

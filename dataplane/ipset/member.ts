@@ -32,6 +32,8 @@ export interface IpsetSpec {
   readonly maxElements?: number;
   /** of hashes, buckets at first, 1024 unless given */
   readonly hashSize?: number;
+  /** members count the packets that match them */
+  readonly counters?: true;
   /** of bitmaps: the addresses it is for, 65,536 at most */
   readonly range?: IpPrefix;
 }
@@ -49,6 +51,8 @@ export interface IpsetMember {
   readonly set?: string;
   /** of `net` types: what is inside is no member, unless a longer prefix says so */
   readonly nomatch?: true;
+  /** that matched, in a set that counts; only read */
+  readonly packets?: number;
 }
 
 type Part = 'ip' | 'net' | 'port' | 'iface' | 'mac' | 'set';
@@ -82,6 +86,7 @@ export function writeSpec(data: AttributeWriter, spec: IpsetSpec): void {
     if (spec.hashSize !== undefined) data.u32be(u.IPSET_ATTR_HASHSIZE | NLA_F_NET_BYTEORDER, spec.hashSize);
     if (spec.maxElements !== undefined) data.u32be(u.IPSET_ATTR_MAXELEM | NLA_F_NET_BYTEORDER, spec.maxElements);
   }
+  if (spec.counters === true) data.u32be(u.IPSET_ATTR_CADT_FLAGS | NLA_F_NET_BYTEORDER, u.IPSET_FLAG_WITH_COUNTERS);
 }
 
 /** Writes a member's fields, in place of IPSET_ATTR_DATA's. @throws CodecError for one that is not of the set's type */
@@ -146,6 +151,8 @@ export function readMember(type: IpsetType, attributes: ReadonlyMap<number, Attr
     } else member.set = get(u.IPSET_ATTR_NAME).string();
   }
   if (((attributes.get(u.IPSET_ATTR_CADT_FLAGS)?.u32be() ?? 0) & u.IPSET_FLAG_NOMATCH) !== 0) member.nomatch = true;
+  const packets = attributes.get(u.IPSET_ATTR_PACKETS)?.u64be();
+  if (packets !== undefined) member.packets = Number(packets);
   return member;
 }
 

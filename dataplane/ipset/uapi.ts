@@ -51,6 +51,7 @@ export const IPSET_ATTR_MEMSIZE = 26;
 export const IPSET_ATTR_ETHER = 17;
 export const IPSET_ATTR_NAME = 18;
 export const IPSET_ATTR_IFACE = 23;
+export const IPSET_ATTR_PACKETS = 25;
 
 export const IPSET_ATTR_IPADDR_IPV4 = 1;
 export const IPSET_ATTR_IPADDR_IPV6 = 2;
@@ -59,8 +60,9 @@ export const IPSET_ATTR_IPADDR_IPV6 = 2;
 export const IPSET_FLAG_LIST_SETNAME = 1 << 1;
 export const IPSET_FLAG_LIST_HEADER = 1 << 2;
 
-/** Of IPSET_ATTR_CADT_FLAGS. */
+/** Of IPSET_ATTR_CADT_FLAGS: of members, and of sets. */
 export const IPSET_FLAG_NOMATCH = 1 << 2;
+export const IPSET_FLAG_WITH_COUNTERS = 1 << 3;
 
 export const NFPROTO_UNSPEC = 0;
 export const NFPROTO_IPV4 = 2;

@@ -16,11 +16,10 @@ import { poolsOf, signedComment } from '../isolation/common.ts';
 import { overlayLinkName } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
 import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from './bytecode.ts';
-import type { PortRange, PortSetRanges } from './port-table.ts';
-import { IPSETS, listOf } from './sets.ts';
-
-/** Of every chain of ours. */
-export const CHAIN_PREFIX = 'TENET-';
+import { CHAIN_PREFIX, call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from './line.ts';
+import { byPort, refusal } from './policy-rules.ts';
+import type { PortSetRanges } from './port-table.ts';
+import { IPSETS } from './sets.ts';
 
 /** One chain: its rules in order, each signed. */
 export interface ChainRules {
@@ -52,17 +51,6 @@ const toOverlay = `-o ${OVERLAY}`;
 const answers = '-m conntrack --ctdir REPLY --ctstate RELATED,ESTABLISHED';
 /** An ICMP error about no flow we know: forged, or too late to matter. */
 const strayIcmp = '-p icmp -m conntrack --ctstate INVALID';
-const RETURN = '-j RETURN';
-const DROP = '-j DROP';
-const inSet = (set: { readonly name: string }, parts: string) => `-m set --match-set ${set.name} ${parts}`;
-const notInSet = (set: { readonly name: string }, parts: string) => `-m set ! --match-set ${set.name} ${parts}`;
-const program = (bytecode: string) => `-m bpf --bytecode "${bytecode}"`;
-const call = (chain: string) => `-j ${CHAIN_PREFIX}${chain}`;
-const goto = (chain: string) => `-g ${CHAIN_PREFIX}${chain}`;
-
-/** What a rule is for, and its parts. */
-type Line = readonly [comment: string, ...parts: string[]];
-
 /**
  * For IPv4, in the order in which tables are to be written: what decides before what guards.
  * @param portSets whose lists there are: a few rules for each
@@ -72,6 +60,8 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
     {
       table: 'filter',
       chains: [
+        chain('REFUSE-OUT', refusal('egress', 'src')),
+        chain('REFUSE-IN', refusal('ingress', 'dst')),
         chain('CALL-IN', byPort('ingress', 'src,dst', 'dst', portSets)),
         chain('CALL-OUT', byPort('egress', 'dst,src', 'dst', portSets)),
         chain('ANSWER-IN', byPort('egress', 'src,dst', 'src', portSets)),
@@ -83,7 +73,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
         ]),
         chain('TO-POD', [
           ['the pod may be called by them', inSet(IPSETS.ingress, 'src,dst'), RETURN],
-          ['nobody else', notInSet(IPSETS.ingressSome, 'src,dst'), DROP],
+          ['nobody else', notInSet(IPSETS.ingressSome, 'src,dst'), goto('REFUSE-IN')],
           ['at some ports', goto('CALL-IN')],
         ]),
         chain('TO-CLUSTER', [
@@ -92,13 +82,13 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['a known address never leaves by another link', DROP],
         ]),
         chain('BEYOND', [
-          ['nothing of ours is beyond', toPod, DROP],
-          ['nothing of ours is beyond', toOverlay, DROP],
+          ['nothing of ours is beyond', toPod, goto('REFUSE-OUT')],
+          ['nothing of ours is beyond', toOverlay, goto('REFUSE-OUT')],
           ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
-          ['nodes are closed', inSet(IPSETS.node, 'dst'), DROP],
-          ['never beyond the cluster', inSet(IPSETS.closed, 'dst'), DROP],
+          ['nodes are closed', inSet(IPSETS.node, 'dst'), goto('REFUSE-OUT')],
+          ['never beyond the cluster', inSet(IPSETS.closed, 'dst'), goto('REFUSE-OUT')],
           ['the tenant may use the internet', inSet(IPSETS.internet, 'src,src'), goto('CALL-OUT')],
-          ['all else is closed', DROP],
+          ['all else is closed', goto('REFUSE-OUT')],
         ]),
         chain('ANSWERED', [
           ['a pod of this node', toPod, goto('REPLY-TO-POD')],
@@ -260,64 +250,6 @@ export function compileIpv6(item: RuleSetItem): TableRules[] {
       ],
     },
   ];
-}
-
-const PROTOCOLS: ReadonlyMap<number, string> = new Map([
-  [6, 'tcp'],
-  [17, 'udp'],
-  [132, 'sctp'],
-]);
-/** Ports that one rule can name; a range is two. @see include/uapi/linux/netfilter/xt_multiport.h, XT_MULTI_PORTS */
-const PORTS_PER_RULE = 15;
-
-/**
- * Returns what is allowed at its port, and drops all else.
- * @param ends of the packet, address and link, in the lists @param port which of the packet's is the port that was called
- */
-function byPort(
-  direction: 'egress' | 'ingress',
-  ends: 'src,dst' | 'dst,src',
-  port: 'src' | 'dst',
-  portSets: PortSetRanges,
-): Line[] {
-  const everyPort =
-    direction === 'egress'
-      ? [IPSETS.egressAny, IPSETS.egressHosts, IPSETS.egressNets]
-      : [IPSETS.ingressAny, IPSETS.ingressHosts, IPSETS.ingressNets];
-  const ofPortSet = ([portSet, protocols]: [number, ReadonlyMap<number, readonly PortRange[]>]): Line[] => {
-    const lists = (['p', 'n', 'a'] as const).map((kind) => listOf(`${direction}-${kind}${portSet}`));
-    const matches = [...protocols].flatMap(([protocol, ranges]) => portMatches(protocol, ranges, port));
-    return lists.flatMap((list): Line[] => [
-      ...matches.map((match): Line => ['by port', match, inSet(list, ends), RETURN]),
-      ['errors about a flow', '-p icmp -m conntrack --ctstate RELATED', inSet(list, ends), RETURN],
-    ]);
-  };
-  return [
-    ...everyPort.map((list): Line => ['every port there', inSet(list, ends), RETURN]),
-    ...[...portSets].flatMap(ofPortSet),
-    ['nothing allows it', DROP],
-  ];
-}
-
-function portMatches(protocol: number, ranges: readonly PortRange[], port: 'src' | 'dst'): string[] {
-  const name = PROTOCOLS.get(protocol);
-  if (name === undefined) return [];
-  const rules: string[] = [];
-  let named: string[] = [];
-  let room = PORTS_PER_RULE;
-  const close = () => {
-    if (named.length > 0) rules.push(`-p ${name} -m multiport --${port === 'src' ? 's' : 'd'}ports ${named.join(',')}`);
-    [named, room] = [[], PORTS_PER_RULE];
-  };
-  for (const { from, to } of ranges) {
-    if (from === 0 && to === 65_535) return [`-p ${name}`];
-    const size = from === to ? 1 : 2;
-    if (size > room) close();
-    named.push(from === to ? String(from) : `${from}:${to}`);
-    room -= size;
-  }
-  close();
-  return rules;
 }
 
 /** The rule of a built-in chain that enters one of ours. */

@@ -42,6 +42,8 @@ export const IPSETS = {
   ingressHosts: list('ingress-hosts'),
   ingressNets: list('ingress-n1'),
   ingressAny: list('ingress-a1'),
+  /** (address, pod link): what was refused is counted */
+  refused: { ...hash('hash:net,iface', 'refused'), counters: true },
   /** (address, pod link): may go beyond the cluster */
   internet: hash('hash:net,iface', 'internet'),
   pools: hash('hash:net', 'pools'),

@@ -17,19 +17,15 @@ import {
   parsePrefix,
   prefixOf,
 } from '../address.ts';
-import { formatMember, type IpsetMember, type IpsetSpec } from '../ipset/member.ts';
+import type { IpsetMember, IpsetSpec } from '../ipset/member.ts';
 import { closedNetworks, isIpv6Element, poolsOf } from '../isolation/common.ts';
 import { type Collection, type ElementItem, type NodeState, PORT_SET, type RuleSetItem, ruleSetOf } from '../state.ts';
+import { Index } from './identity-index.ts';
 import { LinkNetworks, type NetworkMember } from './link-networks.ts';
 import { type FoundNumbers, LinkNumbers } from './link-numbers.ts';
+import { type Membership, Memberships } from './memberships.ts';
 import { type PortSetRanges, PortTable } from './port-table.ts';
 import { IPSETS, type LinkList, linkSet, listOf, type MacList, macSet } from './sets.ts';
-
-/** One member of one set. */
-export interface Membership {
-  readonly set: IpsetSpec;
-  readonly member: IpsetMember;
-}
 
 /** VNI of the system tenant, which is who gateways are. */
 const SYSTEM_IDENTITY = 1;
@@ -50,18 +46,16 @@ export class Translator {
     identity: new Index<IpPrefix>(),
   };
   readonly #guards = new Index<IpAddress>();
-  readonly #internet = new Set<string>();
+  /** links by what is said of all that comes out of them */
+  readonly #marked = { internet: new Set<string>(), refused: new Set<string>() };
   readonly #numbers: LinkNumbers;
-  readonly #members = new Map<string, { readonly membership: Membership; count: number }>();
-  readonly #counts = new Map<string, number>();
-  /** what was so before the changes that are being gathered */
-  readonly #touched = new Map<string, { readonly membership: Membership; readonly was: boolean }>();
+  readonly #memberships = new Memberships();
 
   private constructor(rules: RuleSetItem, found: FoundNumbers) {
     this.#numbers = new LinkNumbers(found);
     this.#blockLength = rules.blockPrefixLength.v4;
-    for (const address of poolsOf(rules)) this.#add(IPSETS.pools, { address });
-    for (const address of closedNetworks(rules)) this.#add(IPSETS.closed, { address });
+    for (const address of poolsOf(rules)) this.#memberships.add(IPSETS.pools, { address });
+    for (const address of closedNetworks(rules)) this.#memberships.add(IPSETS.closed, { address });
   }
 
   /**
@@ -79,38 +73,29 @@ export class Translator {
   }
 
   /** Every member there should be. */
-  *members(): Generator<Membership> {
-    for (const { membership } of this.#members.values()) yield membership;
+  members(): Iterable<Membership> {
+    return this.#memberships.all();
   }
 
   /** Names of all sets there should be: those that rules name, and those in lists. */
   sets(): ReadonlySet<string> {
-    const filled = [...this.#counts].flatMap(([name, count]) => (count > 0 ? [name] : []));
-    return new Set([...Object.values(IPSETS).map(({ name }) => name), ...filled]);
+    return new Set([...Object.values(IPSETS).map(({ name }) => name), ...this.#memberships.filledSets()]);
   }
 
   /** @param key {@link membershipKey} */
   has(key: string): boolean {
-    return this.#members.has(key);
+    return this.#memberships.has(key);
   }
 
   /** How many members a set should have. */
   count(set: string): number {
-    return this.#counts.get(set) ?? 0;
+    return this.#memberships.count(set);
   }
 
   /** What changed since the last call: members to take out, and to put in. */
   takeChanges(): { readonly removed: readonly Membership[]; readonly added: readonly Membership[] } {
     this.#flush();
-    const removed: Membership[] = [];
-    const added: Membership[] = [];
-    for (const [key, { membership, was }] of this.#touched) {
-      const is = this.#members.has(key);
-      if (was && !is) removed.push(membership);
-      else if (is && !was) added.push(membership);
-    }
-    this.#touched.clear();
-    return { removed, added };
+    return this.#memberships.takeChanges();
   }
 
   /** Port sets in use, with their ports. */
@@ -136,9 +121,10 @@ export class Translator {
         this.#changeGuard(first, parseMac(second), parseIp(third), isAdded);
         break;
       case 'internet':
-        for (const address of this.#guards.of(first)) put(IPSETS.internet, pair(hostPrefix(address), first));
-        if (isAdded) this.#internet.add(first);
-        else this.#internet.delete(first);
+      case 'refused':
+        for (const address of this.#guards.of(first)) put(IPSETS[collection], pair(hostPrefix(address), first));
+        if (isAdded) this.#marked[collection].add(first);
+        else this.#marked[collection].delete(first);
         break;
       case 'overlaySource':
         this.#changeOverlay(Number(second), first, isAdded);
@@ -197,7 +183,7 @@ export class Translator {
       put(IPSETS.ownMac, member);
       this.#putMac(isAdded, 'macs', address, mac);
     }
-    if (this.#internet.has(link)) put(IPSETS.internet, member);
+    for (const mark of ['internet', 'refused'] as const) if (this.#marked[mark].has(link)) put(IPSETS[mark], member);
     // by both, for while a container's MAC changes its link has the address twice
     const key = `${mac} ${address}`;
     if (isAdded) this.#guards.set(link, key, address);
@@ -274,54 +260,9 @@ export class Translator {
   }
 
   #putter(isAdded: boolean): (set: IpsetSpec, member: IpsetMember) => void {
-    return isAdded ? (set, member) => this.#add(set, member) : (set, member) => this.#drop(set, member);
-  }
-
-  #add(set: IpsetSpec, member: IpsetMember): void {
-    const membership = { set, member };
-    const key = membershipKey(membership);
-    const known = this.#members.get(key);
-    this.#touch(key, membership, known !== undefined);
-    if (known !== undefined) known.count++;
-    else {
-      this.#members.set(key, { membership, count: 1 });
-      this.#counts.set(set.name, this.count(set.name) + 1);
-    }
-  }
-
-  #drop(set: IpsetSpec, member: IpsetMember): void {
-    const key = membershipKey({ set, member });
-    const known = this.#members.get(key);
-    if (known === undefined) return;
-    this.#touch(key, known.membership, true);
-    known.count--;
-    if (known.count > 0) return;
-    this.#members.delete(key);
-    this.#counts.set(set.name, this.count(set.name) - 1);
-  }
-
-  #touch(key: string, membership: Membership, was: boolean): void {
-    if (!this.#touched.has(key)) this.#touched.set(key, { membership, was });
-  }
-}
-
-/** Things under identities: those of one side are joined with all of the other that have the same one. */
-class Index<T> {
-  readonly #map = new Map<number | string, Map<string, T>>();
-
-  set(id: number | string, key: string, value: T): void {
-    const known = this.#map.get(id) ?? new Map<string, T>();
-    this.#map.set(id, known.set(key, value));
-  }
-
-  delete(id: number | string, key: string): void {
-    const known = this.#map.get(id);
-    known?.delete(key);
-    if (known?.size === 0) this.#map.delete(id);
-  }
-
-  of(id: number | string): Iterable<T> {
-    return this.#map.get(id)?.values() ?? [];
+    return isAdded
+      ? (set, member) => this.#memberships.add(set, member)
+      : (set, member) => this.#memberships.drop(set, member);
   }
 }
 
@@ -330,11 +271,6 @@ function listsOf(direction: 'egress' | 'ingress', portSet: number): LinkList[] {
   if (portSet === PORT_SET.all) return [direction];
   if (portSet === PORT_SET.none) return [`${direction}-some`];
   return [`${direction}-some`, `${direction}-p${portSet}`];
-}
-
-/** Names a member of a set. */
-export function membershipKey({ set, member }: Membership): string {
-  return `${set.name} ${formatMember(member)}`;
 }
 
 function pair(address: IpPrefix, link: string): IpsetMember {

@@ -2,6 +2,15 @@
 import { type IpPrefix, parsePrefix } from '../address.ts';
 import type { ElementItem, RuleSetItem } from '../state.ts';
 
+/** Where packets that were refused are shown: a group of nfnetlink_log, and what each is marked with. Hardly one of anybody else's. */
+export const REFUSALS = {
+  group: 0x7e4e,
+  egress: 'tenet egress',
+  ingress: 'tenet ingress',
+  perSecond: 5,
+  burst: 10,
+} as const;
+
 /** Networks no container's packet is for: this-network, loopback, link-local (metadata services), multicast and reserved. */
 const NEVER_BEYOND = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map(parsePrefix);
 

@@ -21,11 +21,9 @@ import {
   ctDirection,
   ctIpSaddr,
   etherSaddr,
-  type Field,
   iifgroup,
   iifname,
   ipDaddr,
-  ipDscp,
   ipSaddr,
   ipTtl,
   l4proto,
@@ -35,31 +33,14 @@ import {
   thDport,
   thSport,
 } from '../nftables/field.ts';
-import {
-  compare,
-  ctState,
-  inSet,
-  ipHeaderLength,
-  maskedTo,
-  match,
-  matchNot,
-  matchPrefix,
-  notInSet,
-} from '../nftables/match.ts';
-import {
-  accept,
-  drop,
-  goto,
-  jump,
-  masquerade,
-  returnFromChain,
-  setMeta,
-  setMetaFromMap,
-} from '../nftables/statement.ts';
+import { compare, ctState, inSet, ipHeaderLength, match, matchNot, matchPrefix, notInSet } from '../nftables/match.ts';
+import { accept, drop, goto, masquerade, returnFromChain, setMeta } from '../nftables/statement.ts';
 import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../ownership.ts';
-import { NET_BITS, PORT_BITS, PORT_SET, type RuleSetItem } from '../state.ts';
+import type { RuleSetItem } from '../state.ts';
 import { base, type ChainSpec, chain, type Line } from './chain-spec.ts';
 import { closedNetworks, poolsOf } from './common.ts';
+import { identification, LEAVE } from './identity.ts';
+import { policy, ports, REFUSALS_CHAINS } from './policy-chains.ts';
 import { SETS } from './sets.ts';
 
 const IPPROTO_ICMP = 1;
@@ -81,18 +62,6 @@ const toPod = match(oifgroup, POD_GROUP);
 const toOverlay = match(oifgroup, OVERLAY_GROUP);
 const inTracked = (direction: CtDirection) => match(ctDirection, CT_DIRECTIONS[direction]);
 const answers = [inTracked('reply'), ctState('established', 'related')] as const;
-/** The two bits of an IPv4 packet's type of service from which forwarding derives its priority. */
-const typeOfService: Field = { ...ipDscp, mask: Uint8Array.of(0x18) };
-/**
- * Those bits, and TC_PRIO_BESTEFFORT, _BULK, _INTERACTIVE or _INTERACTIVE_BULK.
- * @see include/uapi/linux/pkt_sched.h; net/ipv4/route.c, ip_tos2prio
- */
-const TYPE_OF_SERVICE = [
-  [0x00, 0],
-  [0x08, 2],
-  [0x10, 6],
-  [0x18, 4],
-] as const;
 /** An ICMP error about no flow we know: forged, or too late to matter. */
 const strayIcmp = [match(l4proto, IPPROTO_ICMP), ctState('invalid')] as const;
 
@@ -102,17 +71,8 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
   const pools = poolsOf(item);
   const closed = closedNetworks(item);
   return [
-    chain('leave', [
-      ...TYPE_OF_SERVICE.map(
-        ([bits, was]): Line => [
-          'give the packet the priority it had',
-          match(typeOfService, bits),
-          setMeta('priority', was),
-          accept,
-        ],
-      ),
-      ['not IPv4', drop],
-    ]),
+    LEAVE,
+    ...REFUSALS_CHAINS,
     ports('call_ports', thDport),
     ports('answer_ports', thSport),
     ...policy('call_in', { link: oifname, address: ipSaddr, direction: 'ingress', ports: 'call_ports', next: 'leave' }),
@@ -137,13 +97,13 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       next: 'leave',
     }),
     chain('beyond', [
-      ['nothing of ours is beyond', toPod, drop],
-      ['nothing of ours is beyond', toOverlay, drop],
+      ['nothing of ours is beyond', toPod, goto('refuse_out')],
+      ['nothing of ours is beyond', toOverlay, goto('refuse_out')],
       ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
-      ['nodes are closed', inSet([ipDaddr], SETS.node), drop],
-      ...closed.map((prefix): Line => ['never beyond the cluster', matchPrefix(ipDaddr, prefix), drop]),
+      ['nodes are closed', inSet([ipDaddr], SETS.node), goto('refuse_out')],
+      ...closed.map((prefix): Line => ['never beyond the cluster', matchPrefix(ipDaddr, prefix), goto('refuse_out')]),
       ['the tenant may use the internet', inSet([iifname], SETS.internet), goto('call_beyond')],
-      ['all else is closed', drop],
+      ['all else is closed', goto('refuse_out')],
     ]),
     ...policy('answer_in', {
       link: oifname,
@@ -321,88 +281,4 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       base('nat', 'postrouting', SOURCE_NAT),
     ),
   ];
-}
-
-/** One way of asking policies: who and what of a packet is looked up where, and where it goes on if it may pass. */
-interface Question {
-  /** the pod that is asked about is behind it */
-  readonly link: Field;
-  /** of the other end */
-  readonly address: Field;
-  readonly direction: 'egress' | 'ingress';
-  /** the chain that knows the ports */
-  readonly ports: string;
-  readonly next: string;
-}
-
-/** Chains to go to with the other end's identity as the priority: what passes goes on to `next`, all else is dropped. */
-function policy(name: string, { link, address, direction, ports, next }: Question): ChainSpec[] {
-  const go: Line = ['every port', match(priority, PORT_SET.all), goto(next)];
-  const byPort: readonly Line[] = [
-    go,
-    ['some ports', jump(ports)],
-    ['allowed', match(priority, PORT_SET.all), goto(next)],
-  ];
-  return [
-    chain(`${name}_net`, [...byPort, ['no other ports', drop]]),
-    chain(`${name}_found`, [
-      ...byPort,
-      ...NET_BITS.map(
-        (bits): Line => [
-          `by address, ${bits} bits`,
-          setMetaFromMap('priority', [link, maskedTo(address, bits)], SETS[`${direction}Net/${bits}`]),
-          goto(`${name}_net`),
-        ],
-      ),
-      ['nothing allows it', drop],
-    ]),
-    chain(name, [
-      ['they may meet', setMetaFromMap('priority', [priority, link], SETS[direction]), goto(`${name}_found`)],
-      ['nobody it may meet', drop],
-    ]),
-  ];
-}
-
-/** A chain to jump to with a port set as the priority: all ports, if the packet's is one of its. */
-function ports(name: string, port: Field): ChainSpec {
-  const allow = setMeta('priority', PORT_SET.all);
-  return chain(name, [
-    ['errors about a flow', match(l4proto, IPPROTO_ICMP), ctState('related'), allow, returnFromChain],
-    ...PORT_BITS.map(
-      (bits): Line => [
-        bits === 16 ? 'one port' : `ports that begin with the same ${bits} bits`,
-        inSet([priority, l4proto, maskedTo(port, bits)], SETS[`port/${bits}`]),
-        allow,
-        returnFromChain,
-      ],
-    ),
-  ]);
-}
-
-/**
- * Rules that look an address up: nobody; who its block belongs to; who it is by itself. Which tenant somebody is of says the block alone,
- * and without one the address.
- */
-function identification(blockPrefixLength: number) {
-  const nobody = (comment: string): Line => [comment, setMeta('priority', 0)];
-  const byBlock = (address: Field, comment: string): Line => [
-    `${comment}: by block`,
-    setMetaFromMap('priority', [maskedTo(address, blockPrefixLength)], SETS.block),
-  ];
-  const byAddress = (address: Field, comment: string): Line => [
-    `${comment}: by address`,
-    setMetaFromMap('priority', [address], SETS.identity),
-  ];
-  return {
-    identify: (address: Field, comment: string) => [
-      nobody(comment),
-      byBlock(address, comment),
-      byAddress(address, comment),
-    ],
-    identifyTenant: (address: Field, comment: string) => [
-      nobody(comment),
-      byAddress(address, comment),
-      byBlock(address, comment),
-    ],
-  };
 }

@@ -4,15 +4,30 @@
  */
 
 import type { SetElement } from '../nftables/element.ts';
+import type { Expression } from '../nftables/expression.ts';
+import { NFT_LIMIT_PKTS } from '../nftables/expression-uapi.ts';
 import type { NftSet } from '../nftables/set.ts';
 import { NFT_TABLE } from '../ownership.ts';
 import { type Collection, type ElementItem, NET_BITS, type NetBits, PORT_BITS, type PortBits } from '../state.ts';
-import { isIpv6Element } from './common.ts';
+import { isIpv6Element, REFUSALS } from './common.ts';
 
 export const TABLE = { family: 'inet', table: NFT_TABLE } as const;
 
 /** Elements a node can hold: addresses known by themselves, blocks of all tenants here, links of pods here times whom they may meet. */
 const SIZE = { addresses: 262_144, pods: 16_384, pairs: 131_072, nodes: 32_768, few: 4_096 } as const;
+
+/** Every packet that finds the element counts; the rule goes on for a few of them. */
+const COUNTED_AND_LIMITED: readonly Expression[] = [
+  { kind: 'counter', packets: 0n, bytes: 0n },
+  {
+    kind: 'limit',
+    rate: BigInt(REFUSALS.perSecond),
+    unitSeconds: 1n,
+    burst: REFUSALS.burst,
+    type: NFT_LIMIT_PKTS,
+    inverted: false,
+  },
+];
 
 /** An identity lives in `meta priority`, whose type nft calls classid: the packet's mark belongs to others. */
 export const SETS = {
@@ -26,6 +41,7 @@ export const SETS = {
   ...netSets('egress'),
   ...netSets('ingress'),
   ...portSets(),
+  refused: { ...TABLE, name: 'refused', key: ['ifname'], size: SIZE.pods, expressions: COUNTED_AND_LIMITED },
   internet: { ...TABLE, name: 'internet', key: ['ifname'], size: SIZE.pods },
   node: { ...TABLE, name: 'node4', key: ['ipv4_addr'], size: SIZE.nodes },
   vxlanPeer: { ...TABLE, name: 'vxlan_peer4', key: ['ipv4_addr', 'ether_addr'], size: SIZE.nodes },

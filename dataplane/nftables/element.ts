@@ -17,6 +17,7 @@ import { NLM_F_REQUEST, NLMSG_HDRLEN } from '../netlink/message.ts';
 import { readValue, readVerdict, type Verdict, writeValue, writeVerdict } from './data.ts';
 import type { FieldValue } from './data-type.ts';
 import { ElementTemplate } from './element-template.ts';
+import { decodeExpression } from './expression-decode.ts';
 import { KeyCodec } from './key.ts';
 import { familyNumber, messageType, parseNftPayload, required } from './nfnetlink.ts';
 import type { NftSet } from './set.ts';
@@ -28,6 +29,8 @@ export interface SetElement {
   readonly data?: FieldValue | Verdict;
   /** how long it lives, in a set with timeouts; the set's own time if left out */
   readonly timeoutMs?: number;
+  /** as its counter has it, in a set whose elements count; only read */
+  readonly packets?: number;
 }
 
 /** An attribute's length is a u16. */
@@ -129,10 +132,12 @@ export class ElementCodec {
     const key = decoded(this.#key, required(attributes, nft.NFTA_SET_ELEM_KEY, 'the key of an element'));
     const timeoutMs = attributes.get(nft.NFTA_SET_ELEM_TIMEOUT)?.u64be();
     const data = this.#parseMapped(attributes.get(nft.NFTA_SET_ELEM_DATA));
+    const packets = countOf(attributes.get(nft.NFTA_SET_ELEM_EXPRESSIONS));
     return {
       key,
       ...(data === undefined ? {} : { data }),
       ...(timeoutMs === undefined ? {} : { timeoutMs: Number(timeoutMs) }),
+      ...(packets === undefined ? {} : { packets }),
     };
   }
 
@@ -172,6 +177,15 @@ function headOf({ family, table, name, id }: NftSet): Uint8Array {
   attributes.string(nft.NFTA_SET_ELEM_LIST_TABLE, table).string(nft.NFTA_SET_ELEM_LIST_SET, name);
   if (id !== undefined) attributes.u32be(nft.NFTA_SET_ELEM_LIST_SET_ID, id);
   return out.finish();
+}
+
+/** @param expressions an element's own */
+function countOf(expressions: Attribute | undefined): number | undefined {
+  for (const each of expressions?.list() ?? []) {
+    const expression = decodeExpression(each);
+    if (expression.kind === 'counter') return Number(expression.packets);
+  }
+  return undefined;
 }
 
 function wrongData(set: NftSet): CodecError {

@@ -6,6 +6,8 @@
 import type { Attribute } from '../netlink/attribute.ts';
 import type { ByteWriter } from '../netlink/bytes.ts';
 import { DATA_TYPES, type FieldType, findFieldType } from './data-type.ts';
+import type { Expression } from './expression.ts';
+import { encodeExpression } from './expression-encode.ts';
 import { findKeyFields, KeyCodec } from './key.ts';
 import { familyNumber, parseNftPayload, required, type TableRef, writeNftMessage } from './nfnetlink.ts';
 import * as nft from './uapi.ts';
@@ -20,6 +22,8 @@ export interface NftSet extends TableRef {
   readonly data?: FieldType | 'verdict';
   /** elements at most, which the kernel makes room for at once; over it elements get ENFILE */
   readonly size?: number;
+  /** two or more that each element has of its own, and that are run when it is found: a counter, a limit. @see Linux 5.11 */
+  readonly expressions?: readonly Expression[];
   /** lets elements expire: after so many milliseconds, or with 0 only those that say so themselves */
   readonly timeoutMs?: number;
   /** belongs to the one rule that looks it up, is known by `id` until then, and cannot change */
@@ -36,19 +40,21 @@ export interface ObservedSet extends TableRef {
 }
 
 /** Flags that {@link NftSet} can express. */
-const EXPRESSIBLE_FLAGS = nft.NFT_SET_ANONYMOUS | nft.NFT_SET_CONSTANT | nft.NFT_SET_MAP | nft.NFT_SET_TIMEOUT;
+const EXPRESSIBLE_FLAGS =
+  nft.NFT_SET_ANONYMOUS | nft.NFT_SET_CONSTANT | nft.NFT_SET_MAP | nft.NFT_SET_TIMEOUT | nft.NFT_SET_EXPR;
 
-function setFlags({ anonymous, data, timeoutMs }: NftSet): number {
+function setFlags({ anonymous, data, timeoutMs, expressions = [] }: NftSet): number {
   return (
     (anonymous ? nft.NFT_SET_ANONYMOUS | nft.NFT_SET_CONSTANT : 0) |
     (data === undefined ? 0 : nft.NFT_SET_MAP) |
-    (timeoutMs === undefined ? 0 : nft.NFT_SET_TIMEOUT)
+    (timeoutMs === undefined ? 0 : nft.NFT_SET_TIMEOUT) |
+    (expressions.length === 0 ? 0 : nft.NFT_SET_EXPR)
   );
 }
 
 /** Appends NFT_MSG_NEWSET. @param id number within the transaction @throws CodecError on a key that is too long */
 export function writeNewSet(out: ByteWriter, type: number, flags: number, set: NftSet, id: number): void {
-  const { family, table, name, data, size, timeoutMs } = set;
+  const { family, table, name, data, size, timeoutMs, expressions = [] } = set;
   const key = new KeyCodec(set.key);
   writeNftMessage(out, type, flags, familyNumber(family), (attributes) => {
     attributes.string(nft.NFTA_SET_TABLE, table).string(nft.NFTA_SET_NAME, name);
@@ -64,6 +70,10 @@ export function writeNewSet(out: ByteWriter, type: number, flags: number, set: N
     }
     if (timeoutMs) attributes.u64be(nft.NFTA_SET_TIMEOUT, BigInt(timeoutMs));
     attributes.bytes(nft.NFTA_SET_USERDATA, encodeSetUserdata(set.key, data));
+    if (expressions.length === 0) return;
+    attributes.nested(nft.NFTA_SET_EXPRESSIONS, (list) => {
+      for (const expression of expressions) encodeExpression(list, expression);
+    });
   });
 }
 

@@ -90,6 +90,7 @@ export const NFT_SET_ANONYMOUS = 0x1;
 export const NFT_SET_CONSTANT = 0x2;
 export const NFT_SET_MAP = 0x8;
 export const NFT_SET_TIMEOUT = 0x10;
+export const NFT_SET_EXPR = 0x100;
 export const NFTA_SET_DESC_SIZE = 1;
 export const NFTA_SET_TABLE = 1;
 export const NFTA_SET_NAME = 2;
@@ -103,12 +104,14 @@ export const NFTA_SET_ID = 10;
 export const NFTA_SET_TIMEOUT = 11;
 export const NFTA_SET_USERDATA = 13;
 export const NFTA_SET_HANDLE = 16;
+export const NFTA_SET_EXPRESSIONS = 18;
 export const NFT_DATA_VERDICT = 0xffffff00;
 
 // enum nft_set_elem_attributes, nft_set_elem_list_attributes
 export const NFTA_SET_ELEM_KEY = 1;
 export const NFTA_SET_ELEM_DATA = 2;
 export const NFTA_SET_ELEM_TIMEOUT = 4;
+export const NFTA_SET_ELEM_EXPRESSIONS = 11;
 export const NFTA_SET_ELEM_LIST_TABLE = 1;
 export const NFTA_SET_ELEM_LIST_SET = 2;
 export const NFTA_SET_ELEM_LIST_ELEMENTS = 3;

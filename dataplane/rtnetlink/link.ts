@@ -197,6 +197,15 @@ export function decodeLink(payload: Uint8Array): Link {
   };
 }
 
+/** A link's name and the packets it has sent since it was made. */
+export function decodeSentPackets(payload: Uint8Array): readonly [name: string, packets: number] {
+  const attributes = parseAttributes(payload, IFINFOMSG);
+  const stats = attributes.get(u.IFLA_STATS64)?.payload;
+  // struct rtnl_link_stats64 begins with u64 rx_packets, u64 tx_packets
+  const sent = stats && new DataView(stats.buffer, stats.byteOffset, stats.length).getBigUint64(8, true);
+  return [attributes.get(u.IFLA_IFNAME)?.string() ?? '', Number(sent ?? 0n)];
+}
+
 function vxlanAddress({ type, payload, offset }: Attribute): IpAddress {
   const size = type === u.IFLA_VXLAN_LOCAL ? 4 : 16;
   if (payload.length !== size) throw new CodecError(`an address of ${size} bytes`, offset);

@@ -8,7 +8,7 @@ import type { NetlinkConnection } from '../netlink/connection.ts';
 import type { NetlinkMessage } from '../netlink/message.ts';
 import { decodeFilter, encodeGetFilters, type Filter } from './filter.ts';
 import { decodeAddress, encodeGetAddresses, type InterfaceAddress } from './ifaddr.ts';
-import { decodeLink, encodeGetLinks, type Link } from './link.ts';
+import { decodeLink, decodeSentPackets, encodeGetLinks, type Link } from './link.ts';
 import { decodeNeighbour, encodeGetFdb, encodeGetNeighbours, type Neighbour } from './neighbour.ts';
 import { decodeRoute, encodeGetRoutes, type Route } from './route.ts';
 import { decodeRule, encodeGetRules, type Rule } from './rule.ts';
@@ -73,6 +73,11 @@ export class Rtnetlink {
 
   links(): Link[] {
     return this.#dump('RTM_GETLINK', encodeGetLinks).map(({ payload }) => decodeLink(payload));
+  }
+
+  /** Packets that each link has sent since it was made, by name. */
+  sentPackets(): Map<string, number> {
+    return new Map(this.#dump('RTM_GETLINK', encodeGetLinks).map(({ payload }) => decodeSentPackets(payload)));
   }
 
   addresses(): InterfaceAddress[] {

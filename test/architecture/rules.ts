@@ -38,7 +38,7 @@ export const AREAS: readonly Area[] = [
   },
   {
     name: 'dataplane/codecs',
-    files: ['dataplane/{rtnetlink,nftables,conntrack,ipset}/**'],
+    files: ['dataplane/{rtnetlink,nftables,conntrack,ipset,nflog}/**'],
     mayImport: ['dataplane/netlink-codec', 'dataplane/errors', 'dataplane/address'],
     pure: true,
   },

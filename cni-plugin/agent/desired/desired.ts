@@ -144,6 +144,11 @@ export class Desired {
     }
   }
 
+  /** Whose an address is, if it is the tenant's own or a peer's. */
+  whoHas(address: IpAddress, tenant: string): Endpoint | undefined {
+    return this.#policy.whoHas(address, tenant);
+  }
+
   /** Is something kept only because packets under way may still have looked it up? */
   get hasUnused(): boolean {
     return this.#policy.hasUnused;

@@ -20,6 +20,7 @@ export function* endpointItems(endpoint: Endpoint, { snapshot, facts }: World): 
     collection,
     fields,
   });
+  yield element('refused', link);
   for (const address of endpoint.ips) {
     yield { kind: 'neighbour', link, address, mac: endpoint.mac };
     yield {

@@ -252,8 +252,8 @@ describe('the desired state kept up to date', () => {
       return changed === undefined || changed === 'all' ? Number.POSITIVE_INFINITY : changed.size;
     };
     const another = endpoint('dddddddddddd', red, '10.170.0.3');
-    expect(looked(() => life.desired.setEndpoint(another))).toBeLessThan(13);
-    expect(looked(() => life.desired.removeEndpoint(another.id))).toBeLessThan(13);
+    expect(looked(() => life.desired.setEndpoint(another))).toBeLessThan(14);
+    expect(looked(() => life.desired.removeEndpoint(another.id))).toBeLessThan(14);
     const block = stored([keys.block('red', parsePrefix('10.199.0.0/27')), { node: 'node2' }]);
     expect(looked(() => life.snapshot.put(block))).toBeLessThan(8);
     expect(looked(() => life.snapshot.remove(block.key))).toBeLessThan(8);

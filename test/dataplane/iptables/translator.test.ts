@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parsePrefix } from '../../../dataplane/address.ts';
 import type { FoundNumbers } from '../../../dataplane/iptables/link-numbers.ts';
+import { membershipKey } from '../../../dataplane/iptables/memberships.ts';
 import { LINKS_PER_SET } from '../../../dataplane/iptables/sets.ts';
-import { membershipKey, Translator } from '../../../dataplane/iptables/translator.ts';
+import { Translator } from '../../../dataplane/iptables/translator.ts';
 import { type Collection, type ElementItem, type Item, itemKey, type RuleSetItem } from '../../../dataplane/state.ts';
 
 const RULES: RuleSetItem = {

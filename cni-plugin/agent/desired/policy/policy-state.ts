@@ -10,16 +10,16 @@
  * Identities and port sets that are no longer used stay until they are swept: a packet under way may have looked them up. Pure.
  */
 import type { Endpoint, Tenant } from '../../../../controller/model/records.ts';
-import { selects } from '../../../../controller/model/selector.ts';
 import { keys } from '../../../../controller/store/keys.ts';
 import type { IpAddress } from '../../../../dataplane/address.ts';
 import { podLinkName } from '../../../../dataplane/ownership.ts';
 import { type Item, PORT_SET } from '../../../../dataplane/state.ts';
 import type { Snapshot } from '../../watch/snapshot.ts';
 import { Identities, type Identity } from './identities.ts';
+import { KnownEndpoints } from './known-endpoints.ts';
+import { LocalPolicies } from './local-policies.ts';
 import { PortSets } from './port-sets.ts';
-import { DIRECTIONS, type Direction, type Side, Subject } from './subject.ts';
-import { type CompiledPolicy, compilePolicy } from './terms.ts';
+import { DIRECTIONS, NO_ANSWERS, pairs, Subject } from './subject.ts';
 
 export interface PolicyStateOptions {
   readonly snapshot: Snapshot;
@@ -32,24 +32,20 @@ export interface PolicyStateOptions {
   readonly stale: (part: string) => void;
 }
 
-/** A tenant with endpoints here: its policies by store key. */
-type Loaded = Map<string, { readonly namespace: string; readonly policy: CompiledPolicy }>;
-
 export class PolicyState {
   readonly #options: PolicyStateOptions;
   readonly #identities: Identities;
   readonly #portSets: PortSets;
-  readonly #loaded = new Map<string, Loaded>();
+  readonly #policies: LocalPolicies;
   /** of endpoints here, made when asked for */
   readonly #subjects = new Map<string, Subject>();
-  /** endpoints that have, or had, an address, by store key */
-  readonly #byAddress = new Map<IpAddress, Set<string>>();
-  readonly #known = new Map<string, Endpoint>();
+  readonly #known: KnownEndpoints;
   /** endpoints here whose networks have named ports */
   readonly #namers = new Set<string>();
 
   constructor(options: PolicyStateOptions) {
     this.#options = options;
+    this.#known = new KnownEndpoints(options.node);
     const { snapshot, stale } = options;
     this.#portSets = new PortSets((number) => stale(`ports ${number}`));
     this.#identities = new Identities({
@@ -60,6 +56,13 @@ export class PolicyState {
         for (const id of this.#seenBy(tenant)) stale(`pair ${number} ${id}`);
       },
     });
+    this.#policies = new LocalPolicies({
+      policiesOf: (tenant) => snapshot.policiesOf(tenant),
+      onTerms: (added, removed) => {
+        for (const term of added) this.#identities.addTerm(term);
+        for (const term of removed) this.#identities.removeTerm(term);
+      },
+    });
     for (const key of snapshot.allEndpointKeys()) this.touchEndpoint(key);
   }
 
@@ -67,43 +70,24 @@ export class PolicyState {
   touchEndpoint(key: string): void {
     const before = this.#known.get(key);
     const now = this.#endpointOf(key);
-    for (const address of before?.ips ?? []) this.#forgetAddress(address, key);
-    if (now === undefined) {
-      this.#known.delete(key);
-      this.#identities.delete(key);
-    } else {
-      this.#known.set(key, now);
-      for (const address of now.ips) {
-        this.#byAddress.set(address, (this.#byAddress.get(address) ?? new Set()).add(key));
-        this.#options.stale(`address ${address}`);
-      }
-      this.#identities.set(key, now);
-    }
+    for (const address of this.#known.set(key, now)) this.#options.stale(`address ${address}`);
+    if (now === undefined) this.#identities.delete(key);
+    else this.#identities.set(key, now);
     if ([before, now].some((each) => (each?.ports.length ?? 0) > 0))
       for (const id of this.#namers) this.#options.stale(`network ${id}`);
     const [, tenant = '', node = '', id = ''] = key.split('/');
     if (node !== this.#options.node) return;
-    this.#load(tenant);
+    this.#policies.follow(tenant, this.#options.idsOf(tenant).size > 0);
     this.#touchSubject(id);
   }
 
   touchPolicy(key: string): void {
-    const [, tenant = '', namespace = ''] = key.split('/');
-    const loaded = this.#loaded.get(tenant);
-    if (loaded === undefined) return;
-    const before = loaded.get(key);
-    const known = this.#options.snapshot.policiesOf(tenant).get(key);
-    const policy = known && compilePolicy(tenant, known);
-    for (const term of policy?.terms ?? []) this.#identities.addTerm(term);
-    for (const term of before?.policy.terms ?? []) this.#identities.removeTerm(term);
-    if (policy === undefined) loaded.delete(key);
-    else loaded.set(key, { namespace, policy });
+    const [, tenant = ''] = key.split('/');
+    const isAbout = this.#policies.change(tenant, key);
+    if (isAbout === undefined) return;
     for (const id of this.#options.idsOf(tenant)) {
       const endpoint = this.#localEndpoint(id);
-      if (endpoint?.namespace !== namespace) continue;
-      const isSubject = (each: CompiledPolicy | undefined) =>
-        each !== undefined && selects(each.podSelector, endpoint.labels);
-      if (isSubject(before?.policy) || isSubject(policy)) this.#touchSubject(id);
+      if (endpoint !== undefined && isAbout(endpoint)) this.#touchSubject(id);
     }
   }
 
@@ -137,9 +121,18 @@ export class PolicyState {
   }
 
   *parts(): Generator<string> {
-    for (const address of this.#byAddress.keys()) yield `address ${address}`;
+    for (const address of this.#known.addresses()) yield `address ${address}`;
     for (const id of this.#options.local.keys()) yield* this.#partsOf(id);
     yield* this.#portSets.parts();
+  }
+
+  /** Whose an address is, if it is the tenant's own or a peer's. */
+  whoHas(address: IpAddress, tenant: string): Endpoint | undefined {
+    const key = this.#known.holderOf(address);
+    const holder = key === undefined ? undefined : this.#known.get(key);
+    return holder !== undefined && (holder.tenant === tenant || this.#arePeers(tenant, holder.tenant))
+      ? holder
+      : undefined;
   }
 
   /** The items of a part; undefined for a name that is not one of ours. */
@@ -162,19 +155,9 @@ export class PolicyState {
     }
   }
 
-  /** Of several endpoints with one address (an old record that is still to go) the one that runs here counts, or the newest. */
   *#addressItems(address: IpAddress): Generator<Item> {
-    const holders = [...(this.#byAddress.get(address) ?? [])].flatMap((key) => {
-      const endpoint = this.#known.get(key);
-      return endpoint === undefined ? [] : [{ key, endpoint }];
-    });
-    const isLocal = ({ node }: Endpoint) => Number(node === this.#options.node);
-    holders.sort(
-      ({ endpoint: a, key: k }, { endpoint: b, key: l }) =>
-        isLocal(b) - isLocal(a) || order(b.createdAt, a.createdAt) || order(k, l),
-    );
-    const [first] = holders;
-    const identity = first && this.#identities.of(first.key);
+    const key = this.#known.holderOf(address);
+    const identity = key === undefined ? undefined : this.#identities.of(key);
     if (identity !== undefined)
       yield { kind: 'element', collection: 'identity', fields: [address], value: identity.number };
   }
@@ -231,7 +214,7 @@ export class PolicyState {
 
   *#endpointsOf(tenants: readonly Tenant[]): Generator<Endpoint> {
     const names = new Set(tenants.map(({ name }) => name));
-    for (const endpoint of this.#known.values()) if (names.has(endpoint.tenant)) yield endpoint;
+    for (const endpoint of this.#known.all()) if (names.has(endpoint.tenant)) yield endpoint;
   }
 
   #subject(id: string): Subject | undefined {
@@ -239,12 +222,7 @@ export class PolicyState {
     if (known !== undefined) return known;
     const endpoint = this.#localEndpoint(id);
     if (endpoint === undefined) return undefined;
-    const policies = [...(this.#loaded.get(endpoint.tenant)?.values() ?? [])]
-      .filter(
-        ({ namespace, policy }) => namespace === endpoint.namespace && selects(policy.podSelector, endpoint.labels),
-      )
-      .map(({ policy }) => policy);
-    const made = new Subject(endpoint, policies);
+    const made = new Subject(endpoint, this.#policies.of(endpoint));
     this.#subjects.set(id, made);
     return made;
   }
@@ -268,27 +246,6 @@ export class PolicyState {
     if (here === undefined || this.#keyOf(here) !== key) return;
     // A pod may always meet itself.
     for (const identity of [was, is]) stale(identity === undefined ? `friends ${id}` : `pair ${identity.number} ${id}`);
-  }
-
-  #forgetAddress(address: IpAddress, key: string): void {
-    const holders = this.#byAddress.get(address);
-    holders?.delete(key);
-    if (holders?.size === 0) this.#byAddress.delete(address);
-    this.#options.stale(`address ${address}`);
-  }
-
-  /** Policies are followed while they can be about an endpoint here. */
-  #load(tenant: string): void {
-    const isWanted = this.#options.idsOf(tenant).size > 0;
-    const loaded = this.#loaded.get(tenant);
-    if (isWanted === (loaded !== undefined)) return;
-    if (loaded !== undefined) {
-      this.#loaded.delete(tenant);
-      for (const { policy } of loaded.values()) for (const term of policy.terms) this.#identities.removeTerm(term);
-      return;
-    }
-    this.#loaded.set(tenant, new Map());
-    for (const key of this.#options.snapshot.policiesOf(tenant).keys()) this.touchPolicy(key);
   }
 
   /** What runs here is known here first; its labels and named ports may have been changed in the store. */
@@ -329,24 +286,4 @@ export class PolicyState {
     yield* this.#options.idsOf(tenant);
     for (const peer of this.#options.snapshot.peersOf(tenant)) yield* this.#options.idsOf(peer.name);
   }
-}
-
-const NO_ANSWERS: ReadonlyMap<string, string> = new Map();
-
-/**
- * (identity, pod link) → port set, both ways. An element without ports is there only so that networks are asked too.
- * @param isItself the pod is among those: its own address is always one of its networks
- */
-function* pairs(subject: Subject, number: number, isItself: boolean, portsOf: (side: Side) => number): Generator<Item> {
-  const link = podLinkName(subject.endpoint.id);
-  for (const direction of DIRECTIONS satisfies readonly Direction[]) {
-    const side = subject[direction];
-    const value = portsOf(side);
-    if (value === PORT_SET.none && !side.hasNetworks && !isItself) continue;
-    yield { kind: 'element', collection: direction, fields: [number, link], value };
-  }
-}
-
-function order(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

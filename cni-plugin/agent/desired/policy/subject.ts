@@ -3,7 +3,8 @@
  */
 import type { Endpoint, IpBlock, PolicyPort, Protocol } from '../../../../controller/model/records.ts';
 import { hostPrefix, type IpAddress, prefixContains } from '../../../../dataplane/address.ts';
-import type { NetBits } from '../../../../dataplane/state.ts';
+import { podLinkName } from '../../../../dataplane/ownership.ts';
+import { type Item, type NetBits, PORT_SET } from '../../../../dataplane/state.ts';
 import { type AllowedNetwork, divide } from './networks.ts';
 import { PortRanges, portsNamed } from './port-ranges.ts';
 import { type CompiledPolicy, type CompiledRule, portTermKey } from './terms.ts';
@@ -95,7 +96,7 @@ export class Side {
   }
 }
 
-const NO_ANSWERS: ReadonlyMap<string, string> = new Map();
+export const NO_ANSWERS: ReadonlyMap<string, string> = new Map();
 
 function allowed(block: IpBlock, ports: readonly PolicyPort[] | undefined, resolve: Resolve): AllowedNetwork {
   return { block, addTo: (union) => union.add(ports, resolve) };
@@ -130,4 +131,23 @@ export class Subject {
 function rulesOf(policies: readonly CompiledPolicy[], direction: Direction): CompiledRule[] | undefined {
   const restricting = policies.flatMap((policy) => policy[direction] ?? []);
   return policies.some((policy) => policy[direction] !== undefined) ? restricting : undefined;
+}
+
+/**
+ * (identity, pod link) → port set, both ways. An element without ports is there only so that networks are asked too.
+ * @param isItself the pod is among those: its own address is always one of its networks
+ */
+export function* pairs(
+  subject: Subject,
+  number: number,
+  isItself: boolean,
+  portsOf: (side: Side) => number,
+): Generator<Item> {
+  const link = podLinkName(subject.endpoint.id);
+  for (const direction of DIRECTIONS) {
+    const side = subject[direction];
+    const value = portsOf(side);
+    if (value === PORT_SET.none && !side.hasNetworks && !isItself) continue;
+    yield { kind: 'element', collection: direction, fields: [number, link], value };
+  }
 }

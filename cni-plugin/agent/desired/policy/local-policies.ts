@@ -1,0 +1,67 @@
+/** Policies of the tenants that have endpoints on this node, compiled. Pure. */
+import type { Endpoint } from '../../../../controller/model/records.ts';
+import { selects } from '../../../../controller/model/selector.ts';
+import type { KnownPolicy } from '../../watch/snapshot.ts';
+import { type CompiledPolicy, compilePolicy, type Term } from './terms.ts';
+
+export interface LocalPoliciesOptions {
+  /** a tenant's policies by store key, as known now */
+  readonly policiesOf: (tenant: string) => ReadonlyMap<string, KnownPolicy>;
+  /** terms that count from now on, and that do so no more */
+  readonly onTerms: (added: readonly Term[], removed: readonly Term[]) => void;
+}
+
+interface Loaded {
+  readonly namespace: string;
+  readonly policy: CompiledPolicy;
+}
+
+export class LocalPolicies {
+  readonly #options: LocalPoliciesOptions;
+  /** by tenant, then by store key */
+  readonly #loaded = new Map<string, Map<string, Loaded>>();
+
+  constructor(options: LocalPoliciesOptions) {
+    this.#options = options;
+  }
+
+  /** Policies count while they can be about an endpoint here. @param isLocal has the tenant one? */
+  follow(tenant: string, isLocal: boolean): void {
+    const loaded = this.#loaded.get(tenant);
+    if (isLocal === (loaded !== undefined)) return;
+    if (loaded === undefined) {
+      this.#loaded.set(tenant, new Map());
+      for (const key of this.#options.policiesOf(tenant).keys()) this.change(tenant, key);
+      return;
+    }
+    this.#loaded.delete(tenant);
+    for (const { policy } of loaded.values()) this.#options.onTerms([], policy.terms);
+  }
+
+  /**
+   * A policy came, changed or went.
+   * @returns whether an endpoint of the namespace is, or was, one that it selects; undefined when it is about nobody here
+   */
+  change(tenant: string, key: string): ((endpoint: Endpoint) => boolean) | undefined {
+    const loaded = this.#loaded.get(tenant);
+    if (loaded === undefined) return undefined;
+    const before = loaded.get(key);
+    const known = this.#options.policiesOf(tenant).get(key);
+    const now = known && { namespace: known.namespace, policy: compilePolicy(tenant, known) };
+    if (now === undefined) loaded.delete(key);
+    else loaded.set(key, now);
+    // Those that stay must not go in between.
+    this.#options.onTerms(now?.policy.terms ?? [], before?.policy.terms ?? []);
+    return (endpoint) => [before, now].some((each) => each !== undefined && isSubject(endpoint, each));
+  }
+
+  /** Those that select an endpoint. */
+  of(endpoint: Endpoint): CompiledPolicy[] {
+    const all = [...(this.#loaded.get(endpoint.tenant)?.values() ?? [])];
+    return all.filter((each) => isSubject(endpoint, each)).map(({ policy }) => policy);
+  }
+}
+
+function isSubject(endpoint: Endpoint, { namespace, policy }: Loaded): boolean {
+  return namespace === endpoint.namespace && selects(policy.podSelector, endpoint.labels);
+}
