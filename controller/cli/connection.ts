@@ -4,12 +4,16 @@
  */
 import { readFileSync } from 'node:fs';
 import { type RequestOptions as HttpOptions, request as httpRequest, type IncomingMessage } from 'node:http';
+import { parseEvents, type ServerEvent } from './events.ts';
 import { CliFailure, EXIT, invalidInput, problemFailure } from './failures.ts';
 
 export const DEFAULT_SERVER = 'http://127.0.0.1:7480';
 export const DEFAULT_TOKEN_FILE = '/var/lib/tenet/token';
 const TIMEOUT_MS = 30_000;
 const PAGE_SIZE = 500;
+
+/** The controller sends something every 15 seconds. */
+const SILENCE_MS = 45_000;
 
 /** Command-line options that say where the controller is. */
 export interface ConnectionOptions {
@@ -150,6 +154,43 @@ export class Connection {
     return { ...rest, items };
   }
 
+  /**
+   * Server-sent events, until the server ends them or `signal` aborts. The connection is lost when nothing comes for 45 s.
+   * @throws CliFailure unless the server agrees; from the events, when the connection is lost
+   */
+  async openEvents(
+    path: string,
+    query: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<ServerEvent>> {
+    const { text: _, ...target } = this.#target;
+    const headers = { accept: 'text/event-stream, application/problem+json', ...this.#authorization() };
+    const where = `${path}?${new URLSearchParams(query)}`;
+    const options = { ...target, method: 'GET', path: where, headers, timeout: SILENCE_MS, signal };
+    const response = await ask(options, undefined).catch((error) => {
+      throw this.#unreachable(error);
+    });
+    if (response.statusCode !== 200) this.#accept(await readReply(response), {});
+    return this.#readEvents(response, signal);
+  }
+
+  async *#readEvents(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<ServerEvent, void, undefined> {
+    const events = parseEvents(response.setEncoding('utf8'));
+    for (;;) {
+      // Only what the connection throws, not what is done with an event.
+      const next = await events.next().catch((error) => {
+        if (signal.aborted) return undefined;
+        throw this.#unreachable(error);
+      });
+      if (next === undefined || next.done === true) return;
+      yield next.value;
+    }
+  }
+
+  #authorization(): Readonly<Record<string, string>> {
+    return this.#token.value === undefined ? {} : { authorization: `Bearer ${this.#token.value}` };
+  }
+
   #notTenet(): CliFailure {
     return new CliFailure(EXIT.failure, `${this.server} answered with something unknown: is it Tenet's controller?`);
   }
@@ -171,7 +212,7 @@ export class Connection {
     const { text: _, ...target } = this.#target;
     const headers = {
       accept: 'application/json',
-      ...(this.#token.value === undefined ? {} : { authorization: `Bearer ${this.#token.value}` }),
+      ...this.#authorization(),
       ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
       ...(options.ifMatch === undefined ? {} : { 'if-match': options.ifMatch }),
       ...(options.ifNoneMatch === undefined ? {} : { 'if-none-match': options.ifNoneMatch }),
@@ -202,11 +243,20 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /** One request, one reply. Rejects with the socket's error, or when the server is silent for too long. */
-function exchange(options: HttpOptions, body: string | undefined): Promise<Reply> {
+async function exchange(options: HttpOptions, body: string | undefined): Promise<Reply> {
+  return await readReply(await ask(options, body));
+}
+
+/** The reply's head, its body yet to come; silence ends that as well, with an error. */
+function ask(options: HttpOptions, body: string | undefined): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest({ ...options, agent: false }, (response) => readReply(response).then(resolve, reject));
+    const request = httpRequest({ ...options, agent: false }, (response) => {
+      silent = (error) => response.destroy(error);
+      resolve(response);
+    });
+    let silent = (error: Error): unknown => request.destroy(error);
     request.on('timeout', () =>
-      request.destroy(new Error(`no answer within ${(options.timeout ?? TIMEOUT_MS) / 1000} seconds`)),
+      silent(new Error(`no answer within ${(options.timeout ?? TIMEOUT_MS) / 1000} seconds`)),
     );
     request.on('error', reject);
     request.end(body);

@@ -15,4 +15,9 @@ process.exitCode = await run(process.argv.slice(2), {
   err: (content) => process.stderr.write(content),
   readInput: () => text(process.stdin),
   nowMs: () => Date.now(),
+  interrupted: () => {
+    const interrupting = new AbortController();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupting.abort());
+    return interrupting.signal;
+  },
 });

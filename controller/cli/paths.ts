@@ -54,6 +54,10 @@ export function endpointPath(tenant: string, id: string): string {
   return `${endpointsPath(tenant)}/${join(id)}`;
 }
 
+export function denialsPath(tenant: string): string {
+  return `${tenantPath(tenant)}/denials`;
+}
+
 export function nodePath(node: string): string {
   return `${NODES}/${join(node)}`;
 }

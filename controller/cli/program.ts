@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
 import { addCreate } from './commands/create.ts';
 import { addDelete } from './commands/delete.ts';
+import { addDenials } from './commands/denials.ts';
 import { addExplain } from './commands/explain.ts';
 import { addGet } from './commands/get.ts';
 import { addNode } from './commands/node.ts';
@@ -59,7 +60,7 @@ function buildProgram(terminal: Terminal): Command {
     ...terminal,
     connection: new Connection(command.optsWithGlobals<GlobalOptions>(), terminal.env),
   });
-  for (const add of [addGet, addCreate, addApply, addDelete, addExplain, addTenant, addNode, addVersion])
+  for (const add of [addGet, addCreate, addApply, addDelete, addExplain, addDenials, addTenant, addNode, addVersion])
     add(program, open, terminal);
   return program;
 }

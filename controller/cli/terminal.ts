@@ -11,6 +11,8 @@ export interface Terminal {
   /** all of standard input */
   readonly readInput: () => Promise<string>;
   readonly nowMs: () => number;
+  /** Aborts when the user interrupts, which ends the process no longer from this call on. */
+  readonly interrupted: () => AbortSignal;
 }
 
 /** What a command's action works with. */

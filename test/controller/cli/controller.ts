@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { buildApp } from '../../../controller/api/app.ts';
 import { createMetrics } from '../../../controller/api/metrics.ts';
-import type { Endpoint, Enforced, Node } from '../../../controller/model/records.ts';
+import type { Denial, Endpoint, Enforced, Node } from '../../../controller/model/records.ts';
 import { Registry } from '../../../controller/operations/registry.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
@@ -90,6 +90,12 @@ export class TestController {
       tenants: Object.fromEntries(tenants.map((tenant) => [tenant, all])),
     };
     await this.#put(keys.enforced(node), record);
+  }
+
+  /** What an agent writes of packets it refused: the latest, of so many as it has refused by then. */
+  async refuse(tenant: string, node: string, sequence: number, denials: readonly Denial[]): Promise<void> {
+    const at = '2026-11-24T11:59:30Z';
+    await this.#put(keys.nodeDenials(tenant, node), { at, started: at, sequence, denials });
   }
 
   async close(): Promise<void> {

@@ -9,11 +9,20 @@ export interface Outcome {
   readonly err: string;
 }
 
+/** For commands that go on until somebody interrupts them. */
+export interface Watcher {
+  /** told all output so far, whenever there is more */
+  readonly out?: (text: string) => void;
+  readonly err?: (text: string) => void;
+  readonly interrupted?: AbortSignal;
+}
+
 /** @param env nothing of the real environment gets in @param input standard input */
 export async function tenetctl(
   args: readonly string[],
   env: Record<string, string> = {},
   input = '',
+  watcher: Watcher = {},
 ): Promise<Outcome> {
   let out = '';
   let err = '';
@@ -21,12 +30,15 @@ export async function tenetctl(
     env,
     out: (text) => {
       out += text;
+      watcher.out?.(out);
     },
     err: (text) => {
       err += text;
+      watcher.err?.(err);
     },
     readInput: async () => input,
     nowMs: () => Date.parse('2026-11-24T12:00:00Z'),
+    interrupted: () => watcher.interrupted ?? new AbortController().signal,
   });
   return { code, out, err };
 }
