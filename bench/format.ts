@@ -5,7 +5,7 @@ import type { Unit } from './result.ts';
 export function formatValue(value: number, unit: Unit): string {
   if (!Number.isFinite(value)) return '–';
   if (value < 0) return `−${formatValue(-value, unit)}`;
-  if (unit === 'elements') return `${formatCount(Math.round(value))} ${unit}`;
+  if (unit === 'elements') return `${formatCount(Math.round(value))} ${Math.round(value) === 1 ? 'element' : unit}`;
   if (unit !== 'µs') return `${digits(value)} ${unit}`;
   // Rounded first: 999.96 µs are 1.00 ms.
   if (value < 999.5) return `${digits(value)} µs`;

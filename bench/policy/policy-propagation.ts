@@ -1,6 +1,6 @@
 /**
  * From a REST call about a policy until every node has it in its kernel and has said so: a lab of three nodes, a tenant with containers on
- * each, with no other policy and with a thousand.
+ * each, with ten policies and with a thousand.
  */
 import { type Lab, startLab } from '../../test/lab/lab.ts';
 import { KeepAliveClient } from '../keep-alive-client.ts';
@@ -19,13 +19,13 @@ export const REPLACED = 'policy replaced (PUT)';
 export const DELETED = 'policy deleted (DELETE)';
 
 const TENANT = 'bench';
-const FEW = 1;
+const FEW = 10;
 const MANY = 1_000;
 /** Containers have the labels of the first ones. */
 const APPS = 200;
 const LOCALS = 4;
 
-/** @param figures' scale counts the policy that changes */
+/** Policies are counted with the one that changes. */
 export async function measurePropagation({ quick, signal, progress }: RunOptions): Promise<Figure[]> {
   const lab = await startLab({ nodes: NODES, signal, onProgress: progress });
   try {
@@ -33,16 +33,11 @@ export async function measurePropagation({ quick, signal, progress }: RunOptions
     try {
       await makeScene(lab, client);
       const times = quick ? 30 : 200;
-      progress(`one policy: ${times} changes of each kind`);
+      await makePolicies(lab, 1, FEW, signal);
+      progress(`${FEW} policies: ${times} changes of each kind`);
       const few = await measureChanges(client, CHANGES, { scale: FEW, times, signal });
       progress(`${MANY} policies are made`);
-      const names = Array.from({ length: MANY - FEW }, (_, index) => index);
-      await makeMany(
-        lab,
-        names,
-        (each, index) => expectAnswer(each, 'PUT', pathOf(`p-${index}`), specOf(index)),
-        signal,
-      );
+      await makePolicies(lab, FEW, MANY, signal);
       progress(`${MANY} policies: ${times} changes of each kind`);
       const many = await measureChanges(client, CHANGES, { scale: MANY, times, signal });
       return [...few, ...many];
@@ -62,6 +57,14 @@ async function makeScene(lab: Lab, client: KeepAliveClient): Promise<void> {
       await lab.attach(name, { name: `${name}-${index}`, tenant: TENANT, labels: { app: appName(index) } });
     }
   }
+}
+
+/** @param from of the first, `to` of the one after the last */
+function makePolicies(lab: Lab, from: number, to: number, signal: AbortSignal): Promise<void> {
+  const indexes = Array.from({ length: to - from }, (_, index) => from + index);
+  const make = (client: KeepAliveClient, index: number) =>
+    expectAnswer(client, 'PUT', pathOf(`p-${index}`), specOf(index));
+  return makeMany(lab, indexes, make, signal);
 }
 
 function pathOf(name: string): string {

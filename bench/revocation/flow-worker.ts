@@ -4,6 +4,7 @@
  * started it.
  */
 import { writeSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { sleepUs } from '../system/clock.ts';
 import { Connection, endWithParent, listen } from '../system/tcp.ts';
 import { Datagrams } from '../system/udp.ts';
@@ -14,6 +15,8 @@ const PACE_US = 150;
 const DATAGRAMS_PER_PIECE = 4;
 
 endWithParent();
+// A pause of the flow must be the rules' doing, not that of a busy machine.
+setPriority(-20);
 const [role = '', peer = '', tcpPort = '', udpPort = ''] = process.argv.slice(2);
 const datagrams = new Datagrams(peer, Number(udpPort));
 const connection = role === 'listen' ? acceptOne(Number(tcpPort)) : Connection.open(peer, Number(tcpPort));

@@ -3,6 +3,7 @@
  * each. Blocks in between, so that nothing else delays it. Ends with who started it.
  */
 import { writeSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { parseMessages } from '../../dataplane/netlink/message.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { realtimeUs } from '../system/clock.ts';
@@ -16,10 +17,16 @@ const NFT_MSG_NEWGEN = 15;
 const NEW_GENERATION = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN;
 
 endWithParent();
+// Woken at once, however busy the machine.
+setPriority(-20);
 const socket = new NetlinkSocket(NETLINK_NETFILTER, [NFNLGRP_NFTABLES]);
 writeSync(1, 'ready\n');
+let firstUs: number | undefined;
 for (;;) {
   const datagram = socket.receive();
-  const atUs = realtimeUs();
-  for (const { type } of parseMessages(datagram)) if (type === NEW_GENERATION) writeSync(1, `${atUs}\n`);
+  // All that is told of a transaction is told after it: the first of it is nearest.
+  firstUs ??= realtimeUs();
+  if (![...parseMessages(datagram)].some(({ type }) => type === NEW_GENERATION)) continue;
+  writeSync(1, `${firstUs}\n`);
+  firstUs = undefined;
 }
