@@ -21,12 +21,13 @@ export const policy: Part = {
 };
 
 async function runPolicy(options: RunOptions): Promise<PartResult> {
-  const scale = await measureScale(options);
+  const tools = installedTools(['etcd', 'nft']);
+  const scale = await measureScale('nft' in tools, options);
   const propagation = await measurePropagation(options);
   return {
     figures: [...propagation, ...scale],
     targets: [...judgeChanges(propagation, 'policies'), ...judgeScale(scale)],
-    tools: installedTools(['etcd']),
+    tools,
     skipped: [],
   };
 }

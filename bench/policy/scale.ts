@@ -6,10 +6,12 @@ import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Snapshot } from '../../cni-plugin/agent/watch/snapshot.ts';
+import type { LabelSelector } from '../../controller/model/records.ts';
 import { formatCount } from '../format.ts';
 import { type Figure, PartUnavailable, type RunOptions, type Summary, type Target } from '../result.ts';
 import { TENET } from '../rule-update/tenet-nftables.ts';
 import { summarise } from '../sample.ts';
+import { ChainPerPolicy, PEER } from './peer.ts';
 import { type FirstTime, PolicyNode } from './policy-node.ts';
 import {
   endpointEntry,
@@ -33,13 +35,15 @@ const COMPUTED = 'all computed the first time';
 const LOADED = 'all loaded into the kernel';
 export const SWEPT = 'what is no longer used swept';
 const ENDPOINT_COMES = 'an endpoint elsewhere comes';
-const LABELS = 'its labels change to others known';
-const ENDPOINT_GOES = 'it goes';
+const LABELS = 'the endpoint’s labels change to others known';
+const ENDPOINT_GOES = 'the endpoint goes';
 const POLICY_COMES = 'a policy comes';
-const PORTS = 'its ports change';
+const PORTS = 'the policy’s ports change';
 const POLICY_GOES = 'the policy goes';
 const SELECTOR_COMES = 'a policy with a selector of its own comes';
 const SELECTOR_GOES = 'the policy with a selector of its own goes';
+const WIDE_COMES = 'a policy for a whole namespace comes';
+const WIDE_GOES = 'the policy for a whole namespace goes';
 export const CHANGE_OPERATIONS = [
   ENDPOINT_COMES,
   LABELS,
@@ -49,6 +53,8 @@ export const CHANGE_OPERATIONS = [
   POLICY_GOES,
   SELECTOR_COMES,
   SELECTOR_GOES,
+  WIDE_COMES,
+  WIDE_GOES,
 ] as const;
 /** Of a change that needs the same elements. */
 const WANTED_GROWTH = 2;
@@ -60,22 +66,36 @@ interface Step {
   readonly happen: (snapshot: Snapshot) => void;
 }
 
-export async function measureScale({ quick, signal, progress }: RunOptions): Promise<Figure[]> {
-  const nodes: { readonly size: WorldSize; readonly node: PolicyNode; readonly steps: readonly Step[] }[] = [];
+/** A node of one size, and the other way of changing as many policies where there is one. */
+interface Contestant {
+  readonly size: WorldSize;
+  readonly node: PolicyNode;
+  readonly steps: readonly Step[];
+  readonly peer: ChainPerPolicy | undefined;
+}
+
+/** @param hasNft is there the program that the other way needs? */
+export async function measureScale(hasNft: boolean, { quick, signal, progress }: RunOptions): Promise<Figure[]> {
+  const contestants: Contestant[] = [];
+  const closers: (() => void)[] = [];
   const figures: Figure[] = [];
   try {
     for (const size of [FEW, MANY]) {
       signal.throwIfAborted();
       progress(`${size.policies} policies, ${size.endpoints} endpoints in ${LABEL_SETS} label sets`);
       const { node, figures: first } = build(size, quick ? 1 : 5);
-      nodes.push({ size, node, steps: stepsFor(size) });
+      closers.push(() => node.close());
+      const peer = hasNft ? new ChainPerPolicy(size.policies) : undefined;
+      closers.push(() => peer?.close());
+      contestants.push({ size, node, steps: stepsFor(size), peer });
       figures.push(...first);
     }
     const rounds = quick ? 25 : 200;
     progress(`${rounds} changes of each kind`);
     const samples = new Samples();
+    const peers = new Map<WorldSize, number[]>();
     for (let round = 0; round < rounds + WARM_UP; round++) {
-      for (const { size, node, steps } of nodes) {
+      for (const { size, node, steps, peer } of contestants) {
         await setImmediate();
         signal.throwIfAborted();
         for (const { operation, happen } of steps) {
@@ -85,13 +105,17 @@ export async function measureScale({ quick, signal, progress }: RunOptions): Pro
           samples.add(size, operation, applied);
           if (swept !== undefined) samples.add(size, SWEPT, swept);
         }
+        const us = peer?.replace();
+        if (us !== undefined && round >= WARM_UP) peers.set(size, [...(peers.get(size) ?? []), us]);
       }
     }
     figures.push(...samples.figures());
-    for (const { size, node } of nodes) figures.push(figure(ELEMENTS, size, summarise([node.elements()], 'elements')));
+    for (const [size, us] of peers) figures.push({ ...figure(PORTS, size, summarise(us, 'µs')), subject: PEER });
+    for (const { size, node } of contestants)
+      figures.push(figure(ELEMENTS, size, summarise([node.elements()], 'elements')));
     return figures;
   } finally {
-    for (const { node } of nodes) node.close();
+    for (const close of closers) close();
   }
 }
 
@@ -154,16 +178,17 @@ function stepsFor({ endpoints }: WorldSize): Step[] {
   const relabelled = planEndpoint(endpoints, 10);
   const entries = { known: endpointEntry(known), relabelled: endpointEntry(relabelled) };
   const near = { matchLabels: { app: 'app-0', tier: tierName(0) } };
-  const policy = (name: string, from: typeof near | { readonly matchLabels: { readonly app: string } }, port: number) =>
+  // What the policies of the world ask for too, and what none does.
+  const asked = { matchLabels: { app: 'app-10' } };
+  const own = { matchLabels: { app: 'app-10', tier: tierName(0) } };
+  const policy = (name: string, podSelector: LabelSelector, from: LabelSelector, port = 443) =>
     policyEntry(
       namespaceName(0),
       name,
-      ingressOf(near, { from: [{ podSelector: from }], ports: [{ protocol: 'TCP', port }] }),
+      ingressOf(podSelector, { from: [{ podSelector: from }], ports: [{ protocol: 'TCP', port }] }),
     );
-  // What the policies of the world ask for too.
-  const asked = { matchLabels: { app: 'app-10' } };
-  const own = { matchLabels: { app: 'app-10', tier: tierName(0) } };
-  const [one, another, special] = [policy('own', asked, 443), policy('own', asked, 8443), policy('special', own, 443)];
+  const [one, another] = [policy('own', near, asked), policy('own', near, asked, 8443)];
+  const [special, wide] = [policy('special', near, own), policy('wide', {}, asked)];
   const put = (operation: string, entry: typeof one): Step => ({
     operation,
     happen: (snapshot) => snapshot.put(entry),
@@ -183,6 +208,8 @@ function stepsFor({ endpoints }: WorldSize): Step[] {
     remove(POLICY_GOES, one),
     put(SELECTOR_COMES, special),
     remove(SELECTOR_GOES, special),
+    put(WIDE_COMES, wide),
+    remove(WIDE_GOES, wide),
   ];
 }
 
@@ -220,7 +247,8 @@ function elementsOf(operation: string): string {
 /** @returns how much longer each change takes with many there than with few, for each element that it changes */
 export function judgeScale(figures: readonly Figure[]): Target[] {
   const value = (operation: string, { policies }: WorldSize) =>
-    figures.find((each) => each.operation === operation && each.scale === policies)?.value ?? Number.NaN;
+    figures.find((each) => each.operation === operation && each.scale === policies && each.subject === TENET)?.value ??
+    Number.NaN;
   return CHANGE_OPERATIONS.map((operation) => {
     const growth = value(operation, MANY) / value(operation, FEW);
     const effect = Math.max(1, value(elementsOf(operation), MANY) / value(elementsOf(operation), FEW));
