@@ -1,6 +1,6 @@
 /**
- * Beside one policy's change the way of those who have a chain of rules for each policy: `nft -f -` that replaces one chain, whole, among as
- * many. A program has to be started for it, and their rules are found one after the other; what it takes to find out which rules is not in it.
+ * Beside one policy's change the way of those who have a chain of rules for each policy: `nft -f -` that replaces one chain, whole, among
+ * as many. A program has to be started for it, and its rules are looked at one after the other. Finding out which rules is not in it.
  */
 import { BenchNamespace } from '../namespace.ts';
 
