@@ -11,12 +11,14 @@ const report: ['json', { outputFile: string }][] = results
 const dependsOnBackend = [
   'attacks-*',
   'coexistence',
+  'denials',
   'drift',
   'enforced',
   'isolation',
   'lifecycle',
   'peering',
   'policy-conformance',
+  'policy-window',
   'survival',
   'type-of-service',
 ].map((name) => `test/e2e/${name}.test.ts`);

@@ -8,6 +8,7 @@ import type { Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import type { Ipset, IpsetChange, IpsetDump, IpsetSpec } from './ipset/ipset.ts';
 import { foundKey } from './iptables/link-numbers.ts';
+import { bySet, holes, inTwo, isEntry } from './iptables/membership-order.ts';
 import { type Membership, membershipKey } from './iptables/memberships.ts';
 import type { PortSetRanges } from './iptables/port-table.ts';
 import { compileIpv4, compileIpv6, type TableRules } from './iptables/rules.ts';
@@ -250,14 +251,15 @@ export class IptablesIsolation implements IsolationBackend {
     }
   }
 
+  /**
+   * What closes comes first. But of a pod that is given something too, what it loses goes last: what both states allow it then passes
+   * throughout, and nothing that neither does, for every member allows something by itself.
+   */
   #write(removed: readonly Membership[], added: readonly Membership[], translator: Translator): void {
-    // What closes comes first, and a set leaves its list before it is emptied: what is left of it must not be half of it.
-    const isEntry = ({ set }: Membership) => set.type === 'list:set';
-    const out = [...removed.filter(isEntry), ...bySet(removed.filter((each) => !isEntry(each)))];
-    if (out.length > 0) this.#ipset.change(out.map((each): IpsetChange => ({ op: 'del', ...each })));
-    // In a list of ours somebody may have put a set of theirs.
-    for (const { member } of removed) if (member.set?.startsWith(SET_PREFIX)) this.#destroy(member.set);
-    const inner = bySet(added.filter((each) => !isEntry(each)));
+    const { first, last } = inTwo(removed, added);
+    this.#takeOut(first);
+    // Holes before what they are in.
+    const inner = bySet(added.filter((each) => !isEntry(each))).toSorted((a, b) => holes(b) - holes(a));
     for (const set of new Set(inner.map(({ set }) => set))) {
       const capacity = this.#capacity.get(set.name);
       if (capacity === undefined) this.#create(set);
@@ -265,6 +267,15 @@ export class IptablesIsolation implements IsolationBackend {
     }
     const into = [...inner, ...added.filter(isEntry)];
     if (into.length > 0) this.#ipset.change(into.map((each): IpsetChange => ({ op: 'add', ...each })));
+    this.#takeOut(last);
+  }
+
+  #takeOut(removed: readonly Membership[]): void {
+    // A set leaves its list before it is emptied: what is left of it must not be half of it.
+    const out = [...removed.filter(isEntry), ...bySet(removed.filter((each) => !isEntry(each)))];
+    if (out.length > 0) this.#ipset.change(out.map((each): IpsetChange => ({ op: 'del', ...each })));
+    // In a list of ours somebody may have put a set of theirs.
+    for (const { member } of removed) if (member.set?.startsWith(SET_PREFIX)) this.#destroy(member.set);
   }
 
   #create(set: IpsetSpec): void {
@@ -296,17 +307,6 @@ export class IptablesIsolation implements IsolationBackend {
     this.#capacity.clear();
     for (const { spec } of found) this.#capacity.set(spec.name, spec.maxElements ?? Number.POSITIVE_INFINITY);
   }
-}
-
-/** Those of one set together: they share a message. */
-function bySet(memberships: readonly Membership[]): Membership[] {
-  const groups = new Map<IpsetSpec, Membership[]>();
-  for (const each of memberships) {
-    const group = groups.get(each.set);
-    if (group === undefined) groups.set(each.set, [each]);
-    else group.push(each);
-  }
-  return [...groups.values()].flat();
 }
 
 function writeRules(xtables: Xtables, wanted: readonly TableRules[]): void {

@@ -52,7 +52,7 @@ class Listener {
 }
 
 class UdpStream implements Stream {
-  readonly #fd: number;
+  #fd: number | undefined;
   readonly #id: number;
   readonly #flow: FloodFlow;
   readonly #listener: Listener;
@@ -67,19 +67,34 @@ class UdpStream implements Stream {
     this.#id = id;
     this.#flow = flow;
     this.#listener = listener;
-    this.#fd = openConnected(netnsPath(flow.from), 'udp', { address: flow.address, port: flow.port });
-    setOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
+    // A container that has no link yet is tried again.
+    if (!flow.forbidden) this.#fd = this.#open();
+  }
+
+  /** @throws SocketError when there is no way */
+  #open(): number {
+    const { from, address, port } = this.#flow;
+    const fd = openConnected(netnsPath(from), 'udp', { address, port });
+    setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
+    return fd;
   }
 
   tick(now: number): void {
     this.#hear();
     if (!sending || now < this.#nextAt) return;
     this.#nextAt = now + this.#flow.intervalMs;
+    if (this.#fd === undefined) {
+      quietly(() => {
+        this.#fd = this.#open();
+      });
+    }
+    const fd = this.#fd;
+    if (fd === undefined) return;
     const message = Buffer.alloc(64);
     message.writeUInt32LE(this.#id, 0);
     message.writeUInt32LE(++this.#sent, 4);
     this.#missing.add(this.#sent);
-    const error = quietly(() => sendNow(this.#fd, message));
+    const error = quietly(() => sendNow(fd, message));
     if (error !== undefined) this.#errors[error] = (this.#errors[error] ?? 0) + 1;
   }
 
@@ -96,7 +111,9 @@ class UdpStream implements Stream {
   }
 
   #hear(): void {
-    for (let next = received(this.#fd); next !== undefined; next = received(this.#fd)) {
+    const fd = this.#fd;
+    if (fd === undefined) return;
+    for (let next = received(fd); next !== undefined; next = received(fd)) {
       if (next === 'error') continue;
       this.#missing.delete(next.bytes.readUInt32LE(4));
       const now = performance.now();

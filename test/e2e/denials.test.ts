@@ -1,0 +1,124 @@
+/** What is refused is seen: counted, and told to whoever follows the tenant's denials; what is refused to others is not. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Container } from '../lab/container.ts';
+import { type Lab, startLab } from '../lab/lab.ts';
+import { waitFor } from '../lab/probe/deadline.ts';
+import { makeTenant, untilReached } from './support/cluster.ts';
+
+let lab: Lab;
+let caller: Container;
+let neighbour: Container;
+let far: Container;
+let stranger: Container;
+
+interface DenialView {
+  readonly from: { readonly ip: string; readonly name?: string; readonly namespace?: string };
+  readonly to: { readonly ip: string; readonly name?: string };
+  readonly protocol: string;
+  readonly port?: number;
+  readonly direction: string;
+  readonly node: string;
+}
+
+beforeAll(async () => {
+  lab = await startLab({ nodes: 2 });
+  await makeTenant(lab, 'red');
+  await makeTenant(lab, 'blue');
+  caller = await lab.attach('node1', { tenant: 'red' });
+  neighbour = await lab.attach('node1', { tenant: 'red' });
+  far = await lab.attach('node2', { tenant: 'red' });
+  stranger = await lab.attach('node1', { tenant: 'blue' });
+  await untilReached(lab, [
+    [caller, neighbour],
+    [caller, far],
+  ]);
+});
+afterAll(() => lab?.close());
+
+/** Nobody answers. */
+const SHORT = { timeoutMs: 50 };
+
+const denials = async (tenant: string, query = ''): Promise<readonly DenialView[]> => {
+  const { status, body } = await lab.rest<{ items: DenialView[] }>('GET', `/v1/tenants/${tenant}/denials${query}`);
+  expect(status, JSON.stringify(body)).toBe(200);
+  return body.items;
+};
+
+/** Calls until the denial is told: each call that is refused may be the one that is not shown. */
+async function untilTold(call: () => Promise<unknown>, isIt: (denial: DenialView) => boolean): Promise<DenialView> {
+  let found: DenialView | undefined;
+  await waitFor(
+    async () => {
+      await call();
+      found = (await denials('red')).find(isIt);
+      return found !== undefined;
+    },
+    { what: 'the denial is told' },
+  );
+  return found as DenialView;
+}
+
+async function forbid(name: string, spec: object): Promise<void> {
+  const path = `/v1/tenants/red/namespaces/red/policies/${name}?wait=enforced`;
+  const { status, body } = await lab.rest('PUT', path, spec);
+  expect(status, JSON.stringify(body)).toBe(201);
+}
+
+async function allow(name: string): Promise<void> {
+  const { status } = await lab.rest('DELETE', `/v1/tenants/red/namespaces/red/policies/${name}?wait=enforced`);
+  expect(status).toBe(200);
+}
+
+test('refused where it arrives: both ends, port and direction', async () => {
+  expect(await denials('red')).toEqual([]);
+  await forbid('nobody-in', { podSelector: {}, policyTypes: ['Ingress'] });
+  const told = await untilTold(
+    () => lab.prober(caller).udpExchange(far.ip, 53, SHORT),
+    ({ direction }) => direction === 'ingress',
+  );
+  expect(told).toMatchObject({
+    from: { ip: caller.ip, tenant: 'red', namespace: 'red' },
+    to: { ip: far.ip, tenant: 'red', namespace: 'red' },
+    protocol: 'UDP',
+    port: 53,
+    node: 'node2',
+  });
+  expect(told.from.name).toBeDefined();
+  await allow('nobody-in');
+});
+
+test('refused where it is sent, and only by that side', async () => {
+  await forbid('nobody-out', { podSelector: {}, policyTypes: ['Egress'] });
+  const told = await untilTold(
+    () => lab.prober(caller).udpExchange(neighbour.ip, 54, SHORT),
+    ({ port }) => port === 54,
+  );
+  expect(told).toMatchObject({ from: { ip: caller.ip }, to: { ip: neighbour.ip }, direction: 'egress', node: 'node1' });
+  expect((await denials('red')).filter(({ port, direction }) => port === 54 && direction === 'ingress')).toEqual([]);
+  await allow('nobody-out');
+});
+
+test('another tenant’s container is an address without a name, and its tenant hears nothing', async () => {
+  const told = await untilTold(
+    () => lab.prober(caller).udpExchange(stranger.ip, 55, SHORT),
+    ({ port }) => port === 55,
+  );
+  expect(told).toMatchObject({ to: { ip: stranger.ip }, direction: 'egress' });
+  expect(Object.keys(told.to)).toEqual(['ip']);
+  expect(await denials('blue')).toEqual([]);
+});
+
+test('packets allowed and refused are counted', async () => {
+  const count = async (verdict: string): Promise<number> => {
+    const { body: text } = await lab.rest<string>('GET', '/metrics');
+    const line = new RegExp(
+      `^tenet_tenant_packets_total\\{(?=.*tenant="red")(?=.*verdict="${verdict}").*\\} (\\d+)`,
+      'gm',
+    );
+    return [...text.matchAll(line)].reduce((sum, [, packets]) => sum + Number(packets), 0);
+  };
+  await waitFor(async () => (await count('denied')) > 0 && (await count('allowed')) > 0, {
+    what: 'both are counted',
+    timeoutMs: 20_000,
+  });
+});
