@@ -54,7 +54,6 @@ export const keys = {
   allEnforced: 'enforced/',
   /** Gone with the node's record; outlives its agent, for so does what is in the kernel. */
   enforced: (node: string) => `enforced/${node}`,
-  allDenials: 'denials/',
   denials: (tenant: string) => `denials/${tenant}/`,
   /** What a node refused of a tenant's lately. Gone with the tenant, or with the node's record. */
   nodeDenials: (tenant: string, node: string) => `denials/${tenant}/${node}`,

@@ -1,6 +1,6 @@
 /** Refused packets: listed, followed as events, counted; what agents write is put in by hand. */
 import { once } from 'node:events';
-import { get, type IncomingMessage } from 'node:http';
+import { Agent, get, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { EventStream } from '../../../controller/api/event-stream.ts';
@@ -134,12 +134,14 @@ class Listener {
 async function listen(app: { readonly app: Awaited<ReturnType<typeof startApp>>['app'] }, query = 'follow=true') {
   if (!app.app.server.listening) await app.app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.app.server.address() as AddressInfo;
+  const agent = new Agent({ keepAlive: true });
+  onTestFinished(() => agent.destroy());
   const request = get({
     port,
     host: '127.0.0.1',
     path: `${PATH}?${query}`,
     headers: { authorization: `Bearer ${TOKEN}`, ...(query.includes('follow') ? {} : { accept: 'text/event-stream' }) },
-    agent: false,
+    agent, // keeps connections, unless told not to
   });
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   onTestFinished(() => void response.destroy());
@@ -212,7 +214,10 @@ describe('the stream', () => {
     const app = await start();
     await app.agent.refuse([{}, {}]);
     const listener = await listen(app);
-    expect(listener.response.headers).toMatchObject({ 'content-type': expect.stringMatching(/^text\/event-stream/) });
+    expect(listener.response.headers).toMatchObject({
+      'content-type': expect.stringMatching(/^text\/event-stream/),
+      connection: 'close',
+    });
     await app.agent.refuse([{}]);
     await app.agent.refuse([{}, {}]);
     await new TestAgent(app.memory, 'node2').refuse([{ direction: 'egress' }]);
