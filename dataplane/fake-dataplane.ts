@@ -104,7 +104,7 @@ export class FakeDataplane implements Dataplane {
   readonly carried = new Map<string, LinkTraffic>();
 
   traffic(): ReadonlyMap<string, LinkTraffic> {
-    return this.carried;
+    return new Map(this.carried);
   }
 
   watchRefusals(onRefusal: (refusal: Refusal) => void): { close(): void } {

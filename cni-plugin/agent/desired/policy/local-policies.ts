@@ -11,6 +11,28 @@ export interface LocalPoliciesOptions {
   readonly onTerms: (added: readonly Term[], removed: readonly Term[]) => void;
 }
 
+/** A policy as it was and as it is: whom it is about, and whom they may meet by it. */
+export class PolicyChange {
+  readonly #states: readonly Loaded[];
+  /** what it asks of the other end, or asked */
+  readonly terms: ReadonlySet<string>;
+  /** it allows, or allowed, something to everybody */
+  readonly meansAnybody: boolean;
+  readonly meansNetworks: boolean;
+
+  constructor(states: readonly Loaded[]) {
+    const rules = states.flatMap(({ policy }) => [...(policy.ingress ?? []), ...(policy.egress ?? [])]);
+    this.#states = states;
+    this.terms = new Set(states.flatMap(({ policy }) => policy.terms.map(({ key }) => key)));
+    this.meansAnybody = rules.some(({ anybody }) => anybody);
+    this.meansNetworks = rules.some(({ blocks }) => blocks.length > 0);
+  }
+
+  isAbout(endpoint: Endpoint): boolean {
+    return this.#states.some((each) => isSubject(endpoint, each));
+  }
+}
+
 interface Loaded {
   readonly namespace: string;
   readonly policy: CompiledPolicy;
@@ -38,11 +60,8 @@ export class LocalPolicies {
     for (const { policy } of loaded.values()) this.#options.onTerms([], policy.terms);
   }
 
-  /**
-   * A policy came, changed or went.
-   * @returns whether an endpoint of the namespace is, or was, one that it selects; undefined when it is about nobody here
-   */
-  change(tenant: string, key: string): ((endpoint: Endpoint) => boolean) | undefined {
+  /** A policy came, changed or went. @returns undefined when it is about nobody here */
+  change(tenant: string, key: string): PolicyChange | undefined {
     const loaded = this.#loaded.get(tenant);
     if (loaded === undefined) return undefined;
     const before = loaded.get(key);
@@ -52,7 +71,7 @@ export class LocalPolicies {
     else loaded.set(key, now);
     // Those that stay must not go in between.
     this.#options.onTerms(now?.policy.terms ?? [], before?.policy.terms ?? []);
-    return (endpoint) => [before, now].some((each) => each !== undefined && isSubject(endpoint, each));
+    return new PolicyChange([before, now].filter((each) => each !== undefined));
   }
 
   /** Those that select an endpoint. */

@@ -7,7 +7,7 @@
  *                         └─ ipBlocks ──────────► `network …`            (pod, network) → port set
  *   port sets of these ─────────────────────────► `ports …`              port set → ports
  *
- * Identities and port sets that are no longer used stay until they are swept: a packet under way may have looked them up. Pure.
+ * What is no longer used stays until it is swept: a packet under way may have looked it up. Pure.
  */
 import type { Endpoint, Tenant } from '../../../../controller/model/records.ts';
 import { keys } from '../../../../controller/store/keys.ts';
@@ -50,7 +50,7 @@ export class PolicyState {
     this.#portSets = new PortSets((number) => stale(`ports ${number}`));
     this.#identities = new Identities({
       namespaceLabels: (tenant, namespace) => snapshot.namespaceLabels(tenant, namespace),
-      sees: (tenant, other) => tenant === other || this.#arePeers(tenant, other),
+      sees: (tenant, other) => this.#sees(tenant, other),
       onMoved: (key, was, is) => this.#onMoved(key, was, is),
       onUsed: ({ number, tenant }) => {
         for (const id of this.#seenBy(tenant)) stale(`pair ${number} ${id}`);
@@ -83,11 +83,24 @@ export class PolicyState {
 
   touchPolicy(key: string): void {
     const [, tenant = ''] = key.split('/');
-    const isAbout = this.#policies.change(tenant, key);
-    if (isAbout === undefined) return;
+    const change = this.#policies.change(tenant, key);
+    if (change === undefined) return;
+    const met = [...this.#identities.all()].filter(({ answers }) =>
+      [...change.terms].some((term) => answers.has(term)),
+    );
     for (const id of this.#options.idsOf(tenant)) {
       const endpoint = this.#localEndpoint(id);
-      if (endpoint !== undefined && isAbout(endpoint)) this.#touchSubject(id);
+      if (endpoint === undefined || !change.isAbout(endpoint)) continue;
+      const before = this.#subjects.get(id);
+      this.#subjects.delete(id);
+      const isSameKind = before !== undefined && this.#subject(id)?.kind === before.kind;
+      if (!isSameKind || change.meansAnybody) {
+        this.#touchSubject(id);
+        continue;
+      }
+      // Whoever fulfils none of its terms is allowed what was allowed before.
+      for (const { number } of met) this.#options.stale(`pair ${number} ${id}`);
+      if (change.meansNetworks) this.#options.stale(`network ${id}`);
     }
   }
 
@@ -130,9 +143,7 @@ export class PolicyState {
   whoHas(address: IpAddress, tenant: string): Endpoint | undefined {
     const key = this.#known.holderOf(address);
     const holder = key === undefined ? undefined : this.#known.get(key);
-    return holder !== undefined && (holder.tenant === tenant || this.#arePeers(tenant, holder.tenant))
-      ? holder
-      : undefined;
+    return holder !== undefined && this.#sees(tenant, holder.tenant) ? holder : undefined;
   }
 
   /** The items of a part; undefined for a name that is not one of ours. */
@@ -190,26 +201,19 @@ export class PolicyState {
   *#networkItems(id: string, use: (text: string) => number): Generator<Item> {
     const subject = this.#subject(id);
     const friends = subject === undefined ? [] : this.#friendsOf(subject.endpoint.tenant);
-    if (subject === undefined || friends.length === 0) {
-      this.#follow(id, false);
-      return;
-    }
+    this.#namers.delete(id);
+    if (subject === undefined || friends.length === 0) return;
     const link = podLinkName(id);
     for (const direction of DIRECTIONS) {
       const side = subject[direction];
       // An endpoint that is called knows its own ports' names.
-      const named = direction === 'egress' && side.namesPorts ? this.#endpointsOf(friends) : [];
-      if (direction === 'egress') this.#follow(id, side.namesPorts);
+      const isNamer = direction === 'egress' && side.namesPorts;
+      if (isNamer) this.#namers.add(id);
+      const named = isNamer ? this.#endpointsOf(friends) : [];
       for (const { base, bits, ports } of side.regions(subject.endpoint.ips, named)) {
         yield { kind: 'element', collection: `${direction}Net/${bits}`, fields: [link, base], value: use(ports) };
       }
     }
-  }
-
-  /** Does what networks allow the endpoint here depend on whose addresses they hold? */
-  #follow(id: string, depends: boolean): void {
-    if (depends) this.#namers.add(id);
-    else this.#namers.delete(id);
   }
 
   *#endpointsOf(tenants: readonly Tenant[]): Generator<Endpoint> {
@@ -276,8 +280,10 @@ export class PolicyState {
     return tenant === undefined ? [] : [tenant, ...snapshot.peersOf(name)];
   }
 
-  #arePeers(a: string, b: string): boolean {
-    for (const { name } of this.#options.snapshot.peersOf(a)) if (name === b) return true;
+  /** Itself and its peers. */
+  #sees(tenant: string, other: string): boolean {
+    if (tenant === other) return true;
+    for (const { name } of this.#options.snapshot.peersOf(tenant)) if (name === other) return true;
     return false;
   }
 

@@ -22,6 +22,8 @@ EVERYTHING.add(undefined, () => []);
 export class Side {
   /** undefined: not restricted */
   readonly #rules: readonly CompiledRule[] | undefined;
+  /** texts of unions, by which rules they are of, where no port has a name */
+  readonly #texts = new Map<string, string>();
   readonly #resolve: (answers: ReadonlyMap<string, string>) => Resolve;
   /** rules allow networks, so that an address can be allowed whoever has it */
   readonly hasNetworks: boolean;
@@ -35,6 +37,10 @@ export class Side {
     const networks = (rules ?? []).filter(({ blocks }) => blocks.length > 0);
     this.hasNetworks = networks.length > 0;
     this.namesPorts = networks.some(({ ports = [] }) => ports.some(({ port }) => typeof port === 'string'));
+  }
+
+  get isRestricted(): boolean {
+    return this.#rules !== undefined;
   }
 
   /** What endpoints of one identity are allowed because of who they are. */
@@ -90,9 +96,16 @@ export class Side {
 
   #union(resolve: Resolve, applies: (rule: CompiledRule) => boolean): string {
     if (this.#rules === undefined) return EVERYTHING.format();
+    const applying = [...this.#rules.entries()].filter(([, rule]) => applies(rule));
+    const isNamed = applying.some(([, { ports = [] }]) => ports.some(({ port }) => typeof port === 'string'));
+    const key = applying.map(([index]) => index).join();
+    const known = isNamed ? undefined : this.#texts.get(key);
+    if (known !== undefined) return known;
     const union = new PortRanges();
-    for (const rule of this.#rules) if (applies(rule)) union.add(rule.ports, resolve);
-    return union.format();
+    for (const [, { ports }] of applying) union.add(ports, resolve);
+    const text = union.format();
+    if (!isNamed) this.#texts.set(key, text);
+    return text;
   }
 }
 
@@ -110,6 +123,8 @@ export class Subject {
   readonly endpoint: Endpoint;
   readonly egress: Side;
   readonly ingress: Side;
+  /** the same for subjects for which the same things have to be said of everybody, whatever the ports */
+  readonly kind: string;
 
   /** @param policies those that select it */
   constructor(endpoint: Endpoint, policies: readonly CompiledPolicy[]) {
@@ -124,6 +139,7 @@ export class Subject {
       rulesOf(policies, 'ingress'),
       () => (name, protocol) => portsNamed(endpoint.ports, name, protocol),
     );
+    this.kind = JSON.stringify([this.egress, this.ingress].map((side) => [side.isRestricted, side.hasNetworks]));
   }
 }
 
