@@ -143,6 +143,7 @@ export class Agent {
         node: () => ({
           name: this.#facts.name,
           underlay: this.#facts.underlay.address,
+          underlaySubnet: this.#facts.underlay.subnet,
           underlayMac: this.#facts.underlay.mac,
           roles: this.#facts.roles,
           version: this.#options.version,

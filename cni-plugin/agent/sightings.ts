@@ -20,6 +20,8 @@ export interface SightingsOptions {
   readonly endpoint: (id: string) => Endpoint | undefined;
   /** whose an address is, as far as the tenant may know: its own and its peers' */
   readonly whoHas: (address: IpAddress, tenant: string) => Endpoint | undefined;
+  /** is there such a tenant, as far as this node knows? */
+  readonly isTenant: (name: string) => boolean;
   readonly log: Logger;
   /** between two looks at the counts, and between two writes of a tenant's denials */
   readonly everyMs?: { readonly traffic: number; readonly denials: number };
@@ -60,13 +62,14 @@ export class Sightings {
   #writing: Promise<void> = Promise.resolve();
   #soon: NodeJS.Timeout | undefined;
 
-  static of({ store, dataplane, journal, desired, log }: AgentContext, node: string): Sightings {
+  static of({ store, dataplane, journal, snapshot, desired, log }: AgentContext, node: string): Sightings {
     return new Sightings({
       store,
       node,
       dataplane,
       endpoint: (id) => journal.endpoints.get(id)?.endpoint,
       whoHas: (address, tenant) => desired.whoHas(address, tenant),
+      isTenant: (name) => snapshot.tenant(name) !== undefined,
       log,
     });
   }
@@ -131,7 +134,10 @@ export class Sightings {
   #tellDenials(): void {
     this.#soon = undefined;
     for (const [tenant, recent] of this.#recent) {
-      if (!recent.dirty) continue;
+      if (!recent.dirty) {
+        if (!this.#options.isTenant(tenant)) this.#recent.delete(tenant);
+        continue;
+      }
       recent.dirty = false;
       const { sequence, denials } = recent;
       const record: Denials = { at: new Date().toISOString(), sequence, started: this.#started, denials };
@@ -140,7 +146,7 @@ export class Sightings {
   }
 
   #count(): void {
-    const { dataplane, endpoint, node, log } = this.#options;
+    const { dataplane, endpoint, isTenant, node, log } = this.#options;
     let now: ReadonlyMap<string, LinkTraffic>;
     try {
       now = dataplane.traffic();
@@ -158,6 +164,7 @@ export class Sightings {
       this.#totals.set(tenant, total);
     }
     this.#counted = now;
+    for (const tenant of this.#totals.keys()) if (!isTenant(tenant)) this.#totals.delete(tenant);
     const tenants = Object.fromEntries(this.#totals);
     const told = JSON.stringify(tenants);
     if (told === this.#told) return;

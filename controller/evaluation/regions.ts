@@ -41,9 +41,10 @@ function standFor(index: WorldIndex, address: IpAddress): Representative[] {
 }
 
 /** The first address, or the one after it where there are more, of each stretch between two ends of networks. */
-function candidates({ world }: WorldIndex, regions: readonly Region[]): bigint[] {
-  const { pools, platformNetworks } = world.cluster;
-  const closed = [...pools, ...platformNetworks, ...RESERVED].filter((each) => familyOf(each) === 4).map(rangeOf);
+function candidates({ world, platformNetworks }: WorldIndex, regions: readonly Region[]): bigint[] {
+  const closed = [...world.cluster.pools, ...platformNetworks, ...RESERVED]
+    .filter((each) => familyOf(each) === 4)
+    .map(rangeOf);
   const ranges = [...closed, ...regions.flatMap(({ inside, holes }) => [inside, ...holes])];
   const edges = [...new Set([0n, ...ranges.flatMap(({ start, end }) => [start, end])])];
   const sorted = edges.filter((edge) => edge < 1n << 32n).sort((a, b) => (a < b ? -1 : 1));

@@ -29,7 +29,7 @@ export interface World {
   readonly policies: readonly Policy[];
   /** what each tenant asks: in force where both do */
   readonly peerings: readonly PeeringPair[];
-  readonly nodes: readonly Pick<Node, 'name' | 'underlay'>[];
+  readonly nodes: readonly Pick<Node, 'name' | 'underlay' | 'underlaySubnet'>[];
   /** of the system tenant: their first addresses are those of gateways and manage nodes */
   readonly blocks: readonly Block[];
 }
@@ -76,6 +76,8 @@ export const RESERVED: readonly IpPrefix[] = [
 
 export class WorldIndex {
   readonly world: World;
+  /** those that the cluster is told, and those that its nodes are in */
+  readonly platformNetworks: readonly IpPrefix[];
   readonly #tenants: ReadonlyMap<string, Tenant>;
   readonly #namespaces: ReadonlyMap<string, Namespace>;
   readonly #byAddress = new Map<IpAddress, Endpoint>();
@@ -97,6 +99,8 @@ export class WorldIndex {
     this.#namespaces = new Map(world.namespaces.map((each) => [pairKey(each.tenant, each.name), each]));
     for (const endpoint of world.endpoints) for (const ip of endpoint.ips) this.#byAddress.set(ip, endpoint);
     this.#gateways = new Map(world.blocks.map(({ prefix, node }) => [prefixBase(prefix), node]));
+    const own = world.nodes.flatMap(({ underlaySubnet }) => underlaySubnet ?? []);
+    this.platformNetworks = [...new Set([...world.cluster.platformNetworks, ...own])];
     this.#nodes = new Map(world.nodes.map(({ underlay, name }) => [underlay, name]));
     for (const policy of world.policies)
       remember(this.#policies, pairKey(policy.tenant, policy.namespace), () => []).push(policy);
@@ -137,10 +141,9 @@ export class WorldIndex {
     if (gateway !== undefined) return { kind: 'gateway', address, node: gateway };
     const node = this.#nodes.get(address);
     if (node !== undefined) return { kind: 'node', address, node };
-    const { pools, platformNetworks } = this.world.cluster;
     const closed = [
-      ['nobody', pools],
-      ['platform', platformNetworks],
+      ['nobody', this.world.cluster.pools],
+      ['platform', this.platformNetworks],
       ['reserved', RESERVED],
     ] as const;
     for (const [kind, networks] of closed) {

@@ -94,6 +94,8 @@ export interface Node {
   readonly name: string;
   /** address other nodes' VXLAN packets go to and come from */
   readonly underlay: IpAddress;
+  /** its link's own network: closed to its containers. Absent in records of older agents. */
+  readonly underlaySubnet?: IpPrefix;
   readonly underlayMac: MacAddress;
   readonly roles: readonly NodeRole[];
   readonly version: string;

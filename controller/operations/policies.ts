@@ -31,12 +31,6 @@ export function policiesPrefix(tenant: string, namespace: string | undefined): s
   return namespace === undefined ? keys.policies(tenant) : keys.namespacePolicies(tenant, namespace);
 }
 
-/** Every policy of a tenant; none where there is no such tenant. @throws Unavailable */
-export async function readPolicies(store: Store, tenant: string): Promise<Policy[]> {
-  const { entries } = await store.list(keys.policies(tenant));
-  return entries.map((entry) => toStored<Policy>(entry).record);
-}
-
 /** @throws NotFound for the tenant, the namespace or the policy, Unavailable */
 export async function getPolicy(store: Store, at: PolicyName): Promise<Stored<Policy>> {
   return toStored<Policy>(await readPolicy(store, at));

@@ -18,6 +18,7 @@ export const NodeView = Type.Object(
   {
     name: Type.String(),
     underlay: Type.String({ description: "address that other nodes' VXLAN packets go to", examples: ['192.0.2.11'] }),
+    underlaySubnet: Type.Optional(Type.String({ description: "its link's network, closed to its containers" })),
     underlayMac: Type.String(),
     roles: Type.Array(Type.String({ enum: ['manage', 'compute', 'gateway'] })),
     version: Type.String({ description: "its agent's" }),
@@ -40,6 +41,8 @@ export const NodeView = Type.Object(
 );
 
 export function viewNode({ record, revision, live, endpoints, enforced }: NodeState): object {
-  const { name, underlay, underlayMac, roles, version } = record;
-  return { name, underlay, underlayMac, roles, version, live, endpoints, ...(enforced && { enforced }), revision };
+  const { name, underlay, underlaySubnet, underlayMac, roles, version } = record;
+  const network = underlaySubnet === undefined ? {} : { underlaySubnet };
+  const state = { live, endpoints, ...(enforced && { enforced }), revision };
+  return { name, underlay, ...network, underlayMac, roles, version, ...state };
 }

@@ -26,6 +26,7 @@ const refusal: Refusal = {
 };
 
 let sightings: Sightings | undefined;
+let tenantExists = true;
 afterEach(() => sightings?.close());
 
 async function start(knows: readonly Endpoint[] = [there]) {
@@ -39,6 +40,7 @@ async function start(knows: readonly Endpoint[] = [there]) {
     dataplane,
     endpoint: (id) => (id === here.id ? here : undefined),
     whoHas: (address) => knows.find(({ ips }) => ips.includes(address)),
+    isTenant: () => tenantExists,
     log: pino({ level: 'silent' }),
     everyMs: { traffic: 5, denials: 5 },
   });
@@ -120,6 +122,22 @@ test('counts go on when a link’s begin again, and end with the link', async ()
   await told(15, 4);
 });
 
+test('a tenant that is gone is not told of any more', async () => {
+  const { dataplane, read } = await start();
+  dataplane.carried.set(refusal.link, { delivered: 1, refused: 1 });
+  await until(
+    () => read<Traffic>(keys.traffic('node1')),
+    ({ tenants }) => tenants.red !== undefined,
+  );
+  tenantExists = false;
+  dataplane.carried.clear();
+  await until(
+    () => read<Traffic>(keys.traffic('node1')),
+    ({ tenants }) => tenants.red === undefined,
+  );
+  tenantExists = true;
+});
+
 test('a kernel that does not show packets counts them all the same', async () => {
   const store = new MemoryStore();
   await store.commit([], [{ kind: 'put', key: keys.node('node1'), value: formatRecord({}) }]);
@@ -132,6 +150,7 @@ test('a kernel that does not show packets counts them all the same', async () =>
     dataplane,
     endpoint: () => here,
     whoHas: () => undefined,
+    isTenant: () => true,
     log: pino({ level: 'silent' }),
     everyMs: { traffic: 5, denials: 5 },
   });

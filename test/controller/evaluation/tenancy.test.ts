@@ -26,6 +26,8 @@ describe('without a policy', () => {
     ['blue/blue/web', '10.200.0.1', 'TCP 80', false, ['platform']],
     ['blue/blue/web', '192.0.2.11', 'TCP 80', false, ['platform']],
     ['blue/blue/web', '192.168.7.7', 'TCP 80', false, ['platform']],
+    // in a node's own network
+    ['blue/blue/web', '192.0.2.99', 'TCP 80', false, ['platform']],
     ['blue/blue/web', '10.128.0.32', 'TCP 80', false, ['platform']],
     ['blue/blue/web', '169.254.169.254', 'TCP 80', false, ['platform']],
     ['blue/blue/web', '127.0.0.1', 'TCP 80', false, ['platform']],

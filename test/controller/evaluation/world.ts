@@ -117,7 +117,7 @@ export function world(more: Partial<World> = {}): World {
       { tenant: 'green', peer: 'blue' },
     ],
     nodes: [
-      { name: 'node1', underlay: parseIp('192.0.2.11') },
+      { name: 'node1', underlay: parseIp('192.0.2.11'), underlaySubnet: parsePrefix('192.0.2.0/24') },
       { name: 'node2', underlay: parseIp('192.0.2.12') },
       { name: 'gateway1', underlay: parseIp('192.0.2.21') },
     ],
