@@ -141,7 +141,8 @@ export class IptablesIsolation implements IsolationBackend {
     if (isSame) return;
     const lists = (some: Iterable<number>) => [...some].flatMap(portSetLists);
     for (const list of lists(portSets.keys())) if (!this.#capacity.has(list.name)) this.#create(list);
-    for (const { xtables, compile } of this.#families) writeRules(xtables, compile(current.rules, portSets));
+    for (const { family, xtables, compile } of this.#families)
+      if (family === 4) writeRules(xtables, compile(current.rules, portSets));
     const gone = [...current.portSets.keys()].filter((number) => !portSets.has(number));
     for (const { name } of lists(gone)) this.#destroy(name);
     current.portSets = portSets;

@@ -32,6 +32,12 @@ interface Following {
 }
 
 const CACHE_FILE = 'cluster.json';
+/** What it holds. */
+interface Copy {
+  /** prefixes that are whole in it */
+  readonly seen: readonly string[];
+  readonly entries: readonly Entry[];
+}
 /** Writing it takes the longer the more it holds. */
 const CACHE_DELAY_MS = { least: 500, perEntry: 0.5 } as const;
 
@@ -42,6 +48,8 @@ export class ClusterView {
   readonly #needed = new Set<string>();
   /** tenants that somebody waits to be shown */
   readonly #asking = new Map<object, string>();
+  /** prefixes of which all has been seen, now or when the copy was made */
+  readonly #seen = new Set<string>();
   /** what the cache file holds once written */
   readonly #entries = new Map<string, Entry>();
   #cacheTimer: NodeJS.Timeout | undefined;
@@ -80,13 +88,12 @@ export class ClusterView {
   }
 
   /**
-   * Makes sure a tenant is followed and has been seen.
+   * Makes sure a tenant is followed and all of it has been seen: without its policies nobody knows what is forbidden.
    * @throws Unavailable when the store does not show it in time and it was not known before
    */
   async need(tenant: string, patienceMs = 2_000): Promise<void> {
-    const { snapshot } = this.#options;
-    if (this.#needed.has(tenant) && snapshot.tenant(tenant) !== undefined) return;
     this.#needed.add(tenant);
+    if (this.#isKnown(tenant)) return;
     const asking = {};
     this.#asking.set(asking, tenant);
     const loaded = this.#followAll();
@@ -94,8 +101,15 @@ export class ClusterView {
     const first = await Promise.race([loaded.then(() => 'store' as const), after(patienceMs, timer.signal)]);
     timer.abort();
     this.#asking.delete(asking);
-    if (first !== 'store' && snapshot.tenant(tenant) === undefined)
+    if (first !== 'store' && !this.#isKnown(tenant))
       throw new Unavailable('store', `the store does not answer, and tenant ${tenant} is not known here yet`);
+  }
+
+  #isKnown(tenant: string): boolean {
+    const { allTenants, snapshot } = this.#options;
+    const own = allTenants ? [keys.tenants, keys.allNamespaces, keys.allPeerings] : tenantKeys(tenant);
+    const all = [...own, keys.policies(tenant), keys.endpoints(tenant)];
+    return snapshot.tenant(tenant) !== undefined && all.every((prefix) => this.#seen.has(prefix));
   }
 
   /** Tenants followed for their own sake. */
@@ -147,6 +161,7 @@ export class ClusterView {
       if (wanted.has(prefix)) continue;
       abort.abort();
       this.#following.delete(prefix);
+      this.#seen.delete(prefix);
       this.#options.onSeen(prefix, undefined);
       this.#replace(prefix, []);
     }
@@ -163,6 +178,7 @@ export class ClusterView {
         snapshot: (entries: readonly Entry[], revision: Revision) => {
           const own = entries.filter(({ key }) => concerns(key));
           this.#replace(prefix, own);
+          this.#seen.add(prefix);
           this.#heard(prefix, revision);
           resolve();
         },
@@ -229,17 +245,21 @@ export class ClusterView {
   #writeCache(): void {
     const path = join(this.#options.stateDir, CACHE_FILE);
     try {
-      writeFileSync(`${path}.next`, JSON.stringify([...this.#entries.values()]), { mode: 0o600 });
+      const copy: Copy = { seen: [...this.#seen], entries: [...this.#entries.values()] };
+      writeFileSync(`${path}.next`, JSON.stringify(copy), { mode: 0o600 });
       renameSync(`${path}.next`, path);
     } catch (error) {
       this.#options.log.warn({ op: 'cache', path, err: error }, 'cannot keep a copy of the cluster’s state');
     }
   }
 
+  /** @returns whether there is a copy of all that this node needs: half of it could lack what forbids */
   #readCache(): boolean {
     const path = join(this.#options.stateDir, CACHE_FILE);
+    let copy: Copy;
     try {
-      for (const entry of JSON.parse(readFileSync(path, 'utf8')) as Entry[]) {
+      copy = JSON.parse(readFileSync(path, 'utf8')) as Copy;
+      for (const entry of copy.entries) {
         if (this.#entries.has(entry.key)) continue;
         this.#entries.set(entry.key, entry);
         this.#options.snapshot.put(entry);
@@ -247,7 +267,10 @@ export class ClusterView {
     } catch {
       return false;
     }
-    if (this.#options.snapshot.cluster === undefined) return false;
+    const seen = new Set([...copy.seen, ...this.#seen]);
+    if (this.#options.snapshot.cluster === undefined || [...this.#wanted()].some((prefix) => !seen.has(prefix)))
+      return false;
+    for (const prefix of seen) this.#seen.add(prefix);
     this.#options.log.warn({ op: 'start', path }, 'the store does not answer: starting from the last known state');
     return true;
   }
