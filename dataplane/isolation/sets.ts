@@ -56,7 +56,7 @@ function netSets<D extends 'egress' | 'ingress'>(direction: D): Record<`${D}Net/
   return Object.fromEntries(
     NET_BITS.map((bits): [string, SizedSet] => [
       `${direction}Net/${bits}`,
-      { ...TABLE, name: `${direction}_net${bits}`, key, data: 'classid', size: SIZE.few },
+      { ...TABLE, name: `${direction}_net${bits}`, key, data: 'classid', size: SIZE.pods },
     ]),
   ) as Record<`${D}Net/${NetBits}`, SizedSet>;
 }

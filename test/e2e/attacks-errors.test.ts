@@ -35,10 +35,10 @@ const cut = (chain: string, comment: string, node = 'node1'): Cut => ({ node, ch
 /** An answer has to come from whom was called, to somebody that may call them; and be for somebody that may call who answers. */
 const ANSWERS = (node?: string) => [
   cut('from_pod_reply', 'an answer in another’s name', node),
-  cut('from_pod_reply', 'nobody that may call the pod any more', node),
+  cut('answer_out', 'nobody it may meet', node),
 ];
-const TO_CALLER = cut('to_pod_reply', 'nobody it may call any more');
-const NOBODY_ELSE = cut('from_pod', 'nobody else');
+const TO_CALLER = cut('answer_in', 'nobody it may meet');
+const NOBODY_ELSE = cut('call_out', 'nobody it may meet');
 const ERRORS_OF_OTHERS = cut('from_pod', 'errors about a flow come from whom began it');
 const names = Object.keys(ERRORS) as ErrorName[];
 

@@ -229,7 +229,7 @@ describe('a link that no rule knows', () => {
     [
       'tnpffffffffffff',
       POD_GROUP,
-      [cut('pod_source', 'forged, or not IPv4'), cut('from_pod', 'nobody else')],
+      [cut('pod_source', 'forged, or not IPv4'), cut('call_out', 'nobody it may meet')],
       FROM_ELSEWHERE,
     ],
     ['tnt4242', 0, [cut('prerouting', UNKNOWN), ...FROM_ELSEWHERE], [cut('forward', UNKNOWN)]],

@@ -30,7 +30,7 @@ afterAll(async () => {
 });
 
 const cut = (chain: string, comment: string): Cut => ({ node: 'node1', chain, comment });
-const NOBODY_ELSE = cut('to_pod', 'nobody else');
+const NOBODY_ELSE = cut('call_in', 'nobody it may meet');
 const legitimate = async () => {
   await Promise.all([
     meets(stage, stage.cast.red2, 'red1'),

@@ -33,19 +33,25 @@ const BEYOND: readonly Rule[] = [
 ].map((comment) => ['filter', 'TENET-BEYOND', comment]);
 const same = (chain: string, comment: string): readonly Rule[] => [['filter', chain, comment]];
 
+/** Nobody at all, and nobody at this port. */
+const UNCALLED = [...same('TENET-TO-POD', 'nobody else'), ...same('TENET-CALL-IN', 'nothing allows it')];
+
 const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   [`pod_source ${FORGED}`]: [POD_SOURCE],
   [`overlay_source ${FORGED}`]: [OVERLAY_SOURCE],
   // Who an answer or an error is from is part of the guard.
   'from_pod_reply an answer in another’s name': [POD_SOURCE],
   'from_pod errors about a flow come from whom began it': [POD_SOURCE],
-  'from_pod_reply nobody that may call the pod any more': same(
-    'TENET-POD-REPLY',
-    'nobody that may call the pod any more',
-  ),
-  'to_pod_reply nobody it may call any more': same('TENET-REPLY-TO-POD', 'nobody it may call any more'),
-  'from_pod nobody else': BEYOND,
-  'to_pod nobody else': same('TENET-TO-POD', 'nobody else'),
+  'answer_out nobody it may meet': [
+    ...same('TENET-POD-REPLY', 'nobody that may call the pod any more'),
+    ...same('TENET-ANSWER-OUT', 'nothing allows it'),
+  ],
+  'answer_in nobody it may meet': [
+    ...same('TENET-REPLY-TO-POD', 'nobody it may call any more'),
+    ...same('TENET-ANSWER-IN', 'nothing allows it'),
+  ],
+  'call_out nobody it may meet': BEYOND,
+  'call_in nobody it may meet': UNCALLED,
   'from_overlay an overlay delivers to pods alone': same('TENET-FROM-OVL', 'an overlay delivers to pods alone'),
   'from_elsewhere answers of pods never come from elsewhere': same(
     'TENET-ELSEWHERE',
@@ -54,7 +60,7 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   'from_elsewhere calls from elsewhere': same('TENET-ELSEWHERE', 'calls from elsewhere'),
   [`prerouting ${OUTSIDER}`]: [['raw', 'TENET-RAW', OUTSIDER]],
   // A link is known by its members alone.
-  [`prerouting ${UNKNOWN}`]: [POD_SOURCE, OVERLAY_SOURCE, ...BEYOND, ...same('TENET-TO-POD', 'nobody else')],
+  [`prerouting ${UNKNOWN}`]: [POD_SOURCE, OVERLAY_SOURCE, ...BEYOND, ...UNCALLED],
   [`forward ${UNKNOWN}`]: [
     ...same('TENET-ELSEWHERE', 'answers of pods never come from elsewhere'),
     ...same('TENET-ELSEWHERE', 'calls from elsewhere'),
