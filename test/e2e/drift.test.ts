@@ -107,7 +107,7 @@ const OF_NFTABLES: Damages = {
   'an element deleted': ({ remoteBlock }) =>
     `nft delete element inet tenet block4 "{ ${remoteBlock.replace(/\/.*/, '')} }"`,
   'an element added': ({ redVni, bluePod }) =>
-    `nft add element inet tenet ingress "{ ${(redVni >> 16).toString(16)}:${(redVni & 0xffff).toString(16)} . ${bluePod} }"`,
+    `nft add element inet tenet ingress "{ ${(redVni >> 16).toString(16)}:${(redVni & 0xffff).toString(16)} . ${bluePod} : 0:1 }"`,
   'a set flushed': () => 'nft flush set inet tenet guard4',
   'the table deleted': () => 'nft delete table inet tenet',
 };
