@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { Denial, DenialEnd, Denials, Endpoint, Traffic } from '../../controller/model/records.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { formatRecord } from '../../controller/store/records.ts';
-import type { Store } from '../../controller/store/store.ts';
+import type { Guard, Store, Write } from '../../controller/store/store.ts';
 import type { IpAddress } from '../../dataplane/address.ts';
 import type { Dataplane, LinkTraffic, Refusal } from '../../dataplane/dataplane.ts';
 import { POD_LINK_PREFIX } from '../../dataplane/ownership.ts';
@@ -59,7 +59,8 @@ export class Sightings {
   #seen = 0;
   #timers: NodeJS.Timeout[] = [];
   #refusals: { close(): void } | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  readonly #pending = new Map<string, { readonly guards: readonly Guard[]; readonly write: Write }>();
+  #writing: Promise<void> | undefined;
   #soon: NodeJS.Timeout | undefined;
 
   static of({ store, dataplane, journal, snapshot, desired, log }: AgentContext, node: string): Sightings {
@@ -173,15 +174,25 @@ export class Sightings {
     this.#put(keys.traffic(node), record, []);
   }
 
-  /** Only while the node is known, and what it is about. */
+  /** Only while the node is known, and what it is about. One after the other, each key's latest. */
   #put(key: string, record: object, present: readonly string[]): void {
-    const { store, node, log } = this.#options;
-    const guards = [keys.node(node), ...present].map((each) => ({ kind: 'present', key: each }) as const);
-    const write = { kind: 'put', key, value: formatRecord(record) } as const;
-    this.#writing = Promise.all([this.#writing, store.commit(guards, [write])]).then(
-      () => undefined,
-      (error: unknown) => log.debug({ op: 'sightings', key, err: error }, 'store away'),
-    );
+    const guards = [keys.node(this.#options.node), ...present].map((each) => ({ kind: 'present', key: each }) as const);
+    this.#pending.set(key, { guards, write: { kind: 'put', key, value: formatRecord(record) } });
+    this.#writing ??= this.#work().finally(() => {
+      this.#writing = undefined;
+    });
+  }
+
+  async #work(): Promise<void> {
+    const { store, log } = this.#options;
+    for (const [key, { guards, write }] of this.#pending) {
+      this.#pending.delete(key);
+      try {
+        await store.commit(guards, [write]);
+      } catch (error) {
+        log.debug({ op: 'sightings', key, err: error }, 'store away');
+      }
+    }
   }
 }
 
