@@ -43,8 +43,9 @@ const PROTOCOLS: ReadonlyMap<number, string> = new Map([
 /** What was refused of a tenant lately. */
 interface Recent {
   sequence: number;
-  denials: Denial[];
-  dirty: boolean;
+  denials: readonly Denial[];
+  /** since the last write, each kind once */
+  readonly untold: Map<string, Denial>;
 }
 
 export class Sightings {
@@ -112,22 +113,23 @@ export class Sightings {
       const who = isOwn ? own : whoHas(ip, own.tenant);
       return who === undefined ? { ip } : { ip, tenant: who.tenant, namespace: who.namespace, name: who.name };
     };
-    const recent = this.#recent.get(own.tenant) ?? { sequence: 0, denials: [], dirty: false };
+    const recent = this.#recent.get(own.tenant) ?? { sequence: 0, denials: [], untold: new Map() };
     this.#recent.set(own.tenant, recent);
-    const isNews = !recent.dirty;
-    recent.sequence++;
-    recent.dirty = true;
-    recent.denials = [
-      ...recent.denials.slice(1 - MOST_DENIALS),
-      {
-        at: new Date().toISOString(),
-        from: end(source, direction === 'egress'),
-        to: end(destination, direction === 'ingress'),
-        protocol: PROTOCOLS.get(protocol) ?? String(protocol),
-        ...(destinationPort === undefined ? {} : { port: destinationPort }),
-        direction,
-      },
-    ];
+    const isNews = recent.untold.size === 0;
+    const denial: Denial = {
+      at: new Date().toISOString(),
+      from: end(source, direction === 'egress'),
+      to: end(destination, direction === 'ingress'),
+      protocol: PROTOCOLS.get(protocol) ?? String(protocol),
+      ...(destinationPort === undefined ? {} : { port: destinationPort }),
+      direction,
+    };
+    // Of those alike in one write one stands for all: a flood must not drive out what else was refused.
+    const alike = [link, direction, source, destination, protocol, destinationPort].join();
+    const known = recent.untold.get(alike);
+    if (known === undefined && recent.untold.size >= MOST_DENIALS) return;
+    if (known === undefined) recent.sequence++;
+    recent.untold.set(alike, known === undefined ? denial : { ...known, count: (known.count ?? 1) + 1 });
     // The first after a while is told at once, with those that come along with it.
     if (isNews && this.#seen === 1) this.#soon ??= setTimeout(() => this.#tellDenials(), 20);
   }
@@ -135,11 +137,12 @@ export class Sightings {
   #tellDenials(): void {
     this.#soon = undefined;
     for (const [tenant, recent] of this.#recent) {
-      if (!recent.dirty) {
+      if (recent.untold.size === 0) {
         if (!this.#options.isTenant(tenant)) this.#recent.delete(tenant);
         continue;
       }
-      recent.dirty = false;
+      recent.denials = [...recent.denials, ...recent.untold.values()].slice(-MOST_DENIALS);
+      recent.untold.clear();
       const { sequence, denials } = recent;
       const record: Denials = { at: new Date().toISOString(), sequence, started: this.#started, denials };
       this.#put(keys.nodeDenials(tenant, this.#options.node), record, [keys.tenant(tenant)]);

@@ -27,8 +27,9 @@ export class DenialTable {
     return this.#formatCells(this.#cells(denial));
   }
 
-  #cells({ at, from, to, protocol, port, direction, node }: Json): string[] {
-    const where = port === undefined ? String(protocol) : `${String(port)}/${String(protocol)}`;
+  #cells({ at, from, to, protocol, port, direction, node, count }: Json): string[] {
+    const service = port === undefined ? String(protocol) : `${String(port)}/${String(protocol)}`;
+    const where = typeof count === 'number' && count > 1 ? `${service} ×${count}` : service;
     return [
       String(at),
       formatEnd(this.#tenant, from),

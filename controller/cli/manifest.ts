@@ -160,21 +160,29 @@ interface Item {
   readonly origin: string;
 }
 
+/** A text, and what to call it in messages: a path, or `standard input`. */
+export interface Source {
+  readonly name: string;
+  readonly content: string;
+}
+
 /**
- * @param source what to call the text in messages: a path, or `standard input`
  * @param namespace of policies that name none
  * @returns objects in the order of the file
  * @throws CliFailure (invalid) with every fault, if there is one
  */
-export function parseManifest(content: string, source: string, namespace?: string): Read[] {
-  const items = readDocuments(content, source).flatMap(expandList);
-  if (items.length === 0) throw invalidInput([`${source}: holds no object`]);
+export function parseManifest(sources: readonly Source[], namespace?: string): Read[] {
+  const items = sources.flatMap((source) => {
+    const found = readDocuments(source).flatMap(expandList);
+    if (found.length === 0) throw invalidInput([`${source.name}: holds no object`]);
+    return found;
+  });
   const faults = [...items.flatMap((item) => checkItem(item, namespace)), ...findRepeated(items, namespace)];
   if (faults.length > 0) throw invalidInput(faults);
   return items.map(({ value }) => toWanted(value as Manifest, namespace));
 }
 
-function readDocuments(content: string, source: string): Item[] {
+function readDocuments({ name: source, content }: Source): Item[] {
   const documents = parseAllDocuments(content, { prettyErrors: true });
   if (!Array.isArray(documents)) return [];
   const faults = documents.flatMap(({ errors }) => errors.map(({ message }) => `${source}: ${message.trim()}`));
@@ -186,7 +194,9 @@ function readDocuments(content: string, source: string): Item[] {
 }
 
 function expandList({ value, origin }: Item): Item[] {
-  if (!isJson(value) || value.kind !== 'List') return [{ value, origin }];
+  // What `tenetctl get` prints is a list without a kind.
+  const isList = isJson(value) && (value.kind === 'List' || (value.kind === undefined && Array.isArray(value.items)));
+  if (!isList) return [{ value, origin }];
   if (!Array.isArray(value.items)) throw invalidInput([`${origin}: items: must be a list`]);
   return value.items.map((item: unknown, index) => ({ value: item, origin: `${origin}, items[${index}]` }));
 }

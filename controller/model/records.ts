@@ -224,6 +224,8 @@ export interface Denial {
   readonly port?: number;
   /** `egress`: refused where it was sent; `ingress`: where it arrived */
   readonly direction: 'egress' | 'ingress';
+  /** packets alike that were shown together; absent: one */
+  readonly count?: number;
 }
 
 /** The latest that a node refused of a tenant's packets: a sample. Written at most once a second. */

@@ -135,7 +135,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
         chain('IN-POD', [
           ['answers to the node', answers, RETURN],
           ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
-          ['the node is closed', DROP],
+          ['the node is closed', goto('REFUSE-OUT')],
         ]),
         chain('IN-OVL', [
           ['answers to a gateway', answers, RETURN],

@@ -199,7 +199,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ['answers to the node', ...answers, inSet([iifname, ctIpSaddr('reply')], SETS.podAddress), accept],
       ['nobody of the cluster', setMeta('priority', 0)],
       ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
-      ['the node is closed', drop],
+      ['the node is closed', goto('refuse_out')],
     ]),
     chain('input_overlay', [
       ['calls', matchNot(ctDirection, CT_DIRECTIONS.reply), drop],

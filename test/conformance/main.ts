@@ -89,11 +89,27 @@ function again(name: string): string {
   return `npm run conformance -- --backend ${options.backend} ${which}`;
 }
 
+/** Found out before, not after, minutes of work. */
+function unwritable(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  try {
+    writeFileSync(file, '');
+    return undefined;
+  } catch (error) {
+    return `${file} cannot be written: ${(error as NodeJS.ErrnoException).code}`;
+  }
+}
+
 async function main(): Promise<number> {
   const items = chosenItems();
   if (options.list) {
     for (const { name } of items) print(name);
     return 0;
+  }
+  const problem = items.length === 0 ? 'no case is chosen: see --list' : unwritable(options.junit);
+  if (problem !== undefined) {
+    process.stderr.write(`conformance: ${problem}\n`);
+    return 2;
   }
   const { signal } = interrupted;
   let scene: Scene | undefined;

@@ -60,6 +60,7 @@ export const DenialView = Type.Object(
       enum: ['egress', 'ingress'],
       description: '`egress`: refused where it was sent; `ingress`: where it arrived',
     }),
+    count: Type.Integer({ description: 'packets alike that were seen together: of a flood only some are' }),
     node: Type.String({ description: 'which refused it', examples: ['node1'] }),
     sequence: Type.Integer({ description: 'of the tenant’s on this node; begins again with the node’s agent' }),
   },
@@ -98,9 +99,19 @@ export function denialFilter({ namespace, direction, since }: Static<typeof Deni
   };
 }
 
-export function viewDenial({ at, from, to, protocol, port, direction, node, sequence }: NumberedDenial): object {
+export function viewDenial({
+  at,
+  from,
+  to,
+  protocol,
+  port,
+  direction,
+  count = 1,
+  node,
+  sequence,
+}: NumberedDenial): object {
   const ends = { from: viewEnd(from), to: viewEnd(to) };
-  return { at, ...ends, protocol, ...(port === undefined ? {} : { port }), direction, node, sequence };
+  return { at, ...ends, protocol, ...(port === undefined ? {} : { port }), direction, count, node, sequence };
 }
 
 function viewEnd({ ip, tenant, namespace, name }: DenialEnd): object {

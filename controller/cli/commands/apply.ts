@@ -8,7 +8,7 @@ import type { ClusterConfig } from '../../model/records.ts';
 import { type Connection, isJson } from '../connection.ts';
 import { checkContents } from '../contents.ts';
 import { CliFailure, EXIT, invalidInput } from '../failures.ts';
-import { parseManifest, type Read, type UnownedPolicy, type Wanted } from '../manifest.ts';
+import { parseManifest, type Read, type Source, type UnownedPolicy, type Wanted } from '../manifest.ts';
 import { CLUSTER, tenantPath } from '../paths.ts';
 import { type Plan, pathOf, planChange, referenceOf } from '../plan.ts';
 import type { OpenSession } from '../program.ts';
@@ -16,10 +16,10 @@ import { ownerOf } from '../queries.ts';
 import { formatFlips } from '../reachability.ts';
 import type { Terminal } from '../terminal.ts';
 import { isTooLate, Outcomes, waitRequest } from '../waiting.ts';
-import { waitOption } from './options.ts';
+import { collect, waitOption } from './options.ts';
 
 interface ApplyOptions {
-  readonly filename: string;
+  readonly filename: readonly string[];
   readonly namespace?: string;
   readonly tenant?: string;
   readonly wait?: string;
@@ -44,7 +44,7 @@ export function addApply(program: Command, open: OpenSession): void {
     .description(
       'create or change tenants, namespaces, policies and peerings as a file says (YAML or JSON, several documents)',
     )
-    .requiredOption('-f, --filename <file>', 'the file, or - for standard input')
+    .requiredOption('-f, --filename <file>', 'the file, or - for standard input; repeatable', collect)
     .option('-n, --namespace <namespace>', 'of policies that name none')
     .option('-t, --tenant <tenant>', 'owner of the namespaces of policies (else it is looked for)')
     .addOption(waitOption())
@@ -55,8 +55,7 @@ export function addApply(program: Command, open: OpenSession): void {
         throw invalidInput(['a dry run writes nothing that could be waited for']);
       const waiting = waitRequest(wait);
       const session = open(command);
-      const source = filename === '-' ? 'standard input' : filename;
-      const read = parseManifest(await readManifest(filename, session), source, namespace);
+      const read = parseManifest(await readManifests(filename, session), namespace);
       const wanted = await findOwners(session.connection, read, tenant);
       const inOrder = wanted.toSorted((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
       const cluster = await session.connection.getJson(CLUSTER);
@@ -77,6 +76,15 @@ export function addApply(program: Command, open: OpenSession): void {
       }
       outcomes.check();
     });
+}
+
+async function readManifests(filenames: readonly string[], terminal: Terminal): Promise<Source[]> {
+  const sources: Source[] = [];
+  for (const filename of filenames) {
+    const name = filename === '-' ? 'standard input' : filename;
+    sources.push({ name, content: await readManifest(filename, terminal) });
+  }
+  return sources;
 }
 
 async function readManifest(filename: string, terminal: Terminal): Promise<string> {

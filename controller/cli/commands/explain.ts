@@ -20,7 +20,7 @@ interface ExplainOptions {
   readonly quiet?: boolean;
 }
 
-const END = 'TENANT/NAMESPACE/NAME, NAMESPACE/NAME, or an address; a name can be an id';
+const END = 'TENANT/NAMESPACE/NAME, NAMESPACE/NAME, or an address; an id can stand for NAME';
 
 export function addExplain(program: Command, open: OpenSession): void {
   program

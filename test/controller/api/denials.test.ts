@@ -159,7 +159,7 @@ describe('the list', () => {
     const { status, body } = await call('GET', PATH);
     expect(status).toBe(200);
     expect(body.items?.map(({ node, sequence }) => `${node}/${sequence}`)).toEqual(['node1/2', 'node2/1', 'node1/1']);
-    expect(body.items?.[0]).toEqual({ ...denial(2, {}), node: 'node1', sequence: 2 });
+    expect(body.items?.[0]).toEqual({ ...denial(2, {}), node: 'node1', sequence: 2, count: 1 });
     expect(body.items?.[1]).toMatchObject({ from: { ip: '192.0.2.9' }, protocol: 'ICMP', direction: 'egress' });
   });
 
@@ -226,7 +226,7 @@ describe('the stream', () => {
     expect(listener.heard[0]).toEqual({
       event: 'denial',
       id: 'node1/3',
-      data: { ...denial(3, {}), node: 'node1', sequence: 3 },
+      data: { ...denial(3, {}), node: 'node1', sequence: 3, count: 1 },
     });
     expect(listener.heard[3]).toMatchObject({ id: 'node2/1', data: { direction: 'egress' } });
   });

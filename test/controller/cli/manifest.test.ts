@@ -19,7 +19,7 @@ spec:
 /** The faults found in `text`, one a line. */
 function faultsOf(text: string): string[] {
   try {
-    parseManifest(text, 'm.yaml');
+    parseManifest([{ content: text, name: 'm.yaml' }]);
   } catch (error) {
     if (error instanceof CliFailure) return error.message.split('\n');
     throw error;
@@ -35,7 +35,7 @@ const tenant = (rest: string) => `{apiVersion: tenet.dev/v1, kind: Tenant, ${res
 
 describe('reading', () => {
   test('a tenant with all of its fields', () => {
-    expect(parseManifest(BLUE, 'm.yaml')).toEqual([
+    expect(parseManifest([{ content: BLUE, name: 'm.yaml' }])).toEqual([
       {
         kind: 'Tenant',
         name: 'blue',
@@ -50,7 +50,7 @@ describe('reading', () => {
 
   test('several documents, empty ones passed over, in the order of the file', () => {
     const text = `---\n${tenant('metadata: {name: a}')}\n---\n---\n# nothing\n---\n${tenant('metadata: {name: b}')}\n`;
-    expect(parseManifest(text, 'm.yaml').map(({ name }) => name)).toEqual(['a', 'b']);
+    expect(parseManifest([{ content: text, name: 'm.yaml' }]).map(({ name }) => name)).toEqual(['a', 'b']);
   });
 
   test('a policy as it is, in its own namespace or in the one given', () => {
@@ -60,12 +60,28 @@ describe('reading', () => {
       metadata: { name: 'web', namespace: 'shop' },
       spec: { policyTypes: ['Egress'] },
     };
-    expect(parseManifest(policy('name: web, namespace: shop'), 'm.yaml')).toEqual([
+    expect(parseManifest([{ content: policy('name: web, namespace: shop'), name: 'm.yaml' }])).toEqual([
       { kind: 'NetworkPolicy', name: 'web', namespace: 'shop', body },
     ]);
-    expect(parseManifest(policy('name: web'), 'm.yaml', 'shop')).toMatchObject([{ namespace: 'shop' }]);
+    expect(parseManifest([{ content: policy('name: web'), name: 'm.yaml' }], 'shop')).toMatchObject([
+      { namespace: 'shop' },
+    ]);
     const both = `${policy('name: web, namespace: a')}\n---\n${policy('name: web, namespace: b')}`;
-    expect(parseManifest(both, 'm.yaml')).toHaveLength(2);
+    expect(parseManifest([{ content: both, name: 'm.yaml' }])).toHaveLength(2);
+  });
+
+  test('several texts, one after the other; and lists as `get` prints them', () => {
+    const policy = (name: string) => ({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name, namespace: 'web' },
+    });
+    const one = { name: 'a.yaml', content: JSON.stringify(policy('a')) };
+    const list = { name: 'b.json', content: JSON.stringify({ items: [policy('b'), policy('c')] }) };
+    expect(parseManifest([one, list]).map(({ name }) => name)).toEqual(['a', 'b', 'c']);
+    const empty = { name: 'c.yaml', content: '# soon' };
+    expect(() => parseManifest([one, empty])).toThrow('c.yaml: holds no object');
+    expect(() => parseManifest([one, { ...one, name: 'again.yaml' }])).toThrow();
   });
 
   test('JSON, and a List of any apiVersion', () => {
@@ -78,7 +94,9 @@ describe('reading', () => {
         spec: { tenant: 'a' },
       },
     ];
-    expect(parseManifest(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }), 'm.json')).toEqual([
+    expect(
+      parseManifest([{ content: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }), name: 'm.json' }]),
+    ).toEqual([
       { kind: 'Tenant', name: 'a' },
       { kind: 'Namespace', name: 'n', tenant: 'a', labels: { x: '1' } },
     ]);
@@ -159,7 +177,7 @@ describe('faults', () => {
   });
 
   test('a policy in another namespace than the one given', () => {
-    const parse = () => parseManifest(policy('name: web, namespace: a'), 'm.yaml', 'b');
+    const parse = () => parseManifest([{ content: policy('name: web, namespace: a'), name: 'm.yaml' }], 'b');
     expect(parse).toThrow('m.yaml: metadata.namespace: is not the one of --namespace, "b"');
   });
 
