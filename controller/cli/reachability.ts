@@ -32,13 +32,19 @@ export function formatPorts({ protocol, port, endPort }: Json): string {
   return `${String(protocol)} ${String(port)}${endPort === undefined ? '' : `-${String(endPort)}`}`;
 }
 
+/** One address beyond the cluster stands for all that no policy names. */
+function formatFlipped(end: unknown): string {
+  const isAnybody = isJson(end) && end.kind === 'external' && end.network === undefined;
+  return isAnybody ? 'everywhere else beyond the cluster' : formatAnyEnd(end);
+}
+
 /** Lines that say what a dry run found, each with a newline. */
 export function formatFlips({ flips, truncated }: Json): string {
   const found = Array.isArray(flips) ? flips.filter(isJson) : [];
   if (found.length === 0) return '  nothing would be opened or closed\n';
   const lines = found.map(
     (flip) =>
-      `  ${flip.after === true ? 'opens ' : 'closes'}  ${formatAnyEnd(flip.from)} → ${formatAnyEnd(flip.to)}, ${formatPorts(flip)}\n`,
+      `  ${flip.after === true ? 'opens ' : 'closes'}  ${formatAnyEnd(flip.from)} → ${formatFlipped(flip.to)}, ${formatPorts(flip)}\n`,
   );
   return lines.join('') + (truncated === true ? '  and more\n' : '');
 }

@@ -95,18 +95,21 @@ async function countFor({ store, newId }: Registry, tenant: string, limit: numbe
   const key = keys.policyTurn(tenant);
   const { entry } = await store.get(key);
   // Counted after the turn was read: whoever makes one from now on changes it.
-  const { entries } = await store.list(keys.policies(tenant), { limit: Math.max(limit, 1) });
-  if (entries.length >= limit)
-    throw new QuotaExceeded(
-      'quota.policies',
-      `tenant ${JSON.stringify(tenant)} may have ${limit} ${limit === 1 ? 'policy' : 'policies'}, and has no fewer`,
-    );
+  await checkQuota(store, tenant, limit);
   return {
     guards: [
       entry === undefined ? { kind: 'absent', key } : { kind: 'unchanged', key, modRevision: entry.modRevision },
     ],
     writes: [{ kind: 'put', key, value: formatRecord({ operation: newId() }) }],
   };
+}
+
+/** @throws QuotaExceeded when the tenant has as many policies as it may */
+export async function checkQuota(store: Store, tenant: string, limit: number): Promise<void> {
+  const { entries } = await store.list(keys.policies(tenant), { limit: Math.max(limit, 1) });
+  if (entries.length < limit) return;
+  const most = `${limit} ${limit === 1 ? 'policy' : 'policies'}`;
+  throw new QuotaExceeded('quota.policies', `tenant ${JSON.stringify(tenant)} may have ${most}, and has them already`);
 }
 
 /**

@@ -25,6 +25,7 @@ import { keys, parsePrefixKey } from '../store/keys.ts';
 import type { Entry, Revision, Store } from '../store/store.ts';
 import { getCluster } from './clusters.ts';
 import { getNamespace } from './namespaces.ts';
+import { checkQuota } from './policies.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, findRecord, type Precondition, toStored } from './stored.ts';
 import { getTenant, readChangeable } from './tenants.ts';
@@ -89,11 +90,13 @@ export async function previewPolicy(
 ): Promise<Flips & Answered> {
   const { store } = registry;
   const { tenant, namespace, name } = change.policy;
-  if (change.kind === 'put') await readChangeable(registry, tenant);
+  const changeable = change.kind === 'put' ? await readChangeable(registry, tenant) : undefined;
   await getNamespace(store, tenant, namespace);
   const { entry } = await store.get(keys.policy(tenant, namespace, name));
   if (change.kind === 'delete' && entry === undefined) throw new NotFound('policy', name);
   checkPrecondition(entry, precondition);
+  const limit = changeable?.record.quota.policies;
+  if (limit !== undefined && entry === undefined) await checkQuota(store, tenant, limit);
   const asked = await store.list(keys.peerings(tenant));
   const peers = asked.entries.map((each) => toStored<Peering>(each).record.peer);
   const { world, revision } = await readWorld(store, [tenant, ...peers]);
