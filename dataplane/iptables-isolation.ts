@@ -32,6 +32,8 @@ export interface IptablesIsolationOptions {
 
 /** A foreign change is put right within 5 s. */
 const CHECK_MS = 2_000;
+/** The kernel waits some 20 ms for readers of a set that goes, and this thread with it. */
+const BURY_MS = 60;
 /** Larger sets are compared by their number of members alone: reading one takes the main thread too long. */
 const COMPARED_MEMBERS = 10_000;
 
@@ -61,6 +63,9 @@ export class IptablesIsolation implements IsolationBackend {
   #current: Current | undefined;
   /** of each set: the members it can hold */
   readonly #capacity = new Map<string, number>();
+  /** empty sets that nothing refers to any more: the kernel takes its time over each, so they go one by one */
+  readonly #doomed = new Set<string>();
+  #undertaker: NodeJS.Timeout | undefined;
   /** whose turn it is to be compared member by member */
   #turn = 0;
 
@@ -94,6 +99,7 @@ export class IptablesIsolation implements IsolationBackend {
     this.#remember(found);
     const portSets = translator.portSets();
     const { added, removed, stray } = differences(found, translator, wantedSets(translator, portSets));
+    for (const name of this.#doomed) if (stray.includes(name)) stray.splice(stray.indexOf(name), 1);
     this.#guards.reset(desired);
     const sameMembers = added.length + removed.length + stray.length === 0;
     if (
@@ -140,12 +146,30 @@ export class IptablesIsolation implements IsolationBackend {
       portSets.size === current.portSets.size && [...portSets.keys()].every((n) => current.portSets.has(n));
     if (isSame) return;
     const lists = (some: Iterable<number>) => [...some].flatMap(portSetLists);
-    for (const list of lists(portSets.keys())) if (!this.#capacity.has(list.name)) this.#create(list);
+    for (const list of lists(portSets.keys()))
+      if (!this.#doomed.delete(list.name) && !this.#capacity.has(list.name)) this.#create(list);
     for (const { family, xtables, compile } of this.#families)
       if (family === 4) writeRules(xtables, compile(current.rules, portSets));
     const gone = [...current.portSets.keys()].filter((number) => !portSets.has(number));
-    for (const { name } of lists(gone)) this.#destroy(name);
+    for (const { name } of lists(gone)) this.#doomed.add(name);
+    this.#bury();
     current.portSets = portSets;
+  }
+
+  #bury(): void {
+    if (this.#doomed.size === 0 || this.#undertaker !== undefined) return;
+    this.#undertaker = setTimeout(() => {
+      this.#undertaker = undefined;
+      const [name] = this.#doomed;
+      if (name === undefined) return;
+      this.#doomed.delete(name);
+      try {
+        this.#destroy(name);
+      } catch {
+        // Whoever holds it: the next start looks at all that is there.
+      }
+      this.#bury();
+    }, BURY_MS).unref();
   }
 
   refused(): ReadonlyMap<string, number> {
@@ -162,6 +186,7 @@ export class IptablesIsolation implements IsolationBackend {
 
   remove(): void {
     this.#current = undefined;
+    this.#doomed.clear();
     for (const { xtables } of this.#families) writeRules(xtables, []);
     this.#removeFromOther();
     this.#guards.removeFrom(this.#rtnetlink.links().flatMap(({ name }) => (isPodLink(name) ? [name] : [])));
@@ -195,6 +220,7 @@ export class IptablesIsolation implements IsolationBackend {
 
   close(): void {
     this.#current = undefined;
+    clearTimeout(this.#undertaker);
   }
 
   /** @returns what is not as it was left */
@@ -209,7 +235,7 @@ export class IptablesIsolation implements IsolationBackend {
       spec: { name },
       elements,
     } of headers)
-      if (elements !== translator.count(name) || !wanted.has(name)) return `set ${name}`;
+      if (elements !== translator.count(name) || !(wanted.has(name) || this.#doomed.has(name))) return `set ${name}`;
     for (const name of wanted) if (!names.has(name)) return `set ${name}`;
     const small = headers.filter(({ elements }) => elements <= COMPARED_MEMBERS);
     const next = small[this.#turn++ % Math.max(small.length, 1)];
@@ -233,6 +259,7 @@ export class IptablesIsolation implements IsolationBackend {
     this.#guards.write();
     const portSets = translator.portSets();
     const { added, removed, stray } = differences(found, translator, wantedSets(translator, portSets));
+    this.#doomed.clear();
     const known = new Set(found.map(({ spec }) => spec.name));
     const named = [...Object.values(IPSETS), ...[...portSets.keys()].flatMap(portSetLists)];
     for (const set of named) if (!known.has(set.name)) this.#create(set);

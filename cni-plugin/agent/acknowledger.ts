@@ -118,7 +118,7 @@ export class Acknowledger {
   }
 
   #record(): Enforced {
-    const tenants: Record<string, Partial<Record<Kind, Revision>>> = {};
+    const tenants = new Map<string, Partial<Record<Kind, Revision>>>();
     let all: Partial<Record<Kind, Revision>> | undefined;
     for (const [prefix, revision] of this.#enforced) {
       const subject = subjectOf(prefix);
@@ -127,13 +127,13 @@ export class Acknowledger {
         all ??= {};
         all[subject.kind] = revision;
       } else {
-        const known = tenants[subject.tenant] ?? {};
+        const known = tenants.get(subject.tenant) ?? {};
         known[subject.kind] = revision;
-        tenants[subject.tenant] = known;
+        tenants.set(subject.tenant, known);
       }
     }
     // Of one that follows all tenants those of a tenant are what it has besides.
-    const told = Object.entries(tenants).filter(([, revisions]) => all !== undefined || isWhole(revisions));
+    const told = [...tenants].filter(([, revisions]) => all !== undefined || isWhole(revisions));
     const record = { at: this.#at, tenants: Object.fromEntries(told) };
     return all !== undefined && isWhole(all) ? { ...record, all } : record;
   }

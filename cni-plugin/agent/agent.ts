@@ -29,6 +29,7 @@ import { Leaving } from './leaving.ts';
 import { Publisher } from './publisher.ts';
 import { type Pass, Reconciler } from './reconcile/loop.ts';
 import { stayRegistered } from './registration.ts';
+import { rememberChanges } from './relabelling.ts';
 import { parseEndpointRequest } from './request.ts';
 import { Sightings } from './sightings.ts';
 import { Sweeper } from './sweeper.ts';
@@ -236,6 +237,7 @@ export class Agent {
     reconciler.request();
     const isOurBlock = (key: string) => key.startsWith('blocks/') && journal.blocks.has(parsePrefixKey(key));
     if (changed === undefined || changed.some(isOurBlock)) void this.#upkeep.confirm();
+    void rememberChanges(this.#context, changed);
     if (changed === undefined || changed.some((key) => key.startsWith('tenants/'))) this.#upkeep.giveBackOfDeleted();
   }
 

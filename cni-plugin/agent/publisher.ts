@@ -6,8 +6,8 @@ import type { Logger } from 'pino';
 import { Conflict, Unavailable } from '../../controller/errors.ts';
 import type { Endpoint, Tenant } from '../../controller/model/records.ts';
 import { keys } from '../../controller/store/keys.ts';
-import { formatRecord, parseRecord } from '../../controller/store/records.ts';
-import { IndeterminateCommit, type Revision, type Store } from '../../controller/store/store.ts';
+import { formatRecord, parseRecord, RecordError } from '../../controller/store/records.ts';
+import { type Entry, IndeterminateCommit, type Revision, type Store } from '../../controller/store/store.ts';
 import type { Journal } from './journal.ts';
 import type { KnownTenant } from './watch/snapshot.ts';
 
@@ -98,12 +98,15 @@ export class Publisher {
     const { store } = this.#options;
     const key = keys.endpoint(endpoint.tenant, endpoint.node, endpoint.id);
     const unchanged = { kind: 'unchanged', key: keys.tenant(endpoint.tenant), modRevision: tenantRevision } as const;
-    // Labels may have been changed through REST since: a record that is there already stays.
-    const { committed } = await store.commit(
-      [unchanged, { kind: 'absent', key }],
-      [{ kind: 'put', key, value: formatRecord(endpoint) }],
-    );
-    return committed || (await store.get(key)).entry !== undefined;
+    const write = { kind: 'put', key, value: formatRecord(endpoint) } as const;
+    const { committed } = await store.commit([unchanged, { kind: 'absent', key }], [write]);
+    if (committed) return true;
+    const { entry } = await store.get(key);
+    if (entry === undefined) return false;
+    // Its labels may have been changed through REST since: then it stays. One of an earlier container of this id does not.
+    if (isRecordOf(endpoint, entry)) return true;
+    const replaced = { kind: 'unchanged', key, modRevision: entry.modRevision } as const;
+    return (await store.commit([unchanged, replaced], [write])).committed;
   }
 
   async #remove(id: string, tenant: string): Promise<void> {
@@ -149,6 +152,15 @@ export class Publisher {
     this.#unpublished.delete(endpoint.id);
     // Its record may have been removed before this put it there.
     if (current.isGone) await this.#remove(endpoint.id, endpoint.tenant);
+  }
+}
+
+function isRecordOf({ createdAt }: Endpoint, { key, value }: Entry): boolean {
+  try {
+    return parseRecord<Endpoint>(key, value).createdAt === createdAt;
+  } catch (error) {
+    if (error instanceof RecordError) return false;
+    throw error;
   }
 }
 

@@ -2,7 +2,7 @@
  * What a change of one policy would open and close: the evaluator asked before and after, for each pair of ends that the policy has a
  * say in, at one port of each stretch that the policies of both ends tell apart. Pure.
  */
-import type { Endpoint, Policy, PolicyType, Protocol } from '../model/records.ts';
+import type { Endpoint, IpBlock, Policy, PolicyType, Protocol } from '../model/records.ts';
 import { selects } from '../model/selector.ts';
 import { EndClasses } from './classes.ts';
 import { decide, isAllowed } from './decide.ts';
@@ -36,8 +36,11 @@ export interface Flips {
   readonly truncated: boolean;
 }
 
-/** At most so many flips are told of, pairs passed over, and pairs evaluated that differ from all before: about half a second. */
-const LIMITS = { flips: 1000, pairs: 1_000_000, evaluated: 10_000 };
+/**
+ * At most so many flips are told of, pairs passed over, pairs evaluated that differ from all before, and networks told apart beyond the
+ * cluster: about half a second.
+ */
+const LIMITS = { flips: 1000, pairs: 1_000_000, evaluated: 10_000, networks: 200 };
 
 const LAST_PORT = 65_535;
 const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
@@ -68,8 +71,10 @@ export function computeFlips(world: World, change: PolicyChange, limits = LIMITS
   const classes = new EndClasses([...world.policies, ...written]);
   const evaluated = new Map<string, readonly Turn[]>();
   const flips: Flip[] = [];
+  const versions = [...world.policies.filter(isSame), ...written];
+  const networks = networksConcerned(both, versions);
   let pairs = 0;
-  for (const pair of pairsConcerned(both, [...world.policies.filter(isSame), ...written])) {
+  for (const pair of pairsConcerned(both, versions, networks.slice(0, limits.networks))) {
     const alike = `${classes.of(pair.from)} ${classes.of(pair.to)}`;
     const turns = evaluated.get(alike) ?? turnsOf(both, pair);
     evaluated.set(alike, turns);
@@ -77,7 +82,7 @@ export function computeFlips(world: World, change: PolicyChange, limits = LIMITS
     if (turns.length > 0) flips.push(...formFlips(pair, turns));
     if (++pairs > limits.pairs || evaluated.size > limits.evaluated) return { flips, truncated: true };
   }
-  return { flips, truncated: false };
+  return { flips, truncated: networks.length > limits.networks };
 }
 
 function formFlips({ from, to, representative }: Pair, turns: readonly Turn[]): Flip[] {
@@ -87,14 +92,15 @@ function formFlips({ from, to, representative }: Pair, turns: readonly Turn[]): 
 }
 
 /** Those with an end that one of the versions of the policy isolates. */
-function* pairsConcerned(change: Change, versions: readonly Policy[]): Generator<Pair> {
-  const { before: index } = change;
-  const [owner] = versions;
-  if (owner === undefined) return;
-  const friends = index.world.endpoints.filter(({ tenant }) => index.areFriends(owner.tenant, tenant));
+function* pairsConcerned(
+  { before: index }: Change,
+  versions: readonly Policy[],
+  networks: readonly IpBlock[],
+): Generator<Pair> {
+  const friends = friendsOf(index, versions);
   const subjects = (direction: PolicyType) => friends.filter((each) => isSubject(versions, each, direction));
   const sources = new Set(subjects('Egress'));
-  const beyond = sources.size === 0 ? [] : findRepresentatives(index, blocksOf(change, sources));
+  const beyond = sources.size === 0 ? [] : findRepresentatives(index, networks);
   for (const source of sources) {
     const from = index.endOf(source);
     for (const other of friends) if (other !== source) yield { from, to: index.endOf(other) };
@@ -117,10 +123,17 @@ function isSubject(versions: readonly Policy[], endpoint: Endpoint, direction: P
   );
 }
 
-/** Networks by which policies tell addresses apart that these endpoints may call. */
-function blocksOf({ before, after }: Change, sources: ReadonlySet<Endpoint>) {
+/** Endpoints of the policy's tenant and of its peers. */
+function friendsOf(index: WorldIndex, [owner]: readonly Policy[]): Endpoint[] {
+  if (owner === undefined) return [];
+  return index.world.endpoints.filter(({ tenant }) => index.areFriends(owner.tenant, tenant));
+}
+
+/** Networks by which policies tell addresses apart that the subjects may call. */
+function networksConcerned({ before, after }: Change, versions: readonly Policy[]): IpBlock[] {
+  const sources = friendsOf(before, versions).filter((each) => isSubject(versions, each, 'Egress'));
   const policies = new Set(
-    [...sources].flatMap((each) => [...before.isolating(each, 'Egress'), ...after.isolating(each, 'Egress')]),
+    sources.flatMap((each) => [...before.isolating(each, 'Egress'), ...after.isolating(each, 'Egress')]),
   );
   const peers = [...policies].flatMap(({ rules }) => rules.flatMap((rule) => rule.peers ?? []));
   const blocks = peers.flatMap(({ ipBlock }) => ipBlock ?? []);

@@ -3,8 +3,8 @@
  * its own members. So a network is in its port set's list, and an exception in the lists of larger ones around it. Single addresses and
  * what is meant for everywhere have lists of their own, which many links can share. Pure.
  */
-import { type IpPrefix, parsePrefix, prefixContains, prefixLength } from '../address.ts';
-import { PORT_SET } from '../state.ts';
+import { type IpPrefix, parsePrefix } from '../address.ts';
+import { NET_BITS, PORT_SET } from '../state.ts';
 import type { LinkList } from './sets.ts';
 
 export interface NetworkMember {
@@ -70,15 +70,28 @@ export class LinkNetworks {
 function* members(direction: 'egress' | 'ingress', link: string, { anybody, of }: Networks): Generator<NetworkMember> {
   const member = (list: LinkList, prefix: IpPrefix, nomatch = false) => ({ list, prefix, link, nomatch });
   if (anybody !== undefined && anybody !== PORT_SET.none) yield member(`${direction}-a${anybody}`, EVERYWHERE);
-  const networks = [...of];
-  for (const [prefix, portSet] of networks) {
-    if (portSet === PORT_SET.all && prefixLength(prefix) === 32) yield member(`${direction}-hosts`, prefix);
+  const networks = Array.from(of, ([prefix, portSet]) => ({ prefix, portSet, ...parse(prefix) }));
+  const byBase = new Map(networks.map(({ base, bits, portSet }) => [nameOf(base, bits), portSet]));
+  for (const { prefix, portSet, base, bits } of networks) {
+    if (portSet === PORT_SET.all && bits === 32) yield member(`${direction}-hosts`, prefix);
     else if (portSet !== PORT_SET.none) yield member(`${direction}-n${portSet}`, prefix);
-    const around = networks.filter(([outer]) => outer !== prefix && prefixContains(outer, prefix));
-    for (const other of new Set(around.map(([, outer]) => outer))) {
-      if (other !== portSet && other !== PORT_SET.none) yield member(`${direction}-n${other}`, prefix, true);
+    // At most so many are around it as there are lengths, however many networks there are.
+    const around = NET_BITS.map((length) => (length < bits ? byBase.get(nameOf(base, length)) : undefined));
+    for (const other of new Set(around)) {
+      if (other !== undefined && other !== portSet && other !== PORT_SET.none)
+        yield member(`${direction}-n${other}`, prefix, true);
     }
   }
+}
+
+function parse(prefix: IpPrefix): { readonly base: number; readonly bits: number } {
+  const [address = '', bits = ''] = prefix.split('/');
+  return { base: address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0), bits: Number(bits) };
+}
+
+/** The same for every address of a network. */
+function nameOf(address: number, bits: number): string {
+  return `${Math.floor(address / 2 ** (32 - bits))}/${bits}`;
 }
 
 function keyOf({ list, prefix, nomatch }: NetworkMember): string {

@@ -100,6 +100,8 @@ export function checkEndpoint(endpoint: Endpoint): Endpoint {
 export function checkPolicySpec(spec: PolicySpec): PolicySpec {
   expect(isObject(spec), 'spec');
   checkSelector(spec.podSelector, 'spec.podSelector');
+  // One that restricts nothing was not written by REST.
+  expect(spec.policyTypes?.length > 0, 'spec.policyTypes');
   each(spec.policyTypes, 'spec.policyTypes', (type) =>
     expect(type === 'Ingress' || type === 'Egress', 'spec.policyTypes'),
   );

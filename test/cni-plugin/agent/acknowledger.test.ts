@@ -84,6 +84,15 @@ it('leaves out a tenant that is not known whole yet, and one that is followed no
   await untilTold('none', ({ tenants }) => Object.keys(tenants).length === 0);
 });
 
+it('of a tenant whatever it is called', async () => {
+  await register();
+  acknowledger.registered();
+  seenAll('constructor', 7);
+  acknowledger.applied();
+  await untilTold('it', ({ tenants }) => Object.hasOwn(tenants, 'constructor'));
+  expect(Object.keys(Object)).toEqual([]);
+});
+
 it('speaks of all tenants where all are followed', async () => {
   acknowledger.registered();
   acknowledger.seen(keys.tenants, 5);

@@ -7,10 +7,10 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Journal } from '../../../cni-plugin/agent/journal.ts';
 import { Publisher } from '../../../cni-plugin/agent/publisher.ts';
 import { Conflict } from '../../../controller/errors.ts';
-import type { Tenant } from '../../../controller/model/records.ts';
+import type { Endpoint, Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
+import { formatRecord, parseRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { endpoint, tenant } from './builders.ts';
 
@@ -57,6 +57,23 @@ it('publishes under the node, once', async () => {
   expect(await publisher.publish(pod)).toBe(true);
   expect(await publisher.publish(pod)).toBe(true);
   expect(await stored()).toEqual(['endpoints/red/node1/aaaaaaaaaaaa']);
+});
+
+it('lets labels stand that were changed through REST, but not the record of an earlier container of the same id', async () => {
+  await setTenant(red);
+  const key = keys.endpoint('red', 'node1', pod.id);
+  const relabelled = { ...pod, labels: { app: 'quarantined' } };
+  const put = (record: object) => store.commit([], [{ kind: 'put', key, value: formatRecord(record) }]);
+  const read = async () => parseRecord<Endpoint>(key, (await store.get(key)).entry?.value ?? '');
+  await put(relabelled);
+  expect(await publisher.publish(pod)).toBe(true);
+  expect(await read()).toEqual(relabelled);
+  await put({ ...relabelled, createdAt: '2025-01-01T00:00:00Z', ips: ['10.170.0.9'] });
+  expect(await publisher.publish(pod)).toBe(true);
+  expect(await read()).toEqual(pod);
+  await store.commit([], [{ kind: 'put', key, value: 'damaged' }]);
+  expect(await publisher.publish(pod)).toBe(true);
+  expect(await read()).toEqual(pod);
 });
 
 it.each([

@@ -130,13 +130,17 @@ test('more than fit are cut off, and it says so', () => {
   const put = { kind: 'put', policy: ingress('blue/blue/in', []) } as const;
   const { flips, truncated } = computeFlips(about, put);
   expect([flips.length, truncated]).toEqual([1000, true]);
-  const limits = { flips: 1e6, pairs: 1e6, evaluated: 1e6 };
+  const limits = { flips: 1e6, pairs: 1e6, evaluated: 1e6, networks: 1e6 };
   expect(computeFlips(about, put, limits)).toMatchObject({ truncated: false, flips: { length: 60 * 59 } });
   expect(computeFlips(about, put, { ...limits, pairs: 100 })).toMatchObject({ truncated: true });
   // all alike: evaluated once
   expect(computeFlips(about, put, { ...limits, evaluated: 1 })).toMatchObject({ truncated: false });
   const different = world({ endpoints: many.map((each) => ({ ...each, labels: { is: each.name } })) });
   expect(computeFlips(different, put, { ...limits, evaluated: 1 })).toMatchObject({ truncated: true });
+  const to = ['203.0.113.0/24', '198.51.100.0/24'].map((cidr) => ({ ipBlock: { cidr: parsePrefix(cidr) } }));
+  const out = { kind: 'put', policy: egress('blue/blue/out', [{ to }]) } as const;
+  expect(computeFlips(world(), out, { ...limits, networks: 2 })).toMatchObject({ truncated: false });
+  expect(computeFlips(world(), out, { ...limits, networks: 1 })).toMatchObject({ truncated: true });
 });
 
 test('what one of two replicas flips, the other does as well; an address or a label makes the difference', () => {

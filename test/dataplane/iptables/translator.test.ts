@@ -5,7 +5,14 @@ import type { FoundNumbers } from '../../../dataplane/iptables/link-numbers.ts';
 import { membershipKey } from '../../../dataplane/iptables/memberships.ts';
 import { LINKS_PER_SET } from '../../../dataplane/iptables/sets.ts';
 import { Translator } from '../../../dataplane/iptables/translator.ts';
-import { type Collection, type ElementItem, type Item, itemKey, type RuleSetItem } from '../../../dataplane/state.ts';
+import {
+  type Collection,
+  type ElementItem,
+  type Item,
+  itemKey,
+  type NetBits,
+  type RuleSetItem,
+} from '../../../dataplane/state.ts';
 
 const RULES: RuleSetItem = {
   kind: 'ruleSet',
@@ -106,6 +113,33 @@ test('a link that loses one MAC of an address keeps what its other one gives it'
   expect(keysOf(translator)).toEqual(keysOf(translate([after, element('internet', [LINK])])));
   translator.remove(after);
   expect(keysOf(translator)).toEqual(keysOf(translate([element('internet', [LINK])])));
+});
+
+test('networks in networks: each is a hole in those of other port sets around it, however many there are', () => {
+  const net = (base: string, bits: NetBits, set: number) => element(`egressNet/${bits}`, [LINK, base], set);
+  const few = [
+    net('10.0.0.0', 8, 33554432),
+    net('10.1.0.0', 16, 33554433),
+    net('10.1.2.0', 24, 2),
+    net('10.1.2.3', 32, 1),
+  ];
+  const networksOf = (translator: Translator) =>
+    keysOf(translator).flatMap(
+      (key) => /-egress-(n\d+|hosts)-\d+ (.*),tnp\w+( nomatch)?$/.exec(key)?.slice(1).join(' ') ?? [],
+    );
+  expect(networksOf(translate([element('guard', [LINK, '0a:58:0a:80:00:01', '10.128.0.1']), ...few]))).toEqual([
+    'hosts 10.1.2.3/32 ',
+    'n33554432 10.0.0.0/8 ',
+    'n33554432 10.1.0.0/16  nomatch',
+    'n33554432 10.1.2.0/24  nomatch',
+    'n33554432 10.1.2.3/32  nomatch',
+    'n33554433 10.1.0.0/16 ',
+    'n33554433 10.1.2.0/24  nomatch',
+    'n33554433 10.1.2.3/32  nomatch',
+  ]);
+  // Were each compared with all others, the test would not end in time.
+  const many = Array.from({ length: 20_000 }, (_, index) => net(`10.${index >> 8}.${index & 255}.0`, 24, 33554432));
+  expect(networksOf(translate([...few, ...many])).length).toBeGreaterThan(20_000);
 });
 
 test('a network meets every link that may, and each only once', () => {
