@@ -1,5 +1,6 @@
 /** The etcd store when the network or etcd itself fails: what a caller may conclude about writes and reads. */
 import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { Unavailable } from '../../../controller/errors.ts';
 import { openEtcdStore } from '../../../controller/store/etcd-store.ts';
@@ -39,6 +40,13 @@ async function timeToReject(action: Promise<unknown>): Promise<{ error: unknown;
     (thrown: unknown) => thrown,
   );
   return { error, elapsedMs: performance.now() - startedAt };
+}
+
+/** States of a process's threads, each once. @see proc(5), /proc/pid/stat */
+function threadStates(pid: number): string[] {
+  const tasks = readdirSync(`/proc/${pid}/task`);
+  const states = tasks.map((task) => readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8').replace(/^.*\) /, '')[0]);
+  return [...new Set(states.map(String))];
 }
 
 describe('a write', () => {
@@ -102,6 +110,8 @@ test('an etcd that is stopped is unavailable within 1.5 s, and back at once when
   const pid = pidOf(etcd);
   process.kill(pid, 'SIGSTOP');
   try {
+    // Its threads stop one by one, and one that goes on may still answer.
+    await expect.poll(() => threadStates(pid)).toEqual(['T']);
     const read = await timeToReject(store.get('k'));
     expect(read.error).toBeInstanceOf(Unavailable);
     expect(read.elapsedMs).toBeLessThan(1_500);
