@@ -58,6 +58,8 @@ export function policy(name: string, { link, address, direction, ports, next }: 
 export function ports(name: string, port: Field): ChainSpec {
   const allow = setMeta('priority', PORT_SET.all);
   return chain(name, [
+    // Else errors about a flow that was allowed once would pass.
+    ['no port at all', match(priority, PORT_SET.none), returnFromChain],
     ['errors about a flow', match(l4proto, IPPROTO_ICMP), ctState('related'), allow, returnFromChain],
     ...PORT_BITS.map(
       (bits): Line => [

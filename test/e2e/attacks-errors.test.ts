@@ -104,6 +104,29 @@ describe('errors of another tenant about a flow on one node', () => {
   });
 });
 
+test('errors about a flow that policies allowed once, from one whom they allow nothing any more', async () => {
+  const { red1, red1b } = stage.cast;
+  const flow = await openFlow(stage.lab.prober(red1), red1.ip, red1b.ip);
+  const liar = new RawLink(red1.netns);
+  const ends = { source: red1.ip, destination: red1b.ip };
+  const fire = (token: string) =>
+    liar.send(fromContainer(red1, errorAbout('port unreachable', ends, backwards(flow), token)));
+  // A network that is allowed makes everybody's address a question.
+  const spec = { podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: '192.0.2.0/24' } }] }] };
+  const path = '/v1/tenants/red/namespaces/red/policies/one-network?wait=enforced';
+  try {
+    const allowed = newToken();
+    fire(allowed);
+    await stage.ears.arrives(allowed, 'red1b');
+    expect((await stage.lab.rest('PUT', path, spec)).status).toBe(201);
+    await expectSilence(stage, [{ name: 'the same error', fire }]);
+  } finally {
+    await stage.lab.rest('DELETE', path);
+    liar.close();
+  }
+  await legitimate();
+});
+
 /** An error that blue's container on node1 sends. */
 function byBlue1(name: ErrorName, victim: string, flow: Quoted, arrivesAt: string, cuts: readonly Cut[]): Attack {
   return { name, arrivesAt, cuts, fire: (token) => blue1.send(lie(name, victim, flow, token)) };
