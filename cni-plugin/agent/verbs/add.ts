@@ -42,6 +42,8 @@ export async function add(
       reserve(request, network, { tenant, namespace }, context),
     );
     try {
+      // It may have been forgotten for want of endpoints, with its policies, until the journal had this one.
+      await context.view.need(tenant.name);
       await wire(endpoint, request, context);
       if (signal.aborted) throw new Unavailable('runtime', 'the runtime gave up waiting');
       await context.journal.record({ op: 'ready', id: endpoint.id });

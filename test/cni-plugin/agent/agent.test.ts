@@ -6,9 +6,10 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Agent, type AgentOptions } from '../../../cni-plugin/agent/agent.ts';
 import { Blocks } from '../../../cni-plugin/agent/blocks.ts';
+import { ClusterView } from '../../../cni-plugin/agent/cluster-view.ts';
 import { Journal } from '../../../cni-plugin/agent/journal.ts';
 import { endpointId } from '../../../cni-plugin/agent/request.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
@@ -23,12 +24,14 @@ import type { Store } from '../../../controller/store/store.ts';
 import { parseIp, parsePrefix, prefixContains } from '../../../dataplane/address.ts';
 import { ERRNO, KernelError } from '../../../dataplane/errors.ts';
 import { FakeDataplane } from '../../../dataplane/fake-dataplane.ts';
+import { PORT_SET } from '../../../dataplane/state.ts';
 import { type Gate, gate } from '../gate.ts';
 import { entries, facts, tenant } from './builders.ts';
 
 const log = pino({ level: 'silent' });
 const red = tenant('red', 42);
 const signal = new AbortController().signal;
+const originalNeed = ClusterView.prototype.need;
 
 let dir: string;
 let store: MemoryStore;
@@ -143,6 +146,37 @@ describe('ADD', () => {
     expect(dataplane.kernel.has(`route ${address}`)).toBe(true);
     expect([...dataplane.kernel.keys()].some((key) => key.startsWith(`element guard tnp${id}`))).toBe(true);
     expect(await stored('endpoints/')).toEqual([`endpoints/red/node1/${id}`]);
+  });
+
+  it('obeys the policies of a tenant that was forgotten, but for being a peer, while its container was on its way', async () => {
+    const asked = (of: string, peer: string) =>
+      ({ kind: 'put', key: keys.peering(of, peer), value: formatRecord({}) }) as const;
+    const spec = { podSelector: {}, policyTypes: ['Ingress', 'Egress'] };
+    const closed = { kind: 'put', key: keys.policy('red', 'red', 'closed'), value: formatRecord({ spec }) } as const;
+    await store.commit([], [asked('red', 'blue'), asked('blue', 'red'), closed]);
+    const { agent, dataplane } = await start();
+    addressOf(await agent.handle(request('ADD', 'b', { args: { K8S_POD_NAMESPACE: 'blue' } }), signal));
+    const need = vi.spyOn(ClusterView.prototype, 'need');
+    need.mockImplementationOnce(async function (this: ClusterView, tenant: string, patienceMs?: number) {
+      await originalNeed.call(this, tenant, patienceMs);
+      // As upkeep does with one that has had nothing here for a while.
+      this.forget(tenant);
+    });
+    try {
+      addressOf(await agent.handle(request('ADD', 'a'), signal));
+    } finally {
+      need.mockRestore();
+    }
+    const link = `tnp${endpointId('a', 'eth0')}`;
+    const allowed = [...dataplane.kernel].filter(
+      ([key, item]) =>
+        /^element (egress|ingress) (0|42|43) /.test(key) &&
+        key.endsWith(link) &&
+        'value' in item &&
+        item.value !== PORT_SET.none,
+    );
+    expect(allowed).toEqual([]);
+    expect(dataplane.kernel.get(`link ${link}`)).toMatchObject({ up: true });
   });
 
   it('gives the same answer to the same ADD twice, and wires once', async () => {
