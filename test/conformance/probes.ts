@@ -1,9 +1,9 @@
 /**
  * One round: every way of a table tried at once with a packet of its own, as seen at both ends. Allowed is an answer; denied is silence,
- * and nothing having arrived; a refusal or a packet that arrives and is not answered is neither. What should be allowed is tried again
- * before it counts as silent, for a packet may be lost to a busy machine; what should be denied has one chance to show that it is not.
+ * and nothing having arrived, once a sentinel sent behind all packets is back; a refusal or a packet that arrives and is not answered is
+ * neither. What should be allowed is tried again before it counts as silent: a packet may be lost to a busy machine, but none is late.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { Sentinel } from '../lab/probe/sentinel.ts';
 import { type Heard, SOURCE_PORTS, type Station } from './station.ts';
 import type { Way } from './truth.ts';
 
@@ -25,14 +25,9 @@ export interface Question {
   readonly address: string;
 }
 
-/** A packet that gets through needs no longer than this after the last one was sent, or than thrice the slowest answer of its round. */
-const SILENCE_MS = 120;
-const REPEAT_MS = [60, 120] as const;
-const PATIENCE_MS = 250;
-/** For what should be allowed and stayed silent: alone, and often. */
-const LAST_CHANCE_MS = 3000;
-const LAST_CHANCE_REPEAT_MS = 100;
-/** Packets sent before everybody's sockets are read. */
+/** For what should be allowed and stayed silent: as often, until a sentinel is back each time. */
+const LAST_CHANCES = 20;
+/** Packets sent before all stations' sockets are read. */
 const BURST = 60;
 
 interface Probe extends Question {
@@ -44,6 +39,7 @@ interface Probe extends Question {
 /** All stations of a scene. Rounds must not overlap. */
 export class Probes {
   readonly #stations: () => readonly Station[];
+  readonly #sentinel: Sentinel;
   readonly #late: string[] = [];
   #probes = new Map<number, Probe>();
   /** of earlier rounds, those that had to be denied */
@@ -51,8 +47,9 @@ export class Probes {
   #ids = Math.floor(Math.random() * 2 ** 30);
   #port: number = SOURCE_PORTS.first;
 
-  constructor(stations: () => readonly Station[]) {
+  constructor(stations: () => readonly Station[], sentinel: Sentinel) {
     this.#stations = stations;
+    this.#sentinel = sentinel;
   }
 
   /** Packets that had to be denied and came through after their round was over: words for a person, given once. */
@@ -69,8 +66,12 @@ export class Probes {
       send(probe);
       if (index % BURST === BURST - 1) this.#drain();
     }
-    await this.#listen(probes);
-    await this.#listenAgain(probes.filter((probe) => probe.allowed && probe.observed !== 'allowed'));
+    await this.#listen();
+    const silent = () => probes.filter((probe) => probe.allowed && probe.observed !== 'allowed');
+    for (let chance = 0; chance < LAST_CHANCES && silent().length > 0; chance++) {
+      silent().forEach(send);
+      await this.#listen();
+    }
     for (const { id, allowed, way } of probes) if (!allowed) this.#denied.set(id, `${name}: ${say(way)}`);
     return probes.map(({ way, allowed, observed, why }) => ({
       way,
@@ -85,42 +86,21 @@ export class Probes {
     for (const station of this.#stations()) station.begin(this.#port);
   }
 
-  async #listen(probes: readonly Probe[]): Promise<void> {
-    const started = performance.now();
-    const repeats = [...REPEAT_MS];
-    let slowest = 0;
-    const waiting = () => probes.filter((probe) => probe.allowed && probe.observed !== 'allowed');
-    const mustWait = probes.some(({ allowed }) => !allowed);
-    for (;;) {
-      this.#drain();
-      const elapsed = performance.now() - started;
-      const open = waiting();
-      if (open.length > 0) slowest = elapsed;
-      if (open.length === 0 && (!mustWait || elapsed > Math.max(SILENCE_MS, 3 * slowest))) return;
-      if (open.length > 0 && elapsed > PATIENCE_MS) return;
-      if (elapsed > (repeats[0] ?? Number.POSITIVE_INFINITY)) {
-        repeats.shift();
-        open.forEach(send);
-      }
-      await sleep(2);
-    }
+  /** Until a sentinel is back and there was nothing more to hear: what stations heard before, they have answered. */
+  async #listen(): Promise<void> {
+    do await this.#sentinel.pass();
+    while (this.#drain() > 0);
   }
 
-  async #listenAgain(silent: readonly Probe[]): Promise<void> {
-    const deadline = performance.now() + LAST_CHANCE_MS;
-    let next = 0;
-    while (silent.some(({ observed }) => observed !== 'allowed') && performance.now() < deadline) {
-      if (performance.now() >= next) {
-        for (const probe of silent) if (probe.observed !== 'allowed') send(probe);
-        next = performance.now() + LAST_CHANCE_REPEAT_MS;
-      }
-      await sleep(2);
-      this.#drain();
-    }
-  }
-
-  #drain(): void {
-    for (const station of this.#stations()) station.drain((heard) => this.#on(heard));
+  /** @returns how much there was to hear */
+  #drain(): number {
+    let count = 0;
+    for (const station of this.#stations())
+      station.drain((heard) => {
+        count++;
+        this.#on(heard);
+      });
+    return count;
   }
 
   #on({ id, kind, why }: Heard): void {

@@ -2,14 +2,13 @@
  * Plays cases on a scene, one after the other: each step's changes, then its truth table with real packets, then everything is put back.
  * Prints nothing; says what was wrong in words for a person.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { waitFor } from '../lab/probe/deadline.ts';
 import type { Action, Case, Step } from './case.ts';
 import { evaluatorsTruth } from './evaluator.ts';
 import { formatWrong, isWrong } from './matrix.ts';
 import { type Cell, Probes, type Question, say } from './probes.ts';
-import type { RunningFlow, Scene } from './scene.ts';
+import type { Scene } from './scene.ts';
 import { kindOf, PORTS, PROTOCOLS, type Truth, truth } from './truth.ts';
 
 export interface CaseResult {
@@ -21,17 +20,13 @@ export interface CaseResult {
 
 const EVERYBODY: Case['beside'] = ['peer', 'stranger', 'outside', 'node'];
 
-/** A flow that has to stop has this long after its change was called enforced, for what was under way. */
-const FADING_MS = 100;
-const SILENCE_MS = 300;
-
 export class Runner {
   readonly #scene: Scene;
   readonly #probes: Probes;
 
   constructor(scene: Scene) {
     this.#scene = scene;
-    this.#probes = new Probes(() => scene.stations);
+    this.#probes = new Probes(() => scene.stations, scene.lab.sentinel);
   }
 
   /** Never throws for what the product did; the scene is as it was at the start when it resolves, if it can be. */
@@ -90,7 +85,7 @@ export class Runner {
   async #play({ actions, expected, flows = {} }: Step, beside: Case['beside'], name: string): Promise<string[]> {
     for (const action of actions) await this.#scene.apply(action);
     const fates = Promise.all(
-      Object.entries(flows).map(async ([flow, fate]) => await judgeFlow(this.#scene.flows.get(flow), flow, fate)),
+      Object.entries(flows).map(async ([flow, fate]) => await judgeFlow(this.#scene, flow, fate)),
     );
     const expectation = truth(expected);
     const wrong = await this.#compare(expectation, beside, name);
@@ -130,8 +125,7 @@ export class Runner {
     const { lab, actors } = this.#scene;
     const probes = [...actors].flatMap(([name, { container }]) =>
       PORTS.map(async (port) => {
-        const connect = () => lab.prober(container.host).tcpConnect(container.ip, port, { timeoutMs: 3000 });
-        const { outcome, id } = await connect();
+        const { outcome, id } = await lab.prober(container.host).tcpConnect(container.ip, port);
         return outcome === 'open' && id === name ? [] : [`${name} TCP ${port}: ${outcome}`];
       }),
     );
@@ -146,20 +140,23 @@ function deaf(cells: readonly Cell[]): readonly string[] {
 }
 
 /** @returns what is wrong, '' if nothing */
-async function judgeFlow(running: RunningFlow | undefined, name: string, fate: 'runs' | 'silent'): Promise<string> {
+async function judgeFlow({ flows, lab }: Scene, name: string, fate: 'runs' | 'silent'): Promise<string> {
+  const running = flows.get(name);
   if (running === undefined) return `there is no flow ${name}`;
   const { flow, plan } = running;
   const what = `${plan.protocol} flow ${plan.from} > ${plan.to}`;
-  if (fate === 'silent') await sleep(FADING_MS);
-  const { echoed, deliveredBytes } = flow;
   if (fate === 'runs') {
-    const goesOn = () => flow.echoed > echoed;
-    return await waitFor(goesOn, { what, timeoutMs: 3000 }).then(
+    const { echoed } = flow;
+    return await waitFor(() => flow.echoed > echoed, { what }).then(
       () => '',
       () => `${what} has fallen silent`,
     );
   }
-  await sleep(SILENCE_MS);
+  // What was under way when the change was called enforced has ended; what is sent from now on must not arrive.
+  await lab.sentinel.pass();
+  const { echoed, deliveredBytes } = flow;
+  await flow.untilTriedAgain();
+  await lab.sentinel.pass();
   const more = flow.deliveredBytes - deliveredBytes;
   return more === 0 && flow.echoed === echoed ? '' : `${what} goes on: ${more} bytes more arrived`;
 }

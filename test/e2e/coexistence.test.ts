@@ -30,7 +30,7 @@ async function attach(name: string, node: string): Promise<Container> {
 }
 
 async function expectAnswer(from: { readonly netns: string }, address: string, id: string): Promise<void> {
-  const look = async () => (await lab.prober(from).udpExchange(address, UDP_PORT, { timeoutMs: 500 })).id === id;
+  const look = async () => (await lab.prober(from).udpExchange(address, UDP_PORT)).id === id;
   await waitFor(look, { what: `${id} answers` });
 }
 
@@ -183,7 +183,7 @@ describe('somebody’s service addresses', () => {
       for (const [index, target] of targets.entries())
         for (const match of [`-d 192.0.2.200 -p udp --dport ${3000 + index}`, `-p udp --dport ${30_000 + index}`])
           await inside(node1, `iptables -t nat -A PREROUTING ${match} -j DNAT --to-destination ${target}:${UDP_PORT}`);
-      const call = (address: string, port: number) => lab.prober(caller).udpExchange(address, port, { timeoutMs: 600 });
+      const call = (address: string, port: number) => lab.prober(caller).udpExchange(address, port);
       for (const [address, base] of [
         ['192.0.2.200', 3000],
         [node1.underlay, 30_000],

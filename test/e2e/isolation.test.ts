@@ -84,7 +84,7 @@ describe('containers', () => {
   test('do not reach etcd', async () => {
     const etcd = { address: manage, port: 2379, toName: 'etcd', witness: { from: host('node1').prober } };
     const all = (['red1', 'blue2'] as const).map((role) =>
-      tcpCell({ ...etcd, from: container(role).prober, fromName: role, expected: 'denied', timeoutMs: 600 }),
+      tcpCell({ ...etcd, from: container(role).prober, fromName: role, expected: 'denied' }),
     );
     await expectMatrix(all);
   });
@@ -148,7 +148,7 @@ describe('the outside', () => {
         const token = newToken();
         const sending = await lab.prober(cast[role]).udpSocket({ address: lab.outside.address, port: UDP_PORT });
         sending.send(Buffer.from(token));
-        const seen = await link.capture(({ frame }) => frame.includes(token), 3000);
+        const seen = await link.capture(({ frame }) => frame.includes(token));
         sending.socket.close();
         expect(seen?.fields.ip?.source).toBe(node.underlay);
       }
@@ -160,7 +160,7 @@ describe('the outside', () => {
 
 /** Makes cells come true within the time that a change takes to reach every node. */
 async function becomes(what: string, all: () => ReturnType<typeof cells>): Promise<void> {
-  await waitFor(async () => (await wrongCells(all())).length === 0, { what, timeoutMs: 15_000 });
+  await waitFor(async () => (await wrongCells(all())).length === 0, { what });
   await expectMatrix(all());
 }
 
@@ -196,7 +196,8 @@ describe('what a tenant forbids', () => {
       const passes = async () => {
         const token = newToken();
         flow.send(Buffer.from(token));
-        return (await link.capture(({ frame }) => frame.includes(token), 300)) !== undefined;
+        await stage.lab.sentinel.pass();
+        return link.heard().some(({ frame }) => frame.includes(token));
       };
       await waitFor(passes, { what: 'a flow to the outside' });
       await patch('/v1/tenants/inland', { egress: { internet: false } });
@@ -232,10 +233,9 @@ describe('exceptions', () => {
     const closedPort = UDP_PORT + 1;
     await lab.prober(lab.controllers[0] ?? '').udpListen(closedPort, 'manage1');
     const silent = async () => {
-      const options = { timeoutMs: 600 };
       const results = await Promise.all([
-        container('red1').prober.udpExchange(manage, closedPort, options),
-        container('red1').prober.tcpConnect(node1.underlay, UDP_PORT, options),
+        container('red1').prober.udpExchange(manage, closedPort),
+        container('red1').prober.tcpConnect(node1.underlay, UDP_PORT),
       ]);
       expect(results.map(({ outcome }) => outcome)).toEqual(['timeout', 'timeout']);
       expect(await host('node1').prober.udpExchange(manage, closedPort)).toMatchObject({ id: 'manage1' });
@@ -284,8 +284,7 @@ describe('addresses of the pool that nobody has', () => {
       }));
       await expectSilence(stage, attacks);
       expect(link.heard().filter(({ direction }) => direction === 'in')).toEqual([]);
-      const options = { timeoutMs: 600 };
-      const results = await Promise.all(unknown.map((each) => lab.prober(cast.red1).udpExchange(each, 9, options)));
+      const results = await Promise.all(unknown.map((each) => lab.prober(cast.red1).udpExchange(each, 9)));
       expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(['timeout']));
     } finally {
       link.close();

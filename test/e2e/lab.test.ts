@@ -104,13 +104,13 @@ describe('probes between two hosts that are no nodes', () => {
     const results = await Promise.all([
       from.tcpConnect(far.address, 80),
       from.tcpConnect(far.address, 81),
-      from.tcpConnect('192.168.9.249', 80, { timeoutMs: 300 }),
+      from.tcpConnect('192.168.9.249', 80),
       lab.prober(lab.outside).tcpConnect('10.128.0.1', 80),
       from.udpExchange(far.address, 53),
       from.udpExchange(far.address, 54),
-      from.udpExchange('192.168.9.249', 53, { timeoutMs: 300 }),
+      from.udpExchange('192.168.9.249', 53),
       from.ping(far.address),
-      from.ping('192.168.9.249', { timeoutMs: 300 }),
+      from.ping('192.168.9.249'),
       from.ping(far.address, { packetSize: 1501, dontFragment: true }),
       from.ping(lab.outside.address, { ttl: 1 }),
     ]);
@@ -126,9 +126,8 @@ describe('probes between two hosts that are no nodes', () => {
 
   test('take a server that says nothing for open', async () => {
     const { underlay } = lab.topology.manage[0] ?? { underlay: '' };
-    const result = await lab.prober(near).tcpConnect(underlay, 2379, { connectOnly: true, timeoutMs: 5000 });
+    const result = await lab.prober(near).tcpConnect(underlay, 2379, { connectOnly: true });
     expect(result).toMatchObject({ outcome: 'open' });
-    expect(result.elapsedMs).toBeLessThan(4000);
   });
 
   test('send any frame, and hear it where it arrives', async () => {
@@ -140,13 +139,12 @@ describe('probes between two hosts that are no nodes', () => {
       out.send(ethernet({ source: '02:66:00:00:00:01', destination: far.mac, type: ETHERTYPE.ipv4 }, packet));
       const heard = await into.capture(
         ({ direction, fields }) => direction === 'in' && fields.ip?.source === '203.0.113.9',
-        2000,
       );
-      expect(heard?.fields).toMatchObject({ source: '02:66:00:00:00:01', ports: { source: 4242, destination: 53 } });
-      expect(heard?.fields.body?.toString()).toBe('forged');
+      expect(heard.fields).toMatchObject({ source: '02:66:00:00:00:01', ports: { source: 4242, destination: 53 } });
+      expect(heard.fields.body?.toString()).toBe('forged');
       out.send(ethernet({ source: near.mac, destination: BROADCAST, type: 0x88b5 }, Buffer.alloc(46)));
-      expect(await into.capture(({ fields }) => fields.type === 0x88b5, 2000)).toBeDefined();
-      expect(await into.capture(({ fields }) => fields.type === 0x88b6, 50)).toBeUndefined();
+      await into.capture(({ fields }) => fields.type === 0x88b5);
+      expect(into.heard().filter(({ fields }) => fields.type === 0x88b6)).toEqual([]);
     } finally {
       out.close();
       into.close();
@@ -158,15 +156,16 @@ describe('probes between two hosts that are no nodes', () => {
     const flow = await Flow.start(protocol, options);
     try {
       await waitFor(() => flow.echoed >= 20, { what: '20 echoes' });
-      expect(flow.missing(1000)).toBe(0);
       await run(['ip', '-n', far.netns, 'link', 'set', 'eth0', 'down']);
-      await waitFor(() => flow.silentMs > 200, { what: 'silence' });
-      const { deliveredBytes } = flow;
+      await lab.sentinel.pass();
+      const { deliveredBytes, echoed, missing } = flow;
       expect(deliveredBytes).toBeGreaterThan(0);
-      await waitFor(() => flow.silentMs > 300, { what: 'more silence' });
-      expect(flow.deliveredBytes).toBe(deliveredBytes);
+      await flow.untilTriedAgain();
+      await waitFor(() => flow.missing > missing, { what: 'messages that do not come back' });
+      await lab.sentinel.pass();
+      expect([flow.deliveredBytes, flow.echoed]).toEqual([deliveredBytes, echoed]);
       await run(['ip', '-n', far.netns, 'link', 'set', 'eth0', 'up']);
-      expect(flow.longestSilenceMs).toBeGreaterThan(200);
+      await waitFor(() => flow.echoed > echoed, { what: 'echoes again' });
     } finally {
       flow.close();
     }
@@ -211,7 +210,7 @@ describe('the demo’s matrix', () => {
       await listenEverywhere(stage);
       const cells = [...containerCells(actors), ...(await platformCells(stage, actors))];
       const wrong = async () => (await runMatrix(cells)).filter(({ asExpected }) => !asExpected);
-      await waitFor(async () => (await wrong()).length === 0, { timeoutMs: 15_000, what: 'all is as expected' });
+      await waitFor(async () => (await wrong()).length === 0, { what: 'all is as expected' });
       // An agent would put its rules back.
       for (const { name } of stage.hosts) await stage.killAgent(name);
       for (const { netns } of stage.hosts)

@@ -27,7 +27,7 @@ afterAll(() => lab?.close());
 async function forget(node: string): Promise<void> {
   await waitFor(async () => (await lab.rest('DELETE', `/v1/nodes/${node}`)).status === 204, {
     what: `${node} is forgotten`,
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     everyMs: 200,
   });
 }
@@ -152,7 +152,7 @@ describe('the underlay’s MTU', () => {
     return [own?.mtu ?? 0, ...links.filter(({ ifname }) => /^tn[pt]/.test(ifname)).map(({ mtu }) => mtu)];
   }
   const untilAll = (mtu: number) =>
-    waitFor(async () => (await mtus()).every((each) => each === mtu), { what: `MTU ${mtu}`, timeoutMs: 5_000 });
+    waitFor(async () => (await mtus()).every((each) => each === mtu), { what: `MTU ${mtu}` });
   const sends = (packetSize: number) => lab.prober(red[0]).ping(red[1].ip, { packetSize, dontFragment: true });
 
   test('is followed down and up again, and what just fits passes', async () => {

@@ -131,6 +131,7 @@ describe('two tenants', () => {
       const delivered = async () => (await revoked.counts()).map((count) => count.delivered);
       // What was on its way has arrived by the time the other flows have passed on.
       await kept.passes(20);
+      await lab.sentinel.pass();
       const before = await delivered();
       await kept.passes(200);
       expect(await delivered(), `taken back by ${ender}`).toEqual(before);
@@ -145,8 +146,7 @@ describe('two tenants', () => {
     const brief = await lab.attach('node1', { tenant: 'brief' });
     await lab.rest('PUT', '/v1/tenants/red/peerings/brief?wait=enforced');
     await lab.rest('PUT', '/v1/tenants/brief/peerings/red?wait=enforced');
-    const reaches = async (to: { ip: string }) =>
-      (await lab.prober(one('red2')).ping(to.ip, { timeoutMs: 600 })).outcome === 'answered';
+    const reaches = async (to: { ip: string }) => (await lab.prober(one('red2')).ping(to.ip)).outcome === 'answered';
     await waitFor(() => reaches(brief), { what: 'red reaches brief' });
     await lab.detach(brief);
     await waitFor(async () => (await lab.rest('DELETE', '/v1/tenants/brief')).status === 404, {

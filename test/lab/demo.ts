@@ -43,9 +43,7 @@ async function untilOpen(cells: readonly Cell[]): Promise<void> {
   const allowed = cells.filter(({ expected }) => expected === 'allowed');
   const isOpen = async () => (await runMatrix(allowed)).every(({ asExpected }) => asExpected);
   // If one stays shut, the tables will show which.
-  await waitFor(isOpen, { timeoutMs: 5000, what: 'allowed ways are open', signal: interrupted.signal }).catch(
-    () => undefined,
-  );
+  await waitFor(isOpen, { what: 'allowed ways are open', signal: interrupted.signal }).catch(() => undefined);
 }
 
 async function play(lab: Lab): Promise<boolean> {

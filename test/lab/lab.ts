@@ -18,6 +18,7 @@ import {
 } from './container.ts';
 import { buildFabric, ip, joinHost, makeContainerNetns, removeNamespaces } from './fabric.ts';
 import { Prober } from './probe/prober.ts';
+import { Sentinel } from './probe/sentinel.ts';
 import { ownProcess } from './process.ts';
 import { callRest, type RestResponse } from './rest.ts';
 import { CNI_BIN, checkBuilt } from './services.ts';
@@ -88,6 +89,7 @@ export class Lab {
   readonly fabricNetns: string;
   readonly #processes: ClusterProcesses;
   readonly #probers = new Map<string, Prober>();
+  #sentinel: Sentinel | undefined;
   #strangers = 0;
   #containers = 0;
 
@@ -165,9 +167,15 @@ export class Lab {
   /** The sockets of a namespace, by its name or that of something that has one. Closed with the lab. */
   prober(where: string | { readonly netns: string }): Prober {
     const netns = typeof where === 'string' ? where : where.netns;
-    const known = this.#probers.get(netns) ?? new Prober(netns);
+    const known = this.#probers.get(netns) ?? new Prober(netns, this.sentinel);
     this.#probers.set(netns, known);
     return known;
+  }
+
+  /** What is sent behind packets that must not arrive, to know when they have gone as far as they go. Closed with the lab. */
+  get sentinel(): Sentinel {
+    this.#sentinel ??= new Sentinel(this.outside.netns, OUTSIDE.router);
+    return this.#sentinel;
   }
 
   /** A container on a node, as its runtime would attach it. @throws CniFailure */
@@ -285,6 +293,8 @@ export class Lab {
   release(): void {
     for (const prober of this.#probers.values()) prober.close();
     this.#probers.clear();
+    this.#sentinel?.close();
+    this.#sentinel = undefined;
   }
 
   #writeFiles(): void {

@@ -56,7 +56,7 @@ export async function untilListed(
     if (listed.join() !== wanted.join()) throw new Error(`${listed.length} listed, ${wanted.length} run`);
     return true;
   };
-  await waitFor(look, { what: `REST lists the ${wanted.length} containers of ${tenant}`, timeoutMs: 15_000 });
+  await waitFor(look, { what: `REST lists the ${wanted.length} containers of ${tenant}` });
 }
 
 /** Everything of Tenet's in etcd, keys without their prefix. */
@@ -147,7 +147,7 @@ export async function untilNothingLeft(lab: Lab, tenant: TenantView): Promise<vo
     if (faults.length > 0) throw new Error(`${faults.length} things left: ${faults.slice(0, 5).join('; ')}`);
     return true;
   };
-  await waitFor(look, { what: `nothing is left of ${tenant.name}`, timeoutMs: 15_000, everyMs: 200 });
+  await waitFor(look, { what: `nothing is left of ${tenant.name}`, everyMs: 200 });
 }
 
 /** Answers to one ICMP echo each. @returns those that stayed silent, as `from → to` */

@@ -5,6 +5,7 @@
 import { expect } from 'vitest';
 import { waitFor } from '../../lab/probe/deadline.ts';
 import { RawLink } from '../../lab/probe/raw.ts';
+import type { Sentinel } from '../../lab/probe/sentinel.ts';
 import { inside } from './node-state.ts';
 
 export interface Place {
@@ -12,10 +13,6 @@ export interface Place {
   readonly netns: string;
   readonly link: string;
 }
-
-/** Long enough for a packet that is let through to cross two busy hosts, as the tests that open a hole show each time. */
-const SILENCE_MS = 300;
-const ARRIVAL_MS = 3000;
 
 let tokens = 0;
 
@@ -26,8 +23,10 @@ export function newToken(): string {
 
 export class Ears {
   readonly #links: ReadonlyMap<string, RawLink>;
+  readonly #sentinel: Sentinel;
 
-  constructor(places: readonly Place[]) {
+  constructor(places: readonly Place[], sentinel: Sentinel) {
+    this.#sentinel = sentinel;
     this.#links = new Map(places.map(({ name, netns, link }) => [name, new RawLink(netns, link)]));
   }
 
@@ -40,25 +39,20 @@ export class Ears {
   async arrives(token: string, place: string): Promise<void> {
     const link = this.#links.get(place);
     if (link === undefined) throw new Error(`no ear at ${place}`);
-    await waitFor(() => this.#hears(link, token), { what: `the packet arrives: ${place}`, timeoutMs: ARRIVAL_MS });
+    await waitFor(() => this.#hears(link, token), { what: `the packet arrives: ${place}` });
   }
 
   /**
-   * Expects that no token came in anywhere, until some time has passed.
+   * Expects that no token came in anywhere, once a sentinel sent behind the packets is back.
    * @param sent for each packet its token, and the place of its own sending, which is none where it could get to
    */
   async stayDeaf(sent: readonly { what: string; token: string; origin?: string | undefined }[]): Promise<void> {
-    const heard = () =>
-      sent.flatMap(({ what, token, origin }) =>
-        this.heardAt(token)
-          .filter((place) => place !== origin)
-          .map((place) => `${what}: ${place}`),
-      );
-    const found = await waitFor(() => heard().length > 0 && heard(), {
-      what: 'a leak',
-      timeoutMs: SILENCE_MS,
-      everyMs: 100,
-    }).catch(() => []);
+    await this.#sentinel.pass();
+    const found = sent.flatMap(({ what, token, origin }) =>
+      this.heardAt(token)
+        .filter((place) => place !== origin)
+        .map((place) => `${what}: ${place}`),
+    );
     expect(found, 'packets that must arrive nowhere').toEqual([]);
   }
 

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Flow } from '../../lab/probe/flow.ts';
 import { netnsPath } from '../../lab/probe/netns-path.ts';
 import { Prober } from '../../lab/probe/prober.ts';
+import { Sentinel } from '../../lab/probe/sentinel.ts';
 import {
   type Endpoint,
   openBound,
@@ -24,7 +25,8 @@ const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
 /** Some seven seconds of one message a millisecond: the kernel charges a datagram with at least 768 bytes. */
 const RECEIVE_BUFFER = 8 << 20;
-const DRAIN_MS = 2_000;
+/** An echo that has not come by then is lost. */
+const DRAIN_MS = 30_000;
 
 interface Stream {
   tick(now: number): void;
@@ -60,8 +62,6 @@ class UdpStream implements Stream {
   readonly #errors: Record<string, number> = {};
   #sent = 0;
   #nextAt = 0;
-  #lastEchoAt = performance.now();
-  #longestSilenceMs = 0;
 
   constructor(id: number, flow: FloodFlow, listener: Listener) {
     this.#id = id;
@@ -105,7 +105,6 @@ class UdpStream implements Stream {
       delivered: this.#listener.delivered.get(this.#id) ?? 0,
       echoed: this.#sent - this.#missing.size,
       firstMissing: [...this.#missing].slice(0, 10),
-      longestSilenceMs: this.#longestSilenceMs,
       errors: this.#errors,
     };
   }
@@ -116,9 +115,6 @@ class UdpStream implements Stream {
     for (let next = received(fd); next !== undefined; next = received(fd)) {
       if (next === 'error') continue;
       this.#missing.delete(next.bytes.readUInt32LE(4));
-      const now = performance.now();
-      this.#longestSilenceMs = Math.max(this.#longestSilenceMs, now - this.#lastEchoAt);
-      this.#lastEchoAt = now;
     }
   }
 }
@@ -139,7 +135,6 @@ async function tcpStream(flow: FloodFlow): Promise<Stream> {
       // Those sent while draining are not waited for.
       echoed: final === undefined ? running.echoed : Math.min(final, running.echoed),
       firstMissing: [],
-      longestSilenceMs: running.longestSilenceMs,
       errors: {},
     }),
   };
@@ -178,11 +173,13 @@ function sender(from: Buffer): Endpoint {
   return { port: from.readUInt16BE(2), address: from.subarray(4, 8).join('.') };
 }
 
+let flooding: readonly FloodFlow[] = [];
 let sending = true;
 const streams: Stream[] = [];
 const listeners = new Map<string, Listener>();
 
 async function start(flows: readonly FloodFlow[]): Promise<void> {
+  flooding = flows;
   for (const [id, flow] of flows.entries()) {
     if (flow.protocol === 'tcp') {
       streams.push(await tcpStream(flow));
@@ -202,17 +199,22 @@ async function start(flows: readonly FloodFlow[]): Promise<void> {
 
 const counts = (): FlowCount[] => streams.map((stream) => stream.count());
 
-/** Sends no more, and waits for what is under way. */
-async function drain(): Promise<void> {
+/** Sends no more, and waits for what is under way: for echoes of allowed flows, and for what of forbidden ones could still arrive. */
+async function drain(flows: readonly FloodFlow[]): Promise<void> {
   sending = false;
+  const isWaiting = () => counts().some(({ sent, echoed }, index) => !flows[index]?.forbidden && echoed < sent);
   const deadline = performance.now() + DRAIN_MS;
   do await sleep(20);
-  while (performance.now() < deadline && counts().some(({ sent, echoed }) => echoed < sent));
+  while (performance.now() < deadline && isWaiting());
+  const sentinel = new Sentinel(flows[0]?.from ?? '', '127.0.0.1');
+  await sentinel.pass();
+  sentinel.close();
+  for (const listener of listeners.values()) listener.tick();
 }
 
 process.on('disconnect', () => process.exit(0));
 process.on('message', async (order: FloodOrder) => {
   if (order.op === 'start') await start(order.flows);
-  if (order.op === 'stop') await drain();
+  if (order.op === 'stop') await drain(flooding);
   process.send?.(counts());
 });

@@ -32,7 +32,6 @@ export interface FlowCount {
   readonly echoed: number;
   /** numbers of the first ten that did not come back; of TCP none */
   readonly firstMissing: readonly number[];
-  readonly longestSilenceMs: number;
   /** how often the sender's own kernel refused, by errno's name */
   readonly errors: Readonly<Record<string, number>>;
 }

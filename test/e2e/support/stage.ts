@@ -57,14 +57,15 @@ export async function raiseStage(): Promise<Stage> {
     const cast = Object.fromEntries(entries) as Record<Role, Container>;
     const [node1, node2, gateway] = [lab.host('node1'), lab.host('node2'), lab.host('gw1')];
     const system = await systemAddress(gateway);
-    const ears = new Ears([
+    const places = [
       ...entries.map(([role, { netns }]) => ({ name: role, netns, link: 'eth0' })),
       ...['node1', 'node2', 'gw1'].map((host) => ({
         name: `from ${host}`,
         netns: lab.fabricNetns,
         link: `v-${host}`,
       })),
-    ]);
+    ];
+    const ears = new Ears(places, lab.sentinel);
     const stage = { lab, red, blue, cast, node1, node2, gateway, system, ears };
     await untilFriendsMeet(stage);
     const close = () => {
@@ -84,8 +85,8 @@ export async function meets(
   from: { readonly netns: string },
   to: Role,
 ): Promise<void> {
-  const look = async () => (await lab.prober(from).udpExchange(cast[to].ip, UDP_PORT, { timeoutMs: 300 })).id === to;
-  await waitFor(look, { what: `${from.netns} gets an answer of ${to}`, timeoutMs: 8000 });
+  const look = async () => (await lab.prober(from).udpExchange(cast[to].ip, UDP_PORT)).id === to;
+  await waitFor(look, { what: `${from.netns} gets an answer of ${to}` });
 }
 
 /** Host end of a container's link. */

@@ -1,5 +1,6 @@
 /** Waiting with an end, on the monotonic clock. Never waits a fixed time for something to have happened. */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import type { Sentinel } from './sentinel.ts';
 
 export interface WaitOptions {
   readonly timeoutMs?: number;
@@ -17,11 +18,11 @@ export class WaitTimeout extends Error {
 
 /**
  * Looks until there is something: neither undefined nor false. A look that throws counts as "not yet".
- * @throws WaitTimeout after `timeoutMs` (10 s unless given), the signal's reason if aborted
+ * @throws WaitTimeout after `timeoutMs` (30 s unless given), the signal's reason if aborted
  */
 export async function waitFor<T>(
   look: () => T | Promise<T>,
-  { timeoutMs = 10_000, what, everyMs = 20, signal }: WaitOptions,
+  { timeoutMs = 30_000, what, everyMs = 20, signal }: WaitOptions,
 ): Promise<Exclude<T, undefined | false>> {
   const deadline = performance.now() + timeoutMs;
   let cause: unknown;
@@ -58,5 +59,33 @@ export function atDeadline(timeoutMs: number, callback: () => void): () => void 
   return () => {
     cancelled = true;
     clearTimeout(timer);
+  };
+}
+
+/** How long a probe waits for an answer. */
+export interface Patience {
+  /** milliseconds; absent: until the sentinel is back, or ten seconds where there is none */
+  readonly timeoutMs?: number;
+}
+
+const PATIENCE_MS = 10_000;
+
+/**
+ * Calls back when a probe that has been sent has waited long enough. Behind a sentinel that is no matter of time: an answer would be there.
+ * @param onLost the sentinel did not come back @returns how to call it off
+ */
+export function whenPatienceEnds(
+  { timeoutMs }: Patience,
+  sentinel: Sentinel | undefined,
+  callback: () => void,
+  onLost: (error: Error) => void,
+): () => void {
+  if (sentinel === undefined || timeoutMs !== undefined) return atDeadline(timeoutMs ?? PATIENCE_MS, callback);
+  let cancelled = false;
+  sentinel.pass().then(() => {
+    if (!cancelled) callback();
+  }, onLost);
+  return () => {
+    cancelled = true;
   };
 }

@@ -13,12 +13,12 @@ export interface FlowOptions {
   readonly port: number;
   /** between two messages; 10 unless given */
   readonly intervalMs?: number;
-  /** for the first echo; 3000 unless given */
-  readonly timeoutMs?: number;
 }
 
 interface Wire {
   send(message: string): void;
+  /** how often the sender's kernel has tried to get something across; undefined: it tries no more */
+  attempts(): number | undefined;
   onMessage(heard: (message: string) => void): void;
   close(): void;
 }
@@ -28,12 +28,10 @@ export class Flow {
   readonly #wire: Wire;
   readonly #listener: Listener;
   readonly #timer: NodeJS.Timeout;
-  /** when each message that has not come back was sent, by its number */
-  readonly #pending = new Map<number, number>();
+  /** numbers of the messages that have not come back */
+  readonly #pending = new Set<number>();
   #sent = 0;
   #echoed = 0;
-  #lastEchoAt = performance.now();
-  #longestSilenceMs = 0;
 
   private constructor(wire: Wire, listener: Listener, intervalMs: number) {
     this.#wire = wire;
@@ -50,7 +48,7 @@ export class Flow {
     const flow = new Flow(wire, listener, options.intervalMs ?? 10);
     const what = `${protocol} flow from ${from.netns} to ${address}:${port}`;
     try {
-      await waitFor(() => flow.echoed > 0, { timeoutMs: options.timeoutMs ?? 3000, what, everyMs: 5 });
+      await waitFor(() => flow.echoed > 0, { what, everyMs: 5 });
       return flow;
     } catch (error) {
       flow.close();
@@ -72,25 +70,22 @@ export class Flow {
     return this.#listener.bytes;
   }
 
-  /** Messages without an echo after so long: lost for UDP; for TCP late, for it repeats them. */
-  missing(afterMs: number): number {
-    const before = performance.now() - afterMs;
-    return [...this.#pending.values()].filter((sentAt) => sentAt < before).length;
+  /** Messages that have not come back yet, or never will. */
+  get missing(): number {
+    return this.#pending.size;
   }
 
-  /** Since the last echo. */
-  get silentMs(): number {
-    return performance.now() - this.#lastEchoAt;
-  }
-
-  /** Between two echoes, or since the last one, from the start or {@link restartClock}. */
-  get longestSilenceMs(): number {
-    return Math.max(this.#longestSilenceMs, this.silentMs);
-  }
-
-  restartClock(): void {
-    this.#longestSilenceMs = 0;
-    this.#lastEchoAt = performance.now();
+  /**
+   * Resolves once the sender's kernel has tried again, after now, to get something across: a message of UDP, a segment of TCP, repeated or
+   * new. At once when it has given up.
+   */
+  async untilTriedAgain(): Promise<void> {
+    const before = this.#wire.attempts() ?? 0;
+    const hasTried = () => {
+      const now = this.#wire.attempts();
+      return now === undefined || now > before;
+    };
+    await waitFor(hasTried, { what: 'the sender tries again', timeoutMs: 60_000 });
   }
 
   close(): void {
@@ -101,16 +96,12 @@ export class Flow {
 
   #tick(): void {
     const sequence = ++this.#sent;
-    this.#pending.set(sequence, performance.now());
+    this.#pending.add(sequence);
     this.#wire.send(String(sequence));
   }
 
   #hear(sequence: number): void {
-    if (!this.#pending.delete(sequence)) return;
-    const now = performance.now();
-    this.#echoed++;
-    this.#longestSilenceMs = Math.max(this.#longestSilenceMs, now - this.#lastEchoAt);
-    this.#lastEchoAt = now;
+    if (this.#pending.delete(sequence)) this.#echoed++;
   }
 }
 
@@ -120,6 +111,7 @@ async function tcpWire(from: Prober, address: string, port: number): Promise<Wir
   socket.on('error', () => undefined);
   return {
     send: (message) => void (socket.writable && socket.write(`${message}\n`)),
+    attempts: () => from.segmentsSent(socket),
     onMessage: (heard) => {
       let rest = '';
       socket.on('data', (chunk: Buffer) => {
@@ -135,8 +127,11 @@ async function tcpWire(from: Prober, address: string, port: number): Promise<Wir
 async function udpWire(from: Prober, address: string, port: number): Promise<Wire> {
   const { socket, send } = await from.udpSocket({ address, port });
   socket.on('error', () => undefined);
+  let attempts = 0;
   return {
+    attempts: () => attempts,
     send: (message) => {
+      attempts++;
       try {
         send(Buffer.from(message));
       } catch {

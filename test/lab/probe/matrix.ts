@@ -1,6 +1,7 @@
 /**
- * Who reaches whom, expected beside observed. "Allowed" is an answer from the very listener that was meant; "denied" is silence until time
- * is up, from a listener that somebody else reached meanwhile. A refusal, an ICMP error or a dead listener is neither.
+ * Who reaches whom, expected beside observed. "Allowed" is an answer from the very listener that was meant; "denied" is silence until a
+ * sentinel sent behind the probe is back, from a listener that a witness reaches right after. A refusal, an ICMP error or a dead listener
+ * is neither.
  */
 import type { Prober, TcpResult, UdpResult } from './prober.ts';
 
@@ -38,13 +39,12 @@ export interface TcpCellOptions {
   readonly id?: string;
   readonly expected: Expectation;
   readonly bindAddress?: string;
-  readonly timeoutMs?: number;
   /** who reaches the listener, and at which address if at another */
   readonly witness: { readonly from: Prober; readonly address?: string };
 }
 
 export function tcpCell(options: TcpCellOptions): Cell {
-  const { from, address, port, witness, id, timeoutMs = 1000, bindAddress } = options;
+  const { from, address, port, witness, id, bindAddress } = options;
   const connectOnly = id === undefined;
   const own = bindAddress === undefined ? {} : { bindAddress };
   return {
@@ -52,8 +52,8 @@ export function tcpCell(options: TcpCellOptions): Cell {
     to: options.toName,
     expected: options.expected,
     ...(id === undefined ? {} : { id }),
-    probe: () => from.tcpConnect(address, port, { timeoutMs, connectOnly, ...own }),
-    witness: () => witness.from.tcpConnect(witness.address ?? address, port, { timeoutMs: 3000, connectOnly }),
+    probe: () => from.tcpConnect(address, port, { connectOnly, ...own }),
+    witness: () => witness.from.tcpConnect(witness.address ?? address, port, { connectOnly }),
   };
 }
 
@@ -62,7 +62,7 @@ export function runMatrix(cells: readonly Cell[]): Promise<readonly Row[]> {
   return Promise.all(
     cells.map(async (cell) => {
       const result = await cell.probe();
-      // After the probe's time, not beside it: the listener was alive until its end.
+      // After the probe, not beside it: the listener was alive until its end.
       const verdict = judge(cell, result, result.outcome === 'timeout' ? await cell.witness?.() : undefined);
       return { cell, verdict, asExpected: verdict.kind === cell.expected };
     }),
@@ -82,7 +82,7 @@ export function judge(
       ? { kind: 'allowed', elapsedMs }
       : neither(result.id === undefined ? 'connected to something silent' : `answered by ${result.id}`);
   if (outcome !== 'timeout') return neither(`${outcome}${result.error ? ` (${result.error})` : ''}`);
-  if (witness === undefined) return neither('silence, and nobody to say that the listener lives');
+  if (witness === undefined) return neither('silence, and no witness that the listener lives');
   const alive =
     (witness.outcome === 'open' || witness.outcome === 'answered') && (id === undefined || witness.id === id);
   return alive ? { kind: 'denied', elapsedMs } : neither(`silence, but the witness met ${witness.outcome} too`);

@@ -3,9 +3,12 @@
  * IPv4. One request each, never repeated.
  */
 import { closeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Patience, whenPatienceEnds } from './deadline.ts';
 import { dissectIp } from './dissect.ts';
 import { netnsPath } from './netns-path.ts';
 import { ICMP, icmpEcho } from './packet.ts';
+import type { Sentinel } from './sentinel.ts';
 import { openIcmp, receiveNow, SocketError, sendToNow, setOption } from './socket.ts';
 
 /** @see include/uapi/linux/in.h */
@@ -15,9 +18,7 @@ const IP_MTU_DISCOVER = 10;
 const IP_PMTUDISC_PROBE = 3;
 const POLL_MS = 2;
 
-export interface PingOptions {
-  /** 1000 unless given */
-  readonly timeoutMs?: number;
+export interface PingOptions extends Patience {
   /** bytes of the whole IP packet, 84 unless given */
   readonly packetSize?: number;
   /** never fragmented, not even to fit the sender's own idea of the path's MTU */
@@ -42,8 +43,13 @@ export type PingResult =
 
 let lastIdentifier = process.pid & 0xffff;
 
-/** @param netns name of a namespace */
-export async function ping(netns: string, address: string, options: PingOptions = {}): Promise<PingResult> {
+/** @param netns name of a namespace @param sentinel what tells that no answer will come */
+export async function ping(
+  netns: string,
+  address: string,
+  options: PingOptions = {},
+  sentinel?: Sentinel,
+): Promise<PingResult> {
   const started = performance.now();
   const elapsed = () => ({ elapsedMs: performance.now() - started });
   lastIdentifier = (lastIdentifier + 1) & 0xffff;
@@ -56,7 +62,7 @@ export async function ping(netns: string, address: string, options: PingOptions 
     if (options.dontFragment) setOption(socket, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
     const body = Buffer.alloc((options.packetSize ?? 84) - 28, 0x5a);
     sendToNow(socket, icmpEcho(8, identifier, 1, body), { address, port: 0 });
-    const answer = await firstAnswer(socket, identifier, options.timeoutMs ?? 1000);
+    const answer = await firstAnswer(socket, identifier, options, sentinel);
     return answer === undefined ? { outcome: 'timeout', ...elapsed() } : { ...answer, ...elapsed() };
   } catch (error) {
     if (error instanceof SocketError) return { outcome: 'unreachable', error: error.code, ...elapsed() };
@@ -70,22 +76,36 @@ type Answer =
   | { outcome: 'answered'; from: string }
   | { outcome: 'unreachable'; from: string; type: number; code: number };
 
-function firstAnswer(fd: number, identifier: number, timeoutMs: number): Promise<Answer | undefined> {
-  const deadline = performance.now() + timeoutMs;
-  return new Promise((resolve, reject) => {
-    const look = (): void => {
-      try {
-        // The clock first: what has arrived by the deadline counts, however late we look.
-        const isLast = performance.now() >= deadline;
-        const answer = readPending(fd, identifier);
-        if (answer || isLast) resolve(answer);
-        else setTimeout(look, POLL_MS);
-      } catch (error) {
-        reject(error);
-      }
-    };
-    look();
-  });
+async function firstAnswer(
+  fd: number,
+  identifier: number,
+  patience: Patience,
+  sentinel: Sentinel | undefined,
+): Promise<Answer | undefined> {
+  let isOver = false;
+  let fault: Error | undefined;
+  const cancel = whenPatienceEnds(
+    patience,
+    sentinel,
+    () => {
+      isOver = true;
+    },
+    (error) => {
+      fault = error;
+    },
+  );
+  try {
+    for (;;) {
+      if (fault !== undefined) throw fault;
+      // The end first: what has arrived by then counts, however late we look.
+      const isLast = isOver;
+      const answer = readPending(fd, identifier);
+      if (answer !== undefined || isLast) return answer;
+      await sleep(POLL_MS);
+    }
+  } finally {
+    cancel();
+  }
 }
 
 function readPending(fd: number, identifier: number): Answer | undefined {

@@ -6,17 +6,15 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, Socket } from 'node:net';
-import { atDeadline } from './deadline.ts';
+import { type Patience, whenPatienceEnds } from './deadline.ts';
 import { netnsPath } from './netns-path.ts';
 import { type PingOptions, type PingResult, ping } from './ping.ts';
-import { type Endpoint, openBound, openConnected, SocketError, sendNow } from './socket.ts';
+import type { Sentinel } from './sentinel.ts';
+import { type Endpoint, openBound, openConnected, owning, SocketError, sendNow, tcpSegmentsSent } from './socket.ts';
 
-const DEFAULT_TIMEOUT_MS = 1000;
 const CONNECT_POLL_MS = 5;
 
-export interface ProbeOptions {
-  /** 1000 unless given; TCP repeats a lost SYN after 1 s */
-  readonly timeoutMs?: number;
+export interface ProbeOptions extends Patience {
   readonly bindAddress?: string;
   readonly bindPort?: number;
   /** TCP: the listener is not one of ours and says nothing, so a connection alone is `open` */
@@ -51,12 +49,15 @@ export interface Listener {
 export class Prober {
   readonly netns: string;
   readonly #path: string;
+  readonly #sentinel: Sentinel | undefined;
   readonly #open = new Set<{ close(): void }>();
+  readonly #descriptors = new WeakMap<Socket, number>();
 
-  /** @param netns name of a namespace */
-  constructor(netns: string) {
+  /** @param netns name of a namespace @param sentinel what tells that no answer will come; without one, time does */
+  constructor(netns: string, sentinel?: Sentinel) {
     this.netns = netns;
     this.#path = netnsPath(netns);
+    this.#sentinel = sentinel;
   }
 
   /** Accepts, says `id` and a newline, then echoes what it hears. @param address all IPv4 addresses unless given */
@@ -115,17 +116,17 @@ export class Prober {
   /** Connects and waits for the listener's id. A connection that stays silent until time is up is `open` without an id. */
   async tcpConnect(address: string, port: number, options: ProbeOptions = {}): Promise<TcpResult> {
     const started = performance.now();
-    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     let socket: Socket;
     try {
       socket = this.tcpSocket({ address, port }, options);
     } catch (error) {
       return { ...failure(error), elapsedMs: performance.now() - started };
     }
-    const said = await new Promise<Omit<TcpResult, 'elapsedMs'>>((resolve) => {
+    const said = await new Promise<Omit<TcpResult, 'elapsedMs'>>((resolve, reject) => {
       // Only a socket whose handshake is over knows its peer: a listener that says nothing is not silence.
       const isConnected = () => socket.remoteAddress !== undefined;
-      const cancel = atDeadline(timeoutMs, () => finish({ outcome: isConnected() ? 'open' : 'timeout' }));
+      const giveUp = () => finish({ outcome: isConnected() ? 'open' : 'timeout' });
+      const cancel = whenPatienceEnds(options, this.#sentinel, giveUp, reject);
       const look = options.connectOnly
         ? setInterval(() => isConnected() && finish({ outcome: 'open' }), CONNECT_POLL_MS)
         : undefined;
@@ -149,12 +150,20 @@ export class Prober {
   /** A connection under way from this namespace, for flows of any length. The caller destroys it. @throws SocketError */
   tcpSocket(remote: Endpoint, options: ProbeOptions = {}): Socket {
     const fd = openConnected(this.#path, 'tcp', remote, localEnd(remote, options));
-    return new Socket({ fd, readable: true, writable: true }).setNoDelay(true);
+    const socket = new Socket({ fd, readable: true, writable: true }).setNoDelay(true);
+    this.#descriptors.set(socket, fd);
+    return socket;
+  }
+
+  /** Segments that the kernel has sent on a connection made here, repeated ones included. @returns undefined once it has ended */
+  segmentsSent(socket: Socket): number | undefined {
+    const fd = this.#descriptors.get(socket);
+    return fd === undefined || socket.destroyed ? undefined : tcpSegmentsSent(fd);
   }
 
   /** A UDP socket of this namespace that knows its peer; `send` throws SocketError. */
   async udpSocket(remote: Endpoint, options: ProbeOptions = {}): Promise<{ socket: UdpSocket; send(b: Buffer): void }> {
-    const fd = openConnected(this.#path, 'udp', remote, localEnd(remote, options));
+    const fd = this.#connect(remote, options);
     return { socket: await this.#adopt(fd, remote.address), send: (bytes) => sendNow(fd, bytes) };
   }
 
@@ -163,15 +172,18 @@ export class Prober {
     const started = performance.now();
     const token = `probe-${Math.random().toString(36).slice(2)}`;
     const elapsed = () => ({ elapsedMs: performance.now() - started });
-    let opened: Awaited<ReturnType<Prober['udpSocket']>>;
+    let fd: number;
     try {
-      opened = await this.udpSocket({ address, port }, options);
+      fd = this.#connect({ address, port }, options);
+      // At once: what has to come behind it is sent later.
+      owning(fd, (socket) => sendNow(socket, Buffer.from(token)));
     } catch (error) {
       return { ...failure(error), ...elapsed() } as UdpResult;
     }
-    const { socket, send } = opened;
-    const said = await new Promise<Omit<UdpResult, 'elapsedMs'>>((resolve) => {
-      const cancel = atDeadline(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, () => resolve({ outcome: 'timeout' }));
+    const socket = await this.#adopt(fd, address);
+    const said = await new Promise<Omit<UdpResult, 'elapsedMs'>>((resolve, reject) => {
+      const giveUp = () => resolve({ outcome: 'timeout' });
+      const cancel = whenPatienceEnds(options, this.#sentinel, giveUp, reject);
       const finish = (result: Omit<UdpResult, 'elapsedMs'>): void => {
         cancel();
         resolve(result);
@@ -181,22 +193,21 @@ export class Prober {
         if (echoed === token) finish({ outcome: 'answered', id });
       });
       socket.on('error', (error) => finish(failure(error) as Omit<UdpResult, 'elapsedMs'>));
-      try {
-        send(Buffer.from(token));
-      } catch (error) {
-        finish(failure(error) as Omit<UdpResult, 'elapsedMs'>);
-      }
     });
     socket.close();
     return { ...said, ...elapsed() };
   }
 
   ping(address: string, options?: PingOptions): Promise<PingResult> {
-    return ping(this.netns, address, options);
+    return ping(this.netns, address, options, this.#sentinel);
   }
 
   close(): void {
     for (const each of [...this.#open]) this.#forget(each);
+  }
+
+  #connect(remote: Endpoint, options: ProbeOptions): number {
+    return openConnected(this.#path, 'udp', remote, localEnd(remote, options));
   }
 
   #forget(entry: { close(): void }): void {

@@ -3,6 +3,7 @@
  * where it would have arrived. Frames between veth ends may carry unfinished checksums: the kernel leaves those to hardware.
  */
 import { closeSync } from 'node:fs';
+import { waitFor } from './deadline.ts';
 import { dissect, type FrameFields } from './dissect.ts';
 import { netnsPath } from './netns-path.ts';
 import { type Datagram, openPacket, receiveNow, SocketError, sendNow } from './socket.ts';
@@ -24,7 +25,6 @@ export interface Captured {
 export class RawLink {
   readonly #fd: number;
   readonly #timer: NodeJS.Timeout;
-  readonly #listeners = new Set<(captured: Captured) => void>();
   #heard: Captured[] = [];
   #closed = false;
 
@@ -54,28 +54,10 @@ export class RawLink {
 
   /**
    * The first frame wanted, among those heard already and those to come.
-   * @returns undefined when time is up
+   * @throws WaitTimeout
    */
-  capture(wanted: (captured: Captured) => boolean, timeoutMs: number): Promise<Captured | undefined> {
-    const already = this.heard().find(wanted);
-    if (already) return Promise.resolve(already);
-    this.#timer.ref();
-    return new Promise((resolve) => {
-      const finish = (result: Captured | undefined): void => {
-        clearTimeout(timer);
-        this.#listeners.delete(listener);
-        if (this.#listeners.size === 0) this.#timer.unref();
-        resolve(result);
-      };
-      const listener = (captured: Captured): void => {
-        if (wanted(captured)) finish(captured);
-      };
-      this.#listeners.add(listener);
-      const timer = setTimeout(() => {
-        this.#drain();
-        if (this.#listeners.has(listener)) finish(undefined);
-      }, timeoutMs);
-    });
+  capture(wanted: (captured: Captured) => boolean): Promise<Captured> {
+    return waitFor(() => this.heard().find(wanted), { what: 'a frame', everyMs: POLL_MS });
   }
 
   close(): void {
@@ -87,10 +69,8 @@ export class RawLink {
 
   #drain(): void {
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      const captured = toCaptured(next);
-      this.#heard.push(captured);
+      this.#heard.push(toCaptured(next));
       if (this.#heard.length > BACKLOG) this.#heard.shift();
-      for (const listener of [...this.#listeners]) listener(captured);
     }
   }
 

@@ -13,10 +13,12 @@ const c = {
   bind: libc.func('int bind(int, const void *, uint32_t)'),
   connect: libc.func('int connect(int, const void *, uint32_t)'),
   setsockopt: libc.func('int setsockopt(int, int, int, const void *, uint32_t)'),
+  getsockopt: libc.func('int getsockopt(int, int, int, void *, void *)'),
   send: libc.func('intptr_t send(int, const void *, size_t, int)'),
   sendto: libc.func('intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)'),
   recvfrom: libc.func('intptr_t recvfrom(int, void *, size_t, int, void *, void *)'),
   ifNameToIndex: libc.func('uint32_t if_nametoindex(const char *)'),
+  poll: libc.func('int poll(void *, unsigned long, int)'),
 };
 
 /** @see include/linux/socket.h, include/linux/net.h, include/uapi/linux/in.h */
@@ -29,10 +31,14 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_RCVBUFFORCE = 33;
+const POLLIN = 1;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const IPPROTO_IP = 0;
 const IP_HDRINCL = 3;
+const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+const SEGMENTS_OUT = 136;
 const ETH_P_ALL = 3;
 const EAGAIN = 11;
 const EINPROGRESS = 115;
@@ -91,9 +97,9 @@ function openSocket(netns: string, kind: 'tcp' | 'udp' | 'icmp', family: 4 | 6):
 }
 
 /** Closes the descriptor if `work` throws. */
-function owning<T>(fd: number, work: () => T): T {
+export function owning<T>(fd: number, work: (fd: number) => T): T {
   try {
-    return work();
+    return work(fd);
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -175,6 +181,13 @@ export function setOption(fd: number, level: number, option: number, value: numb
   checked('setsockopt', c.setsockopt(fd, level, option, Int32Array.of(value), 4));
 }
 
+/** Segments that a connection has sent, repeated ones included. @see include/uapi/linux/tcp.h, struct tcp_info, tcpi_segs_out */
+export function tcpSegmentsSent(fd: number): number {
+  const info = Buffer.alloc(256);
+  checked('getsockopt', c.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, Uint32Array.of(info.length)));
+  return info.readUInt32LE(SEGMENTS_OUT);
+}
+
 /** Sends one datagram or frame on a socket that is connected or bound to a link. @throws SocketError */
 export function sendNow(fd: number, bytes: Uint8Array): void {
   checked('send', c.send(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL));
@@ -184,6 +197,14 @@ export function sendNow(fd: number, bytes: Uint8Array): void {
 export function sendToNow(fd: number, bytes: Uint8Array, remote: Endpoint): void {
   const address = sockaddr(remote);
   checked('sendto', c.sendto(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, address, address.length));
+}
+
+/** Sleeps, the whole thread, until there is something to receive or the time is over. @see poll(2), struct pollfd */
+export function waitReadable(fd: number, atMostMs: number): void {
+  const pollfd = Buffer.alloc(8);
+  pollfd.writeInt32LE(fd, 0);
+  pollfd.writeInt16LE(POLLIN, 4);
+  checked('poll', c.poll(pollfd, 1, atMostMs));
 }
 
 export interface Datagram {
