@@ -7,8 +7,13 @@ const report: ['json', { outputFile: string }][] = results
   ? [['json', { outputFile: join(results, `${process.pid}.json`) }]]
   : [];
 
-/** What stands on rules, and so is run once on each backend that Tenet has. */
-const dependsOnBackend = [
+const testsOf = (names: readonly string[]): string[] => names.map((name) => `test/e2e/${name}.test.ts`);
+
+/** Floods that must not lose a message while parts of a cluster die: one at a time, with the machine to themselves. */
+const FLOODS = testsOf(['membership', 'peering', 'policy-window', 'survival', 'switching']);
+
+/** Attacks, verdicts and repairs that stand on rules: once on each backend that Tenet has. */
+const DEPENDS_ON_BACKEND = testsOf([
   'attacks-*',
   'coexistence',
   'denials',
@@ -16,20 +21,27 @@ const dependsOnBackend = [
   'enforced',
   'isolation',
   'lifecycle',
-  'peering',
   'policy-conformance',
-  'policy-window',
-  'survival',
   'type-of-service',
-].map((name) => `test/e2e/${name}.test.ts`);
-const e2e = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false };
+]);
+const FLOODS_ON_BACKEND = testsOf(['peering', 'policy-window', 'survival']);
 
-const isolated = { pool: 'forks' as const, environment: 'node' as const };
+/** Whole labs: hooks build and take down clusters. Times end what hangs, and decide nothing else. */
+const lab = { testTimeout: 300_000, hookTimeout: 180_000 };
+/** Two files at once, for two processors. */
+const inPairs = { fileParallelism: true, maxWorkers: 2 };
+const alone = { fileParallelism: false, maxWorkers: 1 };
+const onNftables = { env: { TENET_LAB_BACKEND: 'nftables' } };
+const onIptables = { env: { TENET_LAB_BACKEND: 'iptables' } };
+
+const common = { pool: 'forks' as const, environment: 'node' as const };
+
+/** Projects of one group run side by side, group after group. */
+const group = (groupOrder: number) => ({ sequence: { groupOrder } });
 
 /**
- * Four projects: `unit` needs nothing, `kernel` needs root (each file makes a network namespace of its own), `e2e` needs the build
- * and Debian's packages (whole labs: real etcd, controllers, agents, packets), and `e2e-iptables` is what of that stands on rules, once
- * more on the iptables backend.
+ * `unit` needs nothing, `kernel` needs root (each file makes a network namespace of its own), `e2e` and `floods` need the build and
+ * Debian's packages (real etcd, controllers, agents, packets). What of the latter stands on rules runs once more on the iptables backend.
  */
 export default defineConfig({
   test: {
@@ -37,7 +49,9 @@ export default defineConfig({
     projects: [
       {
         test: {
-          ...isolated,
+          ...common,
+          ...inPairs,
+          ...group(0),
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/kernel/**', 'test/e2e/**'],
@@ -46,7 +60,9 @@ export default defineConfig({
       },
       {
         test: {
-          ...isolated,
+          ...common,
+          ...inPairs,
+          ...group(1),
           name: 'kernel',
           include: ['test/kernel/**/*.test.ts'],
           testTimeout: 30_000,
@@ -55,20 +71,39 @@ export default defineConfig({
       },
       {
         test: {
-          ...isolated,
-          ...e2e,
+          ...common,
+          ...lab,
+          ...inPairs,
+          ...group(2),
+          ...onNftables,
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          env: { TENET_LAB_BACKEND: 'nftables' },
+          exclude: FLOODS,
         },
       },
       {
         test: {
-          ...isolated,
-          ...e2e,
+          ...common,
+          ...lab,
+          ...inPairs,
+          ...group(2),
+          ...onIptables,
           name: 'e2e-iptables',
-          include: dependsOnBackend,
-          env: { TENET_LAB_BACKEND: 'iptables' },
+          include: DEPENDS_ON_BACKEND,
+        },
+      },
+      {
+        test: { ...common, ...lab, ...alone, ...group(3), ...onNftables, name: 'floods', include: FLOODS },
+      },
+      {
+        test: {
+          ...common,
+          ...lab,
+          ...alone,
+          ...group(3),
+          ...onIptables,
+          name: 'floods-iptables',
+          include: FLOODS_ON_BACKEND,
         },
       },
     ],

@@ -4,7 +4,7 @@ import type { NamedPort } from './case.ts';
 import { PEER, TENANT, tenantOf } from './cast.ts';
 import type { Labels, Spec } from './policy-input.ts';
 
-const WAIT = 'wait=enforced&timeout=20s';
+const WAIT = 'wait=enforced&timeout=60s';
 
 interface EndpointOfPod {
   readonly plan: { readonly name: string };

@@ -113,7 +113,7 @@ test('errors about a flow that policies allowed once, from one whom they allow n
     liar.send(fromContainer(red1, errorAbout('port unreachable', ends, backwards(flow), token)));
   // A network that is allowed makes everybody's address a question.
   const spec = { podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: '192.0.2.0/24' } }] }] };
-  const path = '/v1/tenants/red/namespaces/red/policies/one-network?wait=enforced';
+  const path = '/v1/tenants/red/namespaces/red/policies/one-network?wait=enforced&timeout=60s';
   try {
     const allowed = newToken();
     fire(allowed);

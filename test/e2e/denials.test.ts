@@ -56,13 +56,16 @@ async function untilTold(call: () => Promise<unknown>, isIt: (denial: DenialView
 }
 
 async function forbid(name: string, spec: object): Promise<void> {
-  const path = `/v1/tenants/red/namespaces/red/policies/${name}?wait=enforced`;
+  const path = `/v1/tenants/red/namespaces/red/policies/${name}?wait=enforced&timeout=60s`;
   const { status, body } = await lab.rest('PUT', path, spec);
   expect(status, JSON.stringify(body)).toBe(201);
 }
 
 async function allow(name: string): Promise<void> {
-  const { status } = await lab.rest('DELETE', `/v1/tenants/red/namespaces/red/policies/${name}?wait=enforced`);
+  const { status } = await lab.rest(
+    'DELETE',
+    `/v1/tenants/red/namespaces/red/policies/${name}?wait=enforced&timeout=60s`,
+  );
   expect(status).toBe(200);
 }
 

@@ -17,7 +17,7 @@ interface Status {
 
 type Answer = RestResponse<{ readonly status: Status; readonly inForce?: boolean }>;
 
-const WAIT = 'wait=enforced&timeout=20s';
+const WAIT = 'wait=enforced&timeout=60s';
 const NODES = ['node1', 'node2', 'node3'];
 
 let lab: Lab;
@@ -96,10 +96,17 @@ test('gateways are shut out and let in with the answer', async () => {
 test('a node that stands still is named, and gets what it missed once it goes on', async () => {
   await lab.killAgent('node3', 'SIGSTOP');
   expectEnforced(await write('PUT', '/v1/tenants/blue/peerings/red'), 201, ['gw1', 'node1', 'node2']);
-  const late = await write('PUT', '/v1/tenants/red/peerings/blue', {}, 'wait=enforced&timeout=500ms');
-  expect(late.status, JSON.stringify(late.body)).toBe(202);
-  expect(late.body.status).toMatchObject({ enforced: false, lagging: ['node3'] });
-  expect(late.body.status.nodes.filter(({ latencyMs }) => latencyMs !== undefined)).toHaveLength(3);
+  // On a busy machine others may be late as well, at first.
+  const late = await waitFor(
+    async () => {
+      const answer = await write('PUT', '/v1/tenants/red/peerings/blue', {}, 'wait=enforced&timeout=500ms');
+      expect(answer.status, JSON.stringify(answer.body)).toBe(202);
+      return answer.body.status.lagging?.length === 1 && answer.body.status;
+    },
+    { what: 'one node is late' },
+  );
+  expect(late).toMatchObject({ enforced: false, lagging: ['node3'] });
+  expect(late.nodes.filter(({ latencyMs }) => latencyMs !== undefined)).toHaveLength(3);
   await lab.killAgent('node3', 'SIGCONT');
   expectEnforced(await write('PUT', '/v1/tenants/red/peerings/blue'), 200, ['gw1', ...NODES]);
   await expectOpen(true);

@@ -43,12 +43,12 @@ beforeAll(async () => {
 afterAll(() => lab?.close());
 
 async function ask(from: Tenant, to: Tenant): Promise<void> {
-  const { status, body } = await lab.rest('PUT', `/v1/tenants/${from}/peerings/${to}?wait=enforced&timeout=20s`);
+  const { status, body } = await lab.rest('PUT', `/v1/tenants/${from}/peerings/${to}?wait=enforced&timeout=60s`);
   expect([200, 201], JSON.stringify(body)).toContain(status);
 }
 
 async function takeBack(from: Tenant, to: Tenant): Promise<void> {
-  const { status, body } = await lab.rest('DELETE', `/v1/tenants/${from}/peerings/${to}?wait=enforced&timeout=20s`);
+  const { status, body } = await lab.rest('DELETE', `/v1/tenants/${from}/peerings/${to}?wait=enforced&timeout=60s`);
   expect(status, JSON.stringify(body)).toBe(200);
 }
 
@@ -144,8 +144,8 @@ describe('two tenants', () => {
   test('of which one goes for good leave nothing between the other and who takes the name next', async () => {
     await makeTenant(lab, 'brief');
     const brief = await lab.attach('node1', { tenant: 'brief' });
-    await lab.rest('PUT', '/v1/tenants/red/peerings/brief?wait=enforced');
-    await lab.rest('PUT', '/v1/tenants/brief/peerings/red?wait=enforced');
+    await lab.rest('PUT', '/v1/tenants/red/peerings/brief?wait=enforced&timeout=60s');
+    await lab.rest('PUT', '/v1/tenants/brief/peerings/red?wait=enforced&timeout=60s');
     const reaches = async (to: { ip: string }) => (await lab.prober(one('red2')).ping(to.ip)).outcome === 'answered';
     await waitFor(() => reaches(brief), { what: 'red reaches brief' });
     await lab.detach(brief);

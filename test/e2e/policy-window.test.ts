@@ -42,7 +42,7 @@ const attach = (node: string, name: string): Promise<Container> =>
 const toDb = (ingress: readonly object[]) => ({ podSelector: app('db'), policyTypes: ['Ingress'], ingress });
 
 async function put(path: string, body: object): Promise<void> {
-  const answer = await lab.rest('PUT', `/v1/tenants/red/namespaces/red/${path}?wait=enforced`, body);
+  const answer = await lab.rest('PUT', `/v1/tenants/red/namespaces/red/${path}?wait=enforced&timeout=60s`, body);
   expect([200, 201], JSON.stringify(answer.body)).toContain(answer.status);
 }
 
@@ -89,7 +89,10 @@ test('one policy comes before another goes, which says the same', async () => {
   for (let round = 0; round < CHANGES / 2; round++) {
     const [comes, goes] = round % 2 === 0 ? ['twin', 'db'] : ['db', 'twin'];
     await put(`policies/${comes}`, spec);
-    const { status } = await lab.rest('DELETE', `/v1/tenants/red/namespaces/red/policies/${goes}?wait=enforced`);
+    const { status } = await lab.rest(
+      'DELETE',
+      `/v1/tenants/red/namespaces/red/policies/${goes}?wait=enforced&timeout=60s`,
+    );
     expect(status).toBe(200);
     await flood.passes(2);
   }
@@ -105,11 +108,13 @@ test('callers become somebody else to policies, and are still allowed', async ()
   for (let round = 0; round < CHANGES; round++) {
     const id = ids[round % 2];
     const labels = { app: 'web', v: String(Math.floor(round / 2) % 2) };
-    const { status } = await lab.rest('PUT', `/v1/tenants/red/endpoints/${id}/labels?wait=enforced`, { labels });
+    const { status } = await lab.rest('PUT', `/v1/tenants/red/endpoints/${id}/labels?wait=enforced&timeout=60s`, {
+      labels,
+    });
     expect(status).toBe(200);
     await flood.passes(2);
   }
-  await lab.rest('DELETE', '/v1/tenants/red/namespaces/red/policies/v1?wait=enforced');
+  await lab.rest('DELETE', '/v1/tenants/red/namespaces/red/policies/v1?wait=enforced&timeout=60s');
   await flood.stopUnharmed();
 });
 
@@ -123,7 +128,7 @@ test('agents are killed and come back, and policies have changed meanwhile', asy
   });
   for (const node of ['node1', 'node2']) await lab.startAgent(node);
   await flood.passes(100);
-  await lab.rest('DELETE', '/v1/tenants/red/namespaces/red/policies/more?wait=enforced');
+  await lab.rest('DELETE', '/v1/tenants/red/namespaces/red/policies/more?wait=enforced&timeout=60s');
   await flood.stopUnharmed();
 });
 

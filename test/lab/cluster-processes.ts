@@ -9,7 +9,8 @@ import * as services from './services.ts';
 import { type LabState, writeLab } from './state.ts';
 import { agentHosts, hostFiles, type Topology } from './topology.ts';
 
-const READY_TIMEOUT_MS = 20_000;
+/** On a busy machine; one that is not gets no further than a second. */
+const READY_TIMEOUT_MS = 120_000;
 
 interface Service {
   readonly name: string;

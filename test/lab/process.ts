@@ -86,7 +86,7 @@ export async function endProcesses(
   await waitFor(gone, { timeoutMs: graceMs, what: 'processes end', everyMs: 5 }).catch(() => {
     for (const ref of left()) signalProcess(ref, 'SIGKILL');
   });
-  await waitFor(gone, { timeoutMs: 5000, what: 'killed processes end', everyMs: 5 });
+  await waitFor(gone, { what: 'killed processes end', everyMs: 5 });
 }
 
 /** Processes that carry a lab's mark, whoever started them: also what the lab's file does not know of. */

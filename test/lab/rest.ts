@@ -17,7 +17,7 @@ export interface RestCall {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 120_000;
 
 /** @throws TypeError if there is no answer, as fetch does */
 export async function callRest<Body>({

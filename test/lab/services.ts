@@ -12,7 +12,7 @@ import { type Host, hostFiles, type Topology, tokenFile, UNDERLAY } from './topo
 
 type Command = readonly [string, ...string[]];
 
-const ANSWER_TIMEOUT_MS = 1000;
+const ANSWER_TIMEOUT_MS = 10_000;
 
 /** The checkout, whether this file runs from it or from its build. */
 export const ROOT = findRoot(import.meta.dirname);

@@ -25,7 +25,7 @@ const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
 /** Some seven seconds of one message a millisecond: the kernel charges a datagram with at least 768 bytes. */
 const RECEIVE_BUFFER = 8 << 20;
-/** An echo that has not come by then is lost. */
+/** For TCP, which repeats what was lost. */
 const DRAIN_MS = 30_000;
 
 interface Stream {
@@ -190,26 +190,30 @@ async function start(flows: readonly FloodFlow[]): Promise<void> {
     listeners.set(key, listener);
     streams.push(new UdpStream(id, flow, listener));
   }
-  setInterval(() => {
-    const now = performance.now();
-    for (const listener of listeners.values()) listener.tick();
-    for (const stream of streams) stream.tick(now);
-  }, 1);
+  setInterval(tickAll, 1);
+}
+
+function tickAll(): void {
+  const now = performance.now();
+  for (const listener of listeners.values()) listener.tick();
+  for (const stream of streams) stream.tick(now);
 }
 
 const counts = (): FlowCount[] => streams.map((stream) => stream.count());
 
-/** Sends no more, and waits for what is under way: for echoes of allowed flows, and for what of forbidden ones could still arrive. */
+/** Sends no more, and waits for what is under way: of UDP until a sentinel is back, once behind messages and once behind echoes. */
 async function drain(flows: readonly FloodFlow[]): Promise<void> {
   sending = false;
-  const isWaiting = () => counts().some(({ sent, echoed }, index) => !flows[index]?.forbidden && echoed < sent);
+  const isWaiting = () => counts().some(({ sent, echoed }, index) => flows[index]?.protocol === 'tcp' && echoed < sent);
   const deadline = performance.now() + DRAIN_MS;
   do await sleep(20);
   while (performance.now() < deadline && isWaiting());
   const sentinel = new Sentinel(flows[0]?.from ?? '', '127.0.0.1');
-  await sentinel.pass();
+  for (let round = 0; round < 2; round++) {
+    await sentinel.pass();
+    tickAll();
+  }
   sentinel.close();
-  for (const listener of listeners.values()) listener.tick();
 }
 
 process.on('disconnect', () => process.exit(0));
