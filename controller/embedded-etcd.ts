@@ -12,7 +12,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { checkNotInUse, EtcdStartError, findBinary, findFreePort } from './etcd-preconditions.ts';
 
-const READY_DEADLINE_MS = 10_000;
+/** A large database takes etcd ten seconds to open, and a busy machine longer; one that fails ends by itself, and is not waited for. */
+const READY_DEADLINE_MS = 60_000;
+const HEALTH_MS = 5_000;
+/** Who has run for so long is started again at once. */
+const STABLE_MS = 10_000;
 const STOP_DEADLINE_MS = 5_000;
 const POLL_MS = 20;
 const FIRST_RESTART_MS = 100;
@@ -47,7 +51,7 @@ export interface EmbeddedEtcd {
 
 /**
  * Starts etcd and resolves when it answers.
- * @throws EtcdStartError binary absent, port taken, data directory in use, or not ready within 10 s
+ * @throws EtcdStartError binary absent, port taken, data directory in use, or not ready within a minute
  */
 export async function startEmbeddedEtcd(options: EmbeddedEtcdOptions): Promise<EmbeddedEtcd> {
   const searchPath = options.searchPath ?? `${process.env.PATH ?? ''}${delimiter}/usr/bin`;
@@ -127,7 +131,7 @@ class Member implements EmbeddedEtcd {
         { exitCode, signalCode, lastWords: this.#lastWords.text },
         'etcd ended unexpectedly; starting it again',
       );
-      const wasStable = performance.now() - startedAt > READY_DEADLINE_MS;
+      const wasStable = performance.now() - startedAt > STABLE_MS;
       pauseMs = wasStable ? FIRST_RESTART_MS : Math.min(pauseMs * 2, LAST_RESTART_MS);
       await sleep(pauseMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       if (this.#stopping.signal.aborted) return;
@@ -215,7 +219,7 @@ function isRunning(child: ChildProcess): boolean {
 /** Does it answer, and does it have a leader? */
 async function isHealthy(etcdUrl: string): Promise<boolean> {
   try {
-    const answer = await fetch(`${etcdUrl}/health`, { signal: AbortSignal.timeout(1000) });
+    const answer = await fetch(`${etcdUrl}/health`, { signal: AbortSignal.timeout(HEALTH_MS) });
     const { health } = (await answer.json()) as { readonly health?: string };
     return health === 'true';
   } catch {

@@ -16,6 +16,8 @@ function makeDataDir(): string {
   return join(folder, 'data');
 }
 
+vi.setConfig({ testTimeout: 60_000 }); // each starts an etcd or two
+
 const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}`);
 
 test('it serves at its URL, keeps its data over a restart, and stops when told', async () => {
@@ -49,7 +51,7 @@ test('a crash is reported and etcd started again, with its data', async () => {
       () => undefined,
     );
   await expect.poll(() => isAlive(first)).toBe(false);
-  await expect.poll(read, { timeout: 5_000 }).toBe('v');
+  await expect.poll(read, { timeout: 30_000 }).toBe('v');
   expect(etcd.pid).not.toBe(first);
   expect(warn).toHaveBeenCalledWith(expect.objectContaining({ signalCode: 'SIGKILL' }), expect.any(String));
 });
@@ -107,5 +109,5 @@ test('it dies with a parent that is killed', async () => {
   const pid = Number(output.toString());
   expect(isAlive(pid)).toBe(true);
   parent.kill('SIGKILL');
-  await expect.poll(() => isAlive(pid), { timeout: 5_000 }).toBe(false);
+  await expect.poll(() => isAlive(pid)).toBe(false);
 });
