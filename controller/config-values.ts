@@ -54,6 +54,14 @@ export function parseLength(value: string): number {
   return Number(value);
 }
 
+/** @returns milliseconds */
+export function parseTimeout(value: string): number {
+  const seconds = /^\d{1,2}(\.\d{1,3})?$/.test(value) ? Number(value) : Number.NaN;
+  if (!(seconds >= 1 && seconds <= 60))
+    throw new InvalidArgumentError(`${JSON.stringify(value)} is not 1 to 60 seconds`);
+  return Math.round(seconds * 1000);
+}
+
 export function parseLevel(value: string): LogLevel {
   const level = LOG_LEVELS.find((each) => each === value);
   if (level === undefined)

@@ -12,12 +12,14 @@ import {
   parseLength,
   parseLevel,
   parseListen,
+  parseTimeout,
   parseUrls,
 } from './config-values.ts';
 import { InvalidInput } from './errors.ts';
 import type { ListenAddress } from './listen.ts';
 import { LOG_LEVELS, type LogLevel } from './log.ts';
 import { type ClusterOptions, newCluster } from './model/cluster.ts';
+import { DEFAULT_TIMEOUT_MS } from './store/etcd-endpoints.ts';
 
 /** Which etcd to use: somebody's cluster, or a child of our own. */
 export type EtcdConfig =
@@ -28,6 +30,8 @@ export interface ControllerConfig {
   readonly name: string;
   readonly listen: readonly ListenAddress[];
   readonly etcd: EtcdConfig;
+  /** how long a call to etcd may take */
+  readonly etcdTimeoutMs: number;
   /** only what was given: it must fit a cluster that exists, and makes one that does not */
   readonly cluster: ClusterOptions;
   readonly tokenFile: string;
@@ -79,6 +83,7 @@ export function parseConfig(
       name: values.name ?? hostname(),
       listen: values.listen ?? [{ kind: 'tcp', host: '127.0.0.1', port: 7480 }],
       etcd: etcdConfig(values),
+      etcdTimeoutMs: values.etcdTimeout ?? DEFAULT_TIMEOUT_MS,
       cluster,
       tokenFile: values.tokenFile ?? '/var/lib/tenet/token',
       logLevel: values.logLevel ?? 'info',
@@ -117,6 +122,7 @@ const SINGLE = {
     "embedded etcd's client address (default: 127.0.0.1:2379)",
     parseEtcdListen,
   ),
+  etcdTimeout: flag('--etcd-timeout <seconds>', 'how long a call to etcd may take, 1 to 60 (default: 5)', parseTimeout),
   subnetPrefixLength: flag('--subnet-prefix-length <n>', "length of a tenant's IPv4 subnet (default: 22)", parseLength),
   blockPrefixLength: flag('--block-prefix-length <n>', "length of a node's IPv4 block (default: 27)", parseLength),
   defaultTenant: flag(
@@ -181,6 +187,7 @@ function readValues(
     embeddedEtcd: single(SINGLE.embeddedEtcd),
     etcd: single(SINGLE.etcd),
     etcdListen: single(SINGLE.etcdListen),
+    etcdTimeout: single(SINGLE.etcdTimeout),
     subnetPrefixLength: single(SINGLE.subnetPrefixLength),
     blockPrefixLength: single(SINGLE.blockPrefixLength),
     defaultTenant: single(SINGLE.defaultTenant),

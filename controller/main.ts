@@ -34,7 +34,9 @@ async function run(config: ControllerConfig, log: Logger, closers: Closers): Pro
   const etcd = await openEtcd(config, log);
   if (etcd.child !== undefined) closers.push(() => etcd.child?.close() ?? Promise.resolve());
   const metrics = createMetrics();
-  const store = metrics.watchStore(openEtcdStore({ endpoints: etcd.endpoints, logger: log }));
+  const store = metrics.watchStore(
+    openEtcdStore({ endpoints: etcd.endpoints, timeoutMs: config.etcdTimeoutMs, logger: log }),
+  );
   closers.push(() => store.close());
   const registry = new Registry({ store, cluster: config.cluster, log });
   metrics.countTenants(() => registry.claims.tenantCount);

@@ -6,10 +6,13 @@ import { parseRecord } from '../../controller/store/records.ts';
 import type { Store } from '../../controller/store/store.ts';
 import type { IpPrefix } from '../../dataplane/address.ts';
 
+/** Milliseconds within which the store says who holds a block: an agent that starts waits for it, and ADDs one after the other. */
+const HOLDER_MS = 1000;
+
 /** @returns the node that has claimed the block @throws Unavailable */
 export async function findHolder(store: Store, tenant: string, prefix: IpPrefix): Promise<string | undefined> {
   const key = keys.block(tenant, prefix);
-  const { entry } = await store.get(key);
+  const { entry } = await store.get(key, { timeoutMs: HOLDER_MS });
   return entry && parseRecord<{ node: string }>(key, entry.value).node;
 }
 

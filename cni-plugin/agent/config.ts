@@ -1,6 +1,7 @@
 /** The agent's command line and environment, checked and frozen. Pure but for commander's own printing. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { NodeRole } from '../../controller/model/records.ts';
+import { DEFAULT_TIMEOUT_MS } from '../../controller/store/etcd-endpoints.ts';
 import { type IpAddress, parseIp } from '../../dataplane/address.ts';
 import type { BackendName } from '../../dataplane/isolation-backend.ts';
 import type { XtablesVariant } from '../../dataplane/system/xtables.ts';
@@ -10,6 +11,8 @@ export interface AgentConfig {
   readonly node: string;
   readonly roles: readonly NodeRole[];
   readonly etcd: readonly string[];
+  /** how long a call to etcd may take */
+  readonly etcdTimeoutMs: number;
   readonly stateDir: string;
   readonly socket: string;
   /** absent: the link of the default route */
@@ -44,6 +47,13 @@ function url(text: string): string {
   return text;
 }
 
+/** @returns milliseconds */
+function timeout(text: string): number {
+  const seconds = /^\d{1,2}(\.\d{1,3})?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(seconds >= 1 && seconds <= 60)) throw new InvalidArgumentError('it takes 1 to 60 seconds');
+  return Math.round(seconds * 1000);
+}
+
 function address(text: string): IpAddress {
   try {
     return parseIp(text);
@@ -65,6 +75,12 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
         .env('TENET_ETCD')
         .default(['http://127.0.0.1:2379'], 'http://127.0.0.1:2379')
         .argParser((text) => text.split(',').map(url)),
+    )
+    .addOption(
+      new Option('--etcd-timeout <seconds>', 'how long a call to etcd may take, 1 to 60')
+        .env('TENET_ETCD_TIMEOUT')
+        .default(DEFAULT_TIMEOUT_MS, String(DEFAULT_TIMEOUT_MS / 1000))
+        .argParser(timeout),
     )
     .addOption(
       new Option('--state-dir <dir>', 'what this node must remember')
@@ -109,6 +125,7 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
     node: options.node,
     roles: options.role ?? ['compute'],
     etcd: options.etcd,
+    etcdTimeoutMs: options.etcdTimeout,
     stateDir: options.stateDir,
     socket: options.socket,
     ...(options.underlayInterface === undefined ? {} : { underlayInterface: options.underlayInterface }),

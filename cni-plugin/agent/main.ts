@@ -37,7 +37,7 @@ try {
     facts,
     readFacts,
     version: packageJson.version,
-    store: await openEtcdStore({ endpoints: config.etcd, logger: log }),
+    store: await openEtcdStore({ endpoints: config.etcd, timeoutMs: config.etcdTimeoutMs, logger: log }),
     dataplane,
     journal: Journal.open(config.stateDir, config.node),
     stateDir: config.stateDir,

@@ -7,9 +7,18 @@ import { Conflict, Unavailable } from '../../controller/errors.ts';
 import type { Endpoint, Tenant } from '../../controller/model/records.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { formatRecord, parseRecord, RecordError } from '../../controller/store/records.ts';
-import { type Entry, IndeterminateCommit, type Revision, type Store } from '../../controller/store/store.ts';
+import {
+  type CallOptions,
+  type Entry,
+  IndeterminateCommit,
+  type Revision,
+  type Store,
+} from '../../controller/store/store.ts';
 import type { Journal } from './journal.ts';
 import type { KnownTenant } from './watch/snapshot.ts';
+
+/** How long each call may take that a container waits for, milliseconds; then it is done later. */
+const PATIENCE: CallOptions = { timeoutMs: 1000 };
 
 export interface PublisherOptions {
   readonly store: Store;
@@ -40,7 +49,7 @@ export class Publisher {
    */
   async publish(endpoint: Endpoint): Promise<boolean> {
     try {
-      await this.#put(endpoint);
+      await this.#put(endpoint, PATIENCE);
       return true;
     } catch (error) {
       if (!(error instanceof Unavailable || error instanceof IndeterminateCommit)) throw error;
@@ -78,35 +87,35 @@ export class Publisher {
     await this.#working;
   }
 
-  async #put(endpoint: Endpoint): Promise<void> {
+  async #put(endpoint: Endpoint, options?: CallOptions): Promise<void> {
     const { store, known } = this.#options;
     const heard = known?.(endpoint.tenant);
     if (heard !== undefined && whyNot(endpoint, heard.tenant) === undefined) {
-      if (await this.#create(endpoint, heard.modRevision)) return;
+      if (await this.#create(endpoint, heard.modRevision, options)) return;
     }
     const tenantKey = keys.tenant(endpoint.tenant);
     for (;;) {
-      const { entry } = await store.get(tenantKey);
+      const { entry } = await store.get(tenantKey, options);
       const refusal = whyNot(endpoint, entry && parseRecord<Tenant>(tenantKey, entry.value));
       if (entry === undefined || refusal !== undefined) throw refusal;
-      if (await this.#create(endpoint, entry.modRevision)) return;
+      if (await this.#create(endpoint, entry.modRevision, options)) return;
     }
   }
 
   /** @returns false when the tenant's record is of another revision by now */
-  async #create(endpoint: Endpoint, tenantRevision: Revision): Promise<boolean> {
+  async #create(endpoint: Endpoint, tenantRevision: Revision, options?: CallOptions): Promise<boolean> {
     const { store } = this.#options;
     const key = keys.endpoint(endpoint.tenant, endpoint.node, endpoint.id);
     const unchanged = { kind: 'unchanged', key: keys.tenant(endpoint.tenant), modRevision: tenantRevision } as const;
     const write = { kind: 'put', key, value: formatRecord(endpoint) } as const;
-    const { committed } = await store.commit([unchanged, { kind: 'absent', key }], [write]);
+    const { committed } = await store.commit([unchanged, { kind: 'absent', key }], [write], options);
     if (committed) return true;
-    const { entry } = await store.get(key);
+    const { entry } = await store.get(key, options);
     if (entry === undefined) return false;
     // Its labels may have been changed through REST since: then it stays. One of an earlier container of this id does not.
     if (isRecordOf(endpoint, entry)) return true;
     const replaced = { kind: 'unchanged', key, modRevision: entry.modRevision } as const;
-    return (await store.commit([unchanged, replaced], [write])).committed;
+    return (await store.commit([unchanged, replaced], [write], options)).committed;
   }
 
   async #remove(id: string, tenant: string): Promise<void> {

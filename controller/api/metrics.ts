@@ -69,9 +69,9 @@ export function createMetrics(): Metrics {
         requests.observe(labels, reply.elapsedTime / 1000);
       }),
     watchStore: (store) => ({
-      get: (key) => timed('get', store.get(key)),
+      get: (key, options) => timed('get', store.get(key, options)),
       list: (prefix, options) => timed('list', store.list(prefix, options)),
-      commit: (guards, writes) => timed('commit', store.commit(guards, writes)),
+      commit: (guards, writes, options) => timed('commit', store.commit(guards, writes, options)),
       lease: (ttlSeconds) => timed('lease', store.lease(ttlSeconds)),
       watch: (prefix, after, signal) => store.watch(prefix, after, signal),
       close: () => store.close(),

@@ -17,6 +17,9 @@ import { ClaimsView } from './claims-view.ts';
 import { DenialFeeds } from './denial-feeds.ts';
 import { Turns } from './turns.ts';
 
+/** Whether the store answers is known within this many milliseconds: those who ask wait no longer either. */
+const READY_MS = 1000;
+
 export interface RegistryOptions {
   readonly store: Store;
   readonly cluster: ClusterOptions;
@@ -106,7 +109,7 @@ export class Registry {
   /** Resolves if requests can be served now. @throws Unavailable */
   async checkReady(): Promise<void> {
     this.cluster();
-    await this.store.get(keys.cluster);
+    await this.store.get(keys.cluster, { timeoutMs: READY_MS });
   }
 
   /** Ends the following; the store stays open, it is its opener's. */

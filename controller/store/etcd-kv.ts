@@ -6,6 +6,7 @@ import { Unavailable } from '../errors.ts';
 import { checkCommit } from './commit-rules.ts';
 import { type Compare, type EtcdRpc, type KeyValue, type RangeResponse, type RequestOp, RpcError } from './etcd-rpc.ts';
 import {
+  type CallOptions,
   type CommitResult,
   type Entry,
   type Guard,
@@ -47,8 +48,11 @@ export class EtcdKv {
     this.#prefix = prefix;
   }
 
-  async get(key: string): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }> {
-    const answer = await this.#rpc.range({ key: this.#encode(key) }).catch(throwUnavailable);
+  async get(
+    key: string,
+    { timeoutMs }: CallOptions = {},
+  ): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }> {
+    const answer = await this.#rpc.range({ key: this.#encode(key) }, timeoutMs).catch(throwUnavailable);
     const found = answer.kvs[0];
     return { entry: found && toEntry(found, this.#prefix), revision: Number(answer.header.revision) };
   }
@@ -64,11 +68,15 @@ export class EtcdKv {
     }
   }
 
-  async commit(guards: readonly Guard[], writes: readonly Write[]): Promise<CommitResult> {
+  async commit(
+    guards: readonly Guard[],
+    writes: readonly Write[],
+    { timeoutMs }: CallOptions = {},
+  ): Promise<CommitResult> {
     checkCommit(guards, writes);
     const compare = guards.map((guard) => this.#compareFor(guard));
     const success = writes.map((write) => this.#requestFor(write));
-    const answer = await this.#rpc.txn({ compare, success }).catch(throwCommitError);
+    const answer = await this.#rpc.txn({ compare, success }, timeoutMs).catch(throwCommitError);
     return { committed: answer.succeeded, revision: Number(answer.header.revision) };
   }
 
@@ -159,14 +167,20 @@ export function throwUnavailable(error: unknown): never {
 }
 
 function throwCommitError(error: unknown): never {
-  if (error instanceof RpcError && error.failure === 'unanswered') throw new IndeterminateCommit({ cause: error });
+  if (error instanceof RpcError && (error.failure === 'unanswered' || error.failure === 'slow'))
+    throw new IndeterminateCommit(explain(error), { cause: error });
   return throwUnavailable(error);
 }
 
+/** Slow is an etcd that is connected and does not answer in time, away one to which there is no connection. */
 function explain(error: RpcError): string {
   switch (error.failure) {
     case 'not-sent':
-      return `etcd cannot be reached: ${error.message}`;
+    case 'unanswered':
+      return `etcd is away: ${error.message}`;
+    case 'slow':
+    case 'withheld':
+      return `etcd is slow: ${error.message}`;
     case 'no-space':
       return `etcd's database space is used up: compact its history, defragment every member, then disarm the alarm (${error.message})`;
     case 'lease-gone':

@@ -2,7 +2,6 @@
  * A lease in etcd and the loop that keeps it alive. It counts from the moment a keepalive was sent, not answered, so that it
  * is given up here before etcd can give it to somebody else.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { throwUnavailable } from './etcd-kv.ts';
 import { type EtcdRpc, RpcError } from './etcd-rpc.ts';
 import type { Lease } from './store.ts';
@@ -12,6 +11,9 @@ const TRUSTED_PART = 0.8;
 
 /** Keepalives are this part of the time to live apart: three may fail before trust ends. */
 const KEEPALIVE_PART = 0.2;
+
+/** How long closing a lease waits for etcd, milliseconds. */
+const REVOKE_MS = 1000;
 
 /** Pause after a keepalive that failed, milliseconds. */
 const RETRY_MS = 100;
@@ -24,46 +26,53 @@ export class EtcdLease implements Lease {
   readonly #rpc: EtcdRpc;
   readonly #ended = new AbortController();
   #expiry: NodeJS.Timeout | undefined;
+  #sentMs = Number.NEGATIVE_INFINITY;
 
   /** @throws Unavailable when etcd does not grant it; one it granted without our hearing expires by itself */
   static async grant(rpc: EtcdRpc, ttlSeconds: number): Promise<EtcdLease> {
-    const sentAt = performance.now();
-    const granted = await rpc.grantLease(ttlSeconds).catch(throwUnavailable);
-    return new EtcdLease(rpc, granted, sentAt);
+    const sentMs = performance.now();
+    // Later it would not be trusted any more.
+    const granted = await rpc.grantLease(ttlSeconds, ttlSeconds * 1000 * TRUSTED_PART).catch(throwUnavailable);
+    return new EtcdLease(rpc, granted, sentMs);
   }
 
-  private constructor(rpc: EtcdRpc, granted: { id: string; ttlSeconds: number }, sentAt: number) {
+  private constructor(rpc: EtcdRpc, granted: { id: string; ttlSeconds: number }, sentMs: number) {
     this.#rpc = rpc;
     this.id = granted.id;
     this.ttlSeconds = granted.ttlSeconds;
     this.lost = new Promise((resolve) => {
       this.#ended.signal.addEventListener('abort', () => resolve());
     });
-    this.#trustFrom(sentAt);
+    this.#trustFrom(sentMs);
     void this.#keepAlive();
   }
 
   async close(): Promise<void> {
     this.#end();
-    await this.#rpc.revokeLease(this.id).catch(() => undefined); // then it expires
+    await this.#rpc.revokeLease(this.id, REVOKE_MS).catch(() => undefined); // then it expires
   }
 
+  /** A keepalive without an answer holds up none: the next one is sent in its turn, maybe to another endpoint, and either may count. */
   async #keepAlive(): Promise<void> {
     const signal = this.#ended.signal;
-    let pauseMs = this.ttlSeconds * 1000 * KEEPALIVE_PART;
-    for (;;) {
-      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+    const apartMs = this.ttlSeconds * 1000 * KEEPALIVE_PART;
+    for (let pauseMs = apartMs; ; ) {
+      if (pauseMs > 0) await pause(pauseMs, signal);
       if (signal.aborted) return;
-      pauseMs = (await this.#renew()) ? this.ttlSeconds * 1000 * KEEPALIVE_PART : RETRY_MS;
+      const waiting = new AbortController();
+      const silence = pause(apartMs, AbortSignal.any([signal, waiting.signal]));
+      const isRenewed = await Promise.race([this.#renew(), silence]);
+      waiting.abort();
+      pauseMs = isRenewed === undefined ? 0 : isRenewed ? apartMs : RETRY_MS;
     }
   }
 
   async #renew(): Promise<boolean> {
-    const sentAt = performance.now();
+    const sentMs = performance.now();
     try {
-      const ttlSeconds = await this.#rpc.keepAlive(this.id);
+      const ttlSeconds = await this.#rpc.keepAlive(this.id, this.#trustedUntilMs() - sentMs);
       if (this.#ended.signal.aborted) return false;
-      if (ttlSeconds > 0) this.#trustFrom(sentAt);
+      if (ttlSeconds > 0) this.#trustFrom(sentMs);
       else this.#end();
       return ttlSeconds > 0;
     } catch (error) {
@@ -72,15 +81,34 @@ export class EtcdLease implements Lease {
     }
   }
 
-  #trustFrom(sentAt: number): void {
+  #trustFrom(sentMs: number): void {
+    if (sentMs < this.#sentMs) return;
+    this.#sentMs = sentMs;
     clearTimeout(this.#expiry);
-    const untilMs = sentAt + this.ttlSeconds * 1000 * TRUSTED_PART - performance.now();
-    if (untilMs <= 0) this.#end();
-    else this.#expiry = setTimeout(() => this.#end(), untilMs);
+    const leftMs = this.#trustedUntilMs() - performance.now();
+    if (leftMs <= 0) this.#end();
+    else this.#expiry = setTimeout(() => this.#end(), leftMs);
+  }
+
+  #trustedUntilMs(): number {
+    return this.#sentMs + this.ttlSeconds * 1000 * TRUSTED_PART;
   }
 
   #end(): void {
     clearTimeout(this.#expiry);
     this.#ended.abort();
   }
+}
+
+/** Ends early when `signal` aborts. By the global timer, which tests turn by hand. */
+function pause(ms: number, signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve(undefined);
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end);
+  });
 }

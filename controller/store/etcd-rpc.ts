@@ -8,8 +8,12 @@
 export type RpcFailure =
   /** nothing reached etcd: certainly not done */
   | 'not-sent'
-  /** sent, or perhaps sent, and no answer: may have been done */
+  /** not sent because etcd, though connected, answers nothing just now: certainly not done */
+  | 'withheld'
+  /** sent, or perhaps sent, and the connection is gone: may have been done */
   | 'unanswered'
+  /** sent, and no answer in time though connected: may have been done, or be done yet */
+  | 'slow'
   /** etcd said no: not done, and the same call will fail again until somebody acts */
   | 'refused'
   /** etcd is too busy or has no leader: not done, may work later */
@@ -120,15 +124,18 @@ export interface WatchStreamListener {
   ended(error: Error): void;
 }
 
-/** Calls reject with {@link RpcError}, at the latest when their deadline has passed. */
+/**
+ * Calls reject with {@link RpcError}, at the latest when their time is over: the store's own for all of them, or `timeoutMs` where
+ * that is shorter. All but `txn` are asked again at another endpoint when one does not answer: repeating them does no harm.
+ */
 export interface EtcdRpc {
-  /** Asks again at another endpoint when one does not answer. */
-  range(request: RangeRequest): Promise<RangeResponse>;
+  range(request: RangeRequest, timeoutMs?: number): Promise<RangeResponse>;
   /** Asks again at another endpoint only when nothing was sent to the first. */
-  txn(request: TxnRequest): Promise<TxnResponse>;
-  grantLease(ttlSeconds: number): Promise<{ readonly id: string; readonly ttlSeconds: number }>;
-  revokeLease(id: string): Promise<void>;
+  txn(request: TxnRequest, timeoutMs?: number): Promise<TxnResponse>;
+  /** One that was granted without our hearing of it expires by itself. */
+  grantLease(ttlSeconds: number, timeoutMs?: number): Promise<{ readonly id: string; readonly ttlSeconds: number }>;
+  revokeLease(id: string, timeoutMs?: number): Promise<void>;
   /** One keepalive; the lease's new time to live, 0 or less when it has expired. */
-  keepAlive(id: string): Promise<number>;
+  keepAlive(id: string, timeoutMs: number): Promise<number>;
   openWatch(listener: WatchStreamListener): WatchStream;
 }

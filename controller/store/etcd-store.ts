@@ -1,10 +1,11 @@
 /**
  * The store over etcd. The only file that imports the etcd3 package, and of that only the connection and the raw calls: its
  * watch, retry, circuit breaker, lease and election helpers lose events or repeat writes, so all of that is our own, above
- * {@link EtcdRpc}. Each endpoint has a client; calls stay with one until it fails.
+ * {@link EtcdRpc}. Each endpoint has a client; which of them is asked is etcd-endpoints.ts's.
  */
 import { Etcd3, type IOptions } from 'etcd3';
 import type { Logger } from 'pino';
+import { DEFAULT_TIMEOUT_MS, EtcdEndpoints } from './etcd-endpoints.ts';
 import { toRpcError } from './etcd-failure.ts';
 import { EtcdKv, type Listing } from './etcd-kv.ts';
 import { EtcdLease } from './etcd-lease.ts';
@@ -12,20 +13,30 @@ import type {
   EtcdRpc,
   RangeRequest,
   RangeResponse,
-  RpcFailure,
   TxnRequest,
   TxnResponse,
   WatchStream,
   WatchStreamListener,
 } from './etcd-rpc.ts';
 import { EtcdWatcher } from './etcd-watch.ts';
-import { STORE_PREFIX } from './keys.ts';
-import type { CommitResult, Entry, Guard, Lease, ListOptions, Revision, Store, WatchBatch, Write } from './store.ts';
-
-/** Every unary call is answered, or given up, within this many milliseconds. */
-const CALL_DEADLINE_MS = 1000;
+import { keys, STORE_PREFIX } from './keys.ts';
+import type {
+  CallOptions,
+  CommitResult,
+  Entry,
+  Guard,
+  Lease,
+  ListOptions,
+  Revision,
+  Store,
+  WatchBatch,
+  Write,
+} from './store.ts';
 
 const MEBIBYTE = 1024 * 1024;
+
+/** Pings and new watches are waited for this part of a call's time, milliseconds: with 5 s, 3 s; never less than that. */
+const CONFIRMATION = { least: 3000, part: 0.6 } as const;
 
 /**
  * Pings find a connection that is dead without a word within 13 s. Only while calls are open (watches always are): etcd
@@ -33,7 +44,6 @@ const MEBIBYTE = 1024 * 1024;
  */
 const CHANNEL_OPTIONS = {
   'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 3_000,
   'grpc.keepalive_permit_without_calls': 0,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1_000,
@@ -48,16 +58,17 @@ export interface EtcdStoreOptions {
   readonly prefix?: string;
   /** PEM; a client certificate's common name is its role in etcd */
   readonly credentials?: { readonly ca: Buffer; readonly cert?: Buffer; readonly key?: Buffer };
+  /** a call is answered, or given up, within this many milliseconds; 5000 unless given */
+  readonly timeoutMs?: number;
   readonly logger?: Pick<Logger, 'info' | 'warn'>;
 }
 
 /** Opens the store; nothing is sent until it is used, so a store whose etcd is down opens too. */
 export function openEtcdStore(options: EtcdStoreOptions): Store {
-  return new EtcdStore(
-    new EtcdConnection(options),
-    options.prefix ?? STORE_PREFIX,
-    options.logger ?? { info() {}, warn() {} },
-  );
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, prefix = STORE_PREFIX, logger = { info() {}, warn() {} } } = options;
+  const confirmationMs = Math.max(CONFIRMATION.least, timeoutMs * CONFIRMATION.part);
+  const connection = new EtcdConnection(options, timeoutMs, confirmationMs);
+  return new EtcdStore(connection, prefix, new EtcdWatcher(connection, prefix, logger, confirmationMs));
 }
 
 class EtcdStore implements Store {
@@ -66,22 +77,22 @@ class EtcdStore implements Store {
   readonly #watcher: EtcdWatcher;
   readonly #leases = new Set<Lease>();
 
-  constructor(connection: EtcdConnection, prefix: string, logger: Pick<Logger, 'info' | 'warn'>) {
+  constructor(connection: EtcdConnection, prefix: string, watcher: EtcdWatcher) {
     this.#connection = connection;
     this.#kv = new EtcdKv(connection, prefix);
-    this.#watcher = new EtcdWatcher(connection, prefix, logger);
+    this.#watcher = watcher;
   }
 
-  get(key: string): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }> {
-    return this.#kv.get(key);
+  get(key: string, options?: CallOptions): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }> {
+    return this.#kv.get(key, options);
   }
 
   list(prefix: string, options?: ListOptions): Promise<Listing> {
     return this.#kv.list(prefix, options);
   }
 
-  commit(guards: readonly Guard[], writes: readonly Write[]): Promise<CommitResult> {
-    return this.#kv.commit(guards, writes);
+  commit(guards: readonly Guard[], writes: readonly Write[], options?: CallOptions): Promise<CommitResult> {
+    return this.#kv.commit(guards, writes, options);
   }
 
   watch(prefix: string, after: Revision, signal: AbortSignal): AsyncIterable<WatchBatch> {
@@ -102,44 +113,52 @@ class EtcdStore implements Store {
   }
 }
 
-type CallOptions = NonNullable<Parameters<Etcd3['kv']['range']>[1]>;
+type GrpcOptions = NonNullable<Parameters<Etcd3['kv']['range']>[1]>;
+/** A call to one endpoint's client. */
+type Call<T> = (client: Etcd3, options: GrpcOptions) => Promise<T>;
 
 /** etcd's raw calls by way of etcd3, at whichever endpoint answers. */
 class EtcdConnection implements EtcdRpc {
   readonly #clients: readonly Etcd3[];
-  #current = 0;
+  readonly #endpoints: EtcdEndpoints;
 
-  constructor({ endpoints, credentials }: EtcdStoreOptions) {
-    if (endpoints.length === 0) throw new RangeError('no etcd endpoint is given');
-    this.#clients = endpoints.map((endpoint) => new Etcd3(clientOptions(endpoint, credentials)));
-    this.#current = Math.floor(Math.random() * endpoints.length);
+  constructor({ endpoints, credentials }: EtcdStoreOptions, timeoutMs: number, pingTimeoutMs: number) {
+    this.#clients = endpoints.map((endpoint) => new Etcd3(clientOptions(endpoint, credentials, pingTimeoutMs)));
+    const probe = { key: Buffer.from(STORE_PREFIX + keys.cluster), count_only: true };
+    this.#endpoints = new EtcdEndpoints(
+      endpoints,
+      timeoutMs,
+      this.#asker(({ kv }, options) => kv.range(probe, options)),
+    );
   }
 
-  range(request: RangeRequest): Promise<RangeResponse> {
-    return this.#call(['not-sent', 'unanswered', 'busy'], ({ kv }, options) => kv.range(request, options));
+  range(request: RangeRequest, timeoutMs?: number): Promise<RangeResponse> {
+    return this.#repeat(timeoutMs, ({ kv }, options) => kv.range(request, options));
   }
 
-  txn({ compare, success }: TxnRequest): Promise<TxnResponse> {
+  txn({ compare, success }: TxnRequest, timeoutMs?: number): Promise<TxnResponse> {
     const request = { compare: [...compare], success: [...success] };
-    return this.#call(['not-sent'], ({ kv }, options) => kv.txn(request, options));
+    const ask = this.#asker(({ kv }, options) => kv.txn(request, options));
+    return this.#endpoints.ask({ ask, repeatable: false, timeoutMs });
   }
 
-  async grantLease(ttlSeconds: number): Promise<{ readonly id: string; readonly ttlSeconds: number }> {
-    const granted = await this.#call(['not-sent'], ({ leaseClient }, options) =>
+  async grantLease(
+    ttlSeconds: number,
+    timeoutMs?: number,
+  ): Promise<{ readonly id: string; readonly ttlSeconds: number }> {
+    const granted = await this.#repeat(timeoutMs, ({ leaseClient }, options) =>
       leaseClient.leaseGrant({ TTL: Math.ceil(ttlSeconds) }, options),
     );
     return { id: granted.ID, ttlSeconds: Number(granted.TTL) };
   }
 
-  async revokeLease(id: string): Promise<void> {
-    await this.#call(['not-sent', 'unanswered'], ({ leaseClient }, options) =>
-      leaseClient.leaseRevoke({ ID: id }, options),
-    );
+  async revokeLease(id: string, timeoutMs?: number): Promise<void> {
+    await this.#repeat(timeoutMs, ({ leaseClient }, options) => leaseClient.leaseRevoke({ ID: id }, options));
   }
 
   /** A stream for one question and one answer: so each answer belongs to a known question, at whichever endpoint. */
-  keepAlive(id: string): Promise<number> {
-    return this.#call(['not-sent'], async ({ leaseClient }, options) => {
+  keepAlive(id: string, timeoutMs: number): Promise<number> {
+    return this.#repeat(timeoutMs, async ({ leaseClient }, options) => {
       const stream = await leaseClient.leaseKeepAlive(options);
       return await new Promise<number>((resolve, reject) => {
         stream.on('data', ({ TTL }) => resolve(Number(TTL)));
@@ -152,12 +171,12 @@ class EtcdConnection implements EtcdRpc {
   }
 
   openWatch(listener: WatchStreamListener): WatchStream {
-    const endpoint = this.#current;
+    const endpoint = this.#endpoints.current;
     let open = true;
     const end = (error: Error): void => {
       if (!open) return;
       open = false;
-      this.#leave(endpoint);
+      this.#endpoints.leave(endpoint);
       listener.ended(toRpcError(error));
     };
     const opening = this.#client(endpoint).watchClient.watch();
@@ -183,24 +202,12 @@ class EtcdConnection implements EtcdRpc {
     for (const client of this.#clients) client.close();
   }
 
-  /** Calls the current endpoint, and the next ones after a failure of one of the kinds named. */
-  async #call<T>(again: readonly RpcFailure[], call: (client: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
-    const startedAt = performance.now();
-    for (let tries = 1; ; tries++) {
-      const endpoint = this.#current;
-      try {
-        return await call(this.#client(endpoint), { deadline: Date.now() + CALL_DEADLINE_MS });
-      } catch (cause) {
-        const error = toRpcError(cause);
-        if (['not-sent', 'unanswered', 'busy'].includes(error.failure)) this.#leave(endpoint);
-        const elapsedMs = performance.now() - startedAt;
-        const elsewhere = tries < this.#clients.length && elapsedMs < 2 * CALL_DEADLINE_MS;
-        // Another call's failure makes etcd3 close the channel under calls that wait for it; a new one is opened on demand.
-        const onceMore =
-          error.failure === 'not-sent' && tries <= this.#clients.length && elapsedMs < CALL_DEADLINE_MS / 2;
-        if (!again.includes(error.failure) || !(elsewhere || onceMore)) throw error;
-      }
-    }
+  #repeat<T>(timeoutMs: number | undefined, call: Call<T>): Promise<T> {
+    return this.#endpoints.ask({ ask: this.#asker(call), repeatable: true, timeoutMs });
+  }
+
+  #asker<T>(call: Call<T>): (endpoint: number, timeoutMs: number) => Promise<T> {
+    return (endpoint, timeoutMs) => call(this.#client(endpoint), { deadline: Date.now() + timeoutMs });
   }
 
   #client(endpoint: number): Etcd3 {
@@ -208,14 +215,13 @@ class EtcdConnection implements EtcdRpc {
     if (!client) throw new RangeError(`no endpoint ${endpoint}`);
     return client;
   }
-
-  /** Later calls go to the next endpoint, unless somebody has already moved on. */
-  #leave(endpoint: number): void {
-    if (this.#current === endpoint) this.#current = (endpoint + 1) % this.#clients.length;
-  }
 }
 
-function clientOptions(endpoint: string, credentials: EtcdStoreOptions['credentials']): IOptions {
+function clientOptions(
+  endpoint: string,
+  credentials: EtcdStoreOptions['credentials'],
+  pingTimeoutMs: number,
+): IOptions {
   // Calls go straight through: the library's own policies repeat writes and shut out everybody after one failure. Errors are
   // turned into ours here already, for at most of its own it would drop the connection, and all watches with it.
   const passThrough = {
@@ -230,7 +236,7 @@ function clientOptions(endpoint: string, credentials: EtcdStoreOptions['credenti
   const policy = passThrough as unknown as NonNullable<NonNullable<IOptions['faultHandling']>['global']>;
   return {
     hosts: endpoint,
-    grpcOptions: CHANNEL_OPTIONS,
+    grpcOptions: { ...CHANNEL_OPTIONS, 'grpc.keepalive_timeout_ms': pingTimeoutMs },
     faultHandling: { global: policy, host: () => policy },
     defaultCallOptions: { interceptors: [requireLeader] },
     ...(credentials && {
@@ -243,7 +249,7 @@ function clientOptions(endpoint: string, credentials: EtcdStoreOptions['credenti
   };
 }
 
-type Interceptor = NonNullable<CallOptions['interceptors']>[number];
+type Interceptor = NonNullable<GrpcOptions['interceptors']>[number];
 
 /** Makes a member that is cut off from its cluster say so, instead of keeping a watch open that hears nothing. */
 const requireLeader: Interceptor = (options, nextCall) => {

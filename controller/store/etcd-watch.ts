@@ -14,9 +14,6 @@ import { toEntry } from './etcd-kv.ts';
 import type { EtcdRpc, WatchResponse, WatchStream } from './etcd-rpc.ts';
 import { Compacted, type Revision, rangeEnd, type WatchBatch, type WatchEvent } from './store.ts';
 
-/** A stream that has not confirmed a watch after this long is given up, milliseconds. */
-const CREATE_DEADLINE_MS = 3000;
-
 /** Pause before a watch that etcd refused is asked for again, milliseconds. */
 const RECREATE_MS = 1000;
 
@@ -47,6 +44,7 @@ export class EtcdWatcher {
   readonly #rpc: EtcdRpc;
   readonly #prefix: string;
   readonly #log: WatchLog;
+  readonly #confirmationMs: number;
   readonly #watches = new Set<Watch>();
   /** by the id on the stream */
   readonly #byId = new Map<number, Watch>();
@@ -57,10 +55,12 @@ export class EtcdWatcher {
   #opening = false;
   #broken = false;
 
-  constructor(rpc: EtcdRpc, prefix: string, log: WatchLog) {
+  /** @param confirmationMs a stream that has not confirmed a watch after this long is given up */
+  constructor(rpc: EtcdRpc, prefix: string, log: WatchLog, confirmationMs: number) {
     this.#rpc = rpc;
     this.#prefix = prefix;
     this.#log = log;
+    this.#confirmationMs = confirmationMs;
   }
 
   /** See {@link Store.watch}. */
@@ -141,8 +141,8 @@ export class EtcdWatcher {
     watch.partial = [];
     clearTimeout(watch.timer);
     watch.timer = setTimeout(
-      () => this.#broke(stream, new Error(`etcd did not confirm a watch within ${CREATE_DEADLINE_MS} ms`)),
-      CREATE_DEADLINE_MS,
+      () => this.#broke(stream, new Error(`etcd did not confirm a watch within ${this.#confirmationMs} ms`)),
+      this.#confirmationMs,
     );
     stream.send({
       create_request: {

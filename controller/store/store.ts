@@ -56,6 +56,11 @@ export interface Lease {
   close(): Promise<void>;
 }
 
+export interface CallOptions {
+  /** milliseconds after which the call is given up, where the store would wait longer */
+  readonly timeoutMs?: number;
+}
+
 export interface ListOptions {
   /** at most this many entries, in key order; 0 or absent: all */
   readonly limit?: number;
@@ -68,14 +73,14 @@ export interface ListOptions {
  * {@link IndeterminateCommit} when a write's fate is unknown. Keys are given WITHOUT the store's prefix (`/tenet/v1/`).
  */
 export interface Store {
-  get(key: string): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }>;
+  get(key: string, options?: CallOptions): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }>;
   /** Entries whose key starts with `prefix`, in key order, all at `revision`. */
   list(
     prefix: string,
     options?: ListOptions,
   ): Promise<{ readonly entries: readonly Entry[]; readonly revision: Revision; readonly more: boolean }>;
   /** All writes or none, if every guard holds. At most 100 guards and writes together. */
-  commit(guards: readonly Guard[], writes: readonly Write[]): Promise<CommitResult>;
+  commit(guards: readonly Guard[], writes: readonly Write[], options?: CallOptions): Promise<CommitResult>;
   /**
    * Every event under `prefix` with modRevision > `after`, each once, in order, over reconnects, until `signal` aborts.
    * @throws Compacted when history before `compactRevision` is gone: list again
@@ -99,8 +104,9 @@ export class Compacted extends Error {
 /** A commit was sent and its answer lost: it may or may not have happened. Read back before doing it again. */
 export class IndeterminateCommit extends Error {
   readonly code = 'indeterminate';
-  constructor(options?: ErrorOptions) {
-    super('the store did not say whether the write happened', options);
+  /** @param why what became of the call, for people */
+  constructor(why?: string, options?: ErrorOptions) {
+    super(`the store did not say whether the write happened${why === undefined ? '' : `: ${why}`}`, options);
   }
 }
 

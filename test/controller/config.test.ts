@@ -22,6 +22,7 @@ test('without flags it is a single machine on loopback', () => {
   expect(config).toEqual({
     listen: [{ kind: 'tcp', host: '127.0.0.1', port: 7480 }],
     etcd: { kind: 'embedded', dataDir: '/var/lib/tenet/etcd', listenAddress: '127.0.0.1', port: 2379 },
+    etcdTimeoutMs: 5000,
     cluster: {},
     tokenFile: '/var/lib/tenet/token',
     logLevel: 'info',
@@ -33,7 +34,7 @@ test('every flag is understood', () => {
     '--listen 0.0.0.0:80 --listen [::1]:7480 --listen unix:/run/tenet.sock --embedded-etcd /data --etcd-listen 192.0.2.1',
     '--pool 10.0.0.0/9 --pool fd00::/48 --subnet-prefix-length 24 --block-prefix-length 28 --platform-network 192.0.2.0/24',
     '--exception dns=192.0.2.53:53/udp --exception dns6=[2001:db8::53]:53/TCP --default-tenant acme',
-    '--token-file /t --name m1 --log-level debug',
+    '--token-file /t --name m1 --log-level debug --etcd-timeout 2.5',
   ];
   expect(parse(argv.join(' ').split(' '))).toEqual({
     name: 'm1',
@@ -43,6 +44,7 @@ test('every flag is understood', () => {
       { kind: 'unix', path: '/run/tenet.sock' },
     ],
     etcd: { kind: 'embedded', dataDir: '/data', listenAddress: '192.0.2.1', port: 2379 },
+    etcdTimeoutMs: 2500,
     cluster: {
       pools: ['10.0.0.0/9', 'fd00::/48'],
       subnetPrefixLength: 24,
@@ -64,6 +66,7 @@ test('every flag has a variable, lists have commas, and the command line wins', 
     TENET_LISTEN: '127.0.0.1:1,unix:/s',
     TENET_ETCD: 'http://192.0.2.1:2379,http://192.0.2.2:2379/',
     TENET_POOL: '10.0.0.0/9',
+    TENET_ETCD_TIMEOUT: '7',
     TENET_NAME: 'from-environment',
     TENET_LOG_LEVEL: '',
   };
@@ -74,6 +77,7 @@ test('every flag has a variable, lists have commas, and the command line wins', 
       { kind: 'unix', path: '/s' },
     ],
     etcd: { kind: 'external', endpoints: ['http://192.0.2.1:2379', 'http://192.0.2.2:2379'] },
+    etcdTimeoutMs: 7000,
     cluster: { pools: ['10.0.0.0/9'] },
     logLevel: 'info',
   });
@@ -88,6 +92,9 @@ describe('what cannot be is refused with the name of its flag', () => {
     ['--embedded-etcd', ['--etcd', 'http://192.0.2.1:2379', '--embedded-etcd', '/data']],
     ['--etcd-listen', ['--etcd', 'http://192.0.2.1:2379', '--etcd-listen', '192.0.2.1']],
     ['--etcd-listen', ['--etcd-listen', 'here']],
+    ['--etcd-timeout', ['--etcd-timeout', '0.5']],
+    ['--etcd-timeout', ['--etcd-timeout', '61']],
+    ['--etcd-timeout', ['--etcd-timeout', '5s']],
     ['--pool', ['--pool', '10.0.0.1/9']],
     ['--pool', ['--pool', '10.0.0.0/9', '--pool', '10.64.0.0/16']],
     ['--subnet-prefix-length', ['--subnet-prefix-length', '33']],

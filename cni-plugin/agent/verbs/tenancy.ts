@@ -68,7 +68,7 @@ async function claimant(namespace: string, { store }: AgentContext): Promise<str
     return entry && parseRecord<{ tenant: string }>(key, entry.value).tenant;
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error;
-    const message = `the store does not answer, so who owns namespace ${JSON.stringify(namespace)} is not known`;
+    const message = `the store does not answer, so who owns namespace ${JSON.stringify(namespace)} is not known (${error.message})`;
     throw new Unavailable('store', message, { cause: error });
   }
 }

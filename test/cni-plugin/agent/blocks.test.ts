@@ -10,6 +10,7 @@ import type { Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
+import type { CallOptions } from '../../../controller/store/store.ts';
 import { parsePrefix } from '../../../dataplane/address.ts';
 import { entries, tenant } from './builders.ts';
 
@@ -47,6 +48,19 @@ async function hear(prefixes: readonly string[] = ['']): Promise<void> {
 }
 
 const deleting: Tenant = { ...red, phase: 'deleting' };
+
+it('of whom a block is the store says within a second, for an agent that starts and ADDs wait for it', async () => {
+  blocks.release(await blocks.allocate(red));
+  const given: (number | undefined)[] = [];
+  const get = store.get.bind(store);
+  store.get = (key: string, options?: CallOptions) => {
+    given.push(options?.timeoutMs);
+    return get(key);
+  };
+  expect(snapshot.holderOf('red', prefix)).toBeUndefined();
+  expect(await blocks.confirm()).toEqual([]);
+  expect(given).toEqual([1000]);
+});
 
 it('a block just claimed stays this node’s to give back when the tenant’s deletion is heard of first', async () => {
   blocks.release(await blocks.allocate(red));

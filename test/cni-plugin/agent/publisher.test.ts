@@ -108,6 +108,31 @@ it('asks the store once where the tenant is as it was heard of, and believes the
   expect(await stored()).toHaveLength(2);
 });
 
+it('keeps a container waiting for a second a call at most, and has all the time there is later', async () => {
+  await setTenant(red);
+  const given: (number | undefined)[] = [];
+  const timed: Store = {
+    ...storeWith((key, options) => {
+      given.push(options?.timeoutMs);
+      return store.get(key);
+    }),
+    commit: (guards, writes, options) => {
+      given.push(options?.timeoutMs);
+      return store.commit(guards, writes);
+    },
+  };
+  const own = new Publisher({ store: timed, journal, log: pino({ level: 'silent' }), retryMs: 5 });
+  expect(await own.publish(pod)).toBe(true);
+  expect(await own.publish(pod)).toBe(true); // reads what is there
+  expect(new Set(given)).toEqual(new Set([1000]));
+  store.failNext('unavailable', 'get');
+  expect(await own.publish({ ...pod, id: 'bbbbbbbbbbbb' })).toBe(false);
+  given.length = 0;
+  await expect.poll(stored).toHaveLength(2);
+  await own.close();
+  expect(new Set(given)).toEqual(new Set([undefined]));
+});
+
 it('publishes later what the store could not be told, unless it is gone by then', async () => {
   await setTenant(red);
   store.failNext('unavailable', 'get');
@@ -117,6 +142,8 @@ it('publishes later what the store could not be told, unless it is gone by then'
   expect(await publisher.publish(other)).toBe(false);
   await publisher.unpublish(other.id);
   await expect.poll(stored).toEqual(['endpoints/red/node1/aaaaaaaaaaaa']);
+  await publisher.close();
+  expect(await stored()).toEqual(['endpoints/red/node1/aaaaaaaaaaaa']);
 });
 
 it('takes out again what has gone while it was being published', async () => {

@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type EmbeddedEtcd, startEmbeddedEtcd } from '../../../controller/embedded-etcd.ts';
 
+/** For hooks that start one: it takes half a second, and much more on a busy machine. */
+export const ETCD_START_MS = 60_000;
+
 /** An etcd with an empty data directory; `remove` ends it and deletes that. */
 export async function startTestEtcd(): Promise<EmbeddedEtcd & { remove(): Promise<void> }> {
   const dataDir = mkdtempSync(join(tmpdir(), 'tenet-etcd-'));
