@@ -181,8 +181,8 @@ describe('without an answer', () => {
       await calledOff.opened;
       return { ok: true };
     });
-    const { stdout } = await run({ env: { TENET_AGENT_TIMEOUT_MS: '100' } });
-    expect(JSON.parse(stdout)).toMatchObject({ code: 11, details: expect.stringContaining('nothing within 100 ms') });
+    const { stdout } = await run({ env: { TENET_AGENT_TIMEOUT_MS: '1000' } });
+    expect(JSON.parse(stdout)).toMatchObject({ code: 11, details: expect.stringContaining('nothing within 1000 ms') });
     await calledOff.opened;
   });
 });

@@ -91,8 +91,8 @@ beforeAll(async () => {
     quiet = { sent, looks: sent === quiet.sent ? quiet.looks + 1 : 0 };
     return quiet.looks > 75;
   };
-  await waitFor(isQuiet, { what: 'the agent has nothing more to do', everyMs: 20 });
-}, 60_000);
+  await waitFor(isQuiet, { what: 'the agent has nothing more to do', everyMs: 20, timeoutMs: 60_000 });
+}, 120_000);
 afterAll(async () => {
   news?.close();
   await agent?.close();

@@ -150,25 +150,33 @@ describe('a link', () => {
   it('of a group goes with the whole group, and the event loop turns meanwhile', async () => {
     const group = 4711;
     const deleting = connect();
-    for (let index = 0; index < 200; index++)
-      change((out) => encodeAddVxlan(out, { ...vxlan(`gone${index}`, 100 + index), group }));
     change((out) => encodeAddVxlan(out, vxlan('stays', 99)));
-    const batch = new RtBatch().add('RTM_DELLINK', `links of group ${group}`, (out) => encodeDelLinkGroup(out, group));
-    let isOver = false;
-    const over = deleting.sendAsync(batch).finally(() => {
-      isOver = true;
-    });
-    let turns = 0;
-    while (!isOver) {
-      await nextTurn();
-      turns++;
-    }
-    expect((await over).size).toBe(0);
-    // A loop that stood still while the kernel was busy would have turned once or twice.
-    expect(turns).toBeGreaterThan(3);
-    expect(rtnetlink.links().map(({ name }) => name)).toEqual(['lo', 'stays']);
+    let most = 0;
+    // A loop that stood still while the kernel was busy would turn once or twice each time; on a busy machine so may one that did not.
+    for (let tries = 0; tries < 5 && most <= 3; tries++) most = Math.max(most, await turnsDuringDeletion());
+    expect(most).toBeGreaterThan(3);
     ip('link', 'del', 'stays');
     deleting.close();
+
+    async function turnsDuringDeletion(): Promise<number> {
+      for (let index = 0; index < 200; index++)
+        change((out) => encodeAddVxlan(out, { ...vxlan(`gone${index}`, 100 + index), group }));
+      const batch = new RtBatch().add('RTM_DELLINK', `links of group ${group}`, (out) =>
+        encodeDelLinkGroup(out, group),
+      );
+      let isOver = false;
+      const over = deleting.sendAsync(batch).finally(() => {
+        isOver = true;
+      });
+      let turns = 0;
+      while (!isOver) {
+        await nextTurn();
+        turns++;
+      }
+      expect((await over).size).toBe(0);
+      expect(rtnetlink.links().map(({ name }) => name)).toEqual(['lo', 'stays']);
+      return turns;
+    }
   });
 
   it('that cannot be made leaves nothing behind', () => {

@@ -130,9 +130,9 @@ async function setTenant(changed: Tenant): Promise<void> {
 }
 
 async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 15_000;
   while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`not within 5 s: ${what}`);
+    if (Date.now() > deadline) throw new Error(`not within 15 s: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

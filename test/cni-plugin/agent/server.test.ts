@@ -153,7 +153,8 @@ describe('a malformed request', () => {
   test('that never comes is not waited for', async ({ path, start }) => {
     await start(succeed, { transferTimeoutMs: 20 });
     expect(await converse(path, '{"command":')).toBe('');
-    expect(await answerTo(path, LINE)).toEqual({ ok: true });
+    // On a busy machine a whole request may be late as well.
+    await expect.poll(() => answerTo(path, LINE)).toEqual({ ok: true });
   });
 });
 

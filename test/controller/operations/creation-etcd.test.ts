@@ -19,4 +19,4 @@ test('two controllers create 1000 tenants at once over etcd: nothing twice, none
     await Promise.all(stores.map((store) => store.close()));
     await etcd.remove();
   }
-}, 60_000);
+}, 180_000);

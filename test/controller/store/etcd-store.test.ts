@@ -3,14 +3,14 @@ import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { openEtcdStore } from '../../../controller/store/etcd-store.ts';
 import type { Store, Write } from '../../../controller/store/store.ts';
 import { describeEvents, describeStore, startWatching } from '../../contract/store.ts';
-import { callEtcd, compactEtcd, startTestEtcd } from './etcd-fixture.ts';
+import { callEtcd, compactEtcd, ETCD_START_MS, startTestEtcd } from './etcd-fixture.ts';
 
 let etcd: Awaited<ReturnType<typeof startTestEtcd>>;
 let stores = 0;
 
 beforeAll(async () => {
   etcd = await startTestEtcd();
-});
+}, ETCD_START_MS);
 afterAll(() => etcd.remove());
 
 /** Tests share the etcd, each under a prefix of its own. */

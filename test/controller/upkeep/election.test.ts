@@ -5,7 +5,7 @@ import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { campaign, type LeaderGuard } from '../../../controller/upkeep/election.ts';
-import { startTestEtcd } from '../store/etcd-fixture.ts';
+import { ETCD_START_MS, startTestEtcd } from '../store/etcd-fixture.ts';
 import { TcpProxy } from '../store/tcp-proxy.ts';
 
 /** Who leads now, who led, and with which guard; shared by the candidates of a test. */
@@ -30,7 +30,7 @@ function stand(store: Store, name: string, record: Record): { abort(): void; rea
     });
     record.leading.delete(name);
   };
-  const done = campaign(store, name, onElected, abort.signal, { ttlSeconds: 1 });
+  const done = campaign(store, name, onElected, abort.signal, { ttlSeconds: 3 });
   onTestFinished(async () => {
     abort.abort();
     await done;
@@ -116,7 +116,7 @@ describe('on etcd', () => {
   let etcd: Awaited<ReturnType<typeof startTestEtcd>>;
   beforeAll(async () => {
     etcd = await startTestEtcd();
-  });
+  }, ETCD_START_MS);
   afterAll(() => etcd.remove());
 
   test('a leader that is cut off steps down before the next one leads', async () => {
@@ -133,15 +133,15 @@ describe('on etcd', () => {
       stand(store, name, record);
     }
     for (let round = 1; round <= 2; round++) {
-      await expect.poll(() => record.history.length, { timeout: 8_000 }).toBe(round);
+      await expect.poll(() => record.history.length, { timeout: 30_000 }).toBe(round);
       const leader = record.history.at(-1) ?? '';
       if (round === 1) proxies.get(leader)?.refuse();
       else proxies.get(leader)?.swallowAnswers();
-      await expect.poll(() => record.leading.has(leader), { timeout: 8_000 }).toBe(false);
+      await expect.poll(() => record.leading.has(leader), { timeout: 30_000 }).toBe(false);
       for (const [name, proxy] of proxies) if (name !== leader) proxy.allow();
     }
-    await expect.poll(() => record.history.length, { timeout: 8_000 }).toBe(3);
+    await expect.poll(() => record.history.length, { timeout: 30_000 }).toBe(3);
     expect(record.most).toBe(1);
     for (const proxy of proxies.values()) proxy.allow();
-  }, 30_000);
+  }, 120_000);
 });
