@@ -1,11 +1,9 @@
-import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { RunReport } from './test/ci/run-report.ts';
 
-/** With TEST_RESULTS=DIR every run also leaves its counts in DIR; .ci/run sums them. */
+/** With TEST_RESULTS=DIR every run also leaves its report in DIR; .ci/run judges them. */
 const results = process.env.TEST_RESULTS;
-const report: ['json', { outputFile: string }][] = results
-  ? [['json', { outputFile: join(results, `${process.pid}.json`) }]]
-  : [];
+const report = results ? [new RunReport(results)] : [];
 
 const testsOf = (names: readonly string[]): string[] => names.map((name) => `test/e2e/${name}.test.ts`);
 
