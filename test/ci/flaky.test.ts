@@ -26,7 +26,7 @@ async function flaky(args: readonly string[], onBusy?: (pid: number) => void): P
   // not by tsx's own command, which is one more process between
   const child = spawn(process.execPath, ['--import', 'tsx', 'test/ci/flaky.ts', ...args], {
     cwd: checkout.root,
-    env: checkout.env,
+    env: { ...checkout.env, TMPDIR: checkout.root }, // what a killed one leaves goes with it
   });
   const said = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
