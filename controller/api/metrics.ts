@@ -38,7 +38,7 @@ export function createMetrics(): Metrics {
     name: 'tenet_store_call_duration_seconds',
     help: 'Time a call to the store takes',
     labelNames: ['operation'],
-    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1],
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2.5, 5],
     registers: [register],
   });
   const failures = new Counter({
