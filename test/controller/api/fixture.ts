@@ -13,6 +13,7 @@ import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { parseIp, parseMac, parsePrefix } from '../../../dataplane/address.ts';
 import { AnswerCheck } from './answers.ts';
+import { Deadlines } from './deadlines.ts';
 
 export const TOKEN = 'a-token-for-tests-only';
 const AUTHORIZED = { authorization: `Bearer ${TOKEN}` };
@@ -40,6 +41,8 @@ export interface Body {
 
 export interface TestApp {
   readonly registry: Registry;
+  /** of what requests wait for */
+  readonly deadlines: Deadlines;
   readonly app: Awaited<ReturnType<typeof buildApp>>;
   /** With the token, unless `headers` say otherwise. Anything but text is sent as JSON. */
   call(method: string, url: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<Answer>;
@@ -58,10 +61,12 @@ export async function startApp(options: TestAppOptions = {}): Promise<TestApp & 
   const log = pino({ level: 'silent' });
   const metrics = createMetrics();
   const store = metrics.watchStore(options.store ?? new MemoryStore());
+  const deadlines = new Deadlines();
   const registry = new Registry({
     store,
     cluster: options.cluster ?? {},
     log,
+    setDeadline: deadlines.set,
     ...(options.random && { random: options.random }),
   });
   metrics.countTenants(() => registry.claims.tenantCount);
@@ -76,7 +81,7 @@ export async function startApp(options: TestAppOptions = {}): Promise<TestApp & 
     await app.close();
     check.verify();
   });
-  return { store, registry, app, call: (...args) => call(app, check, ...args) };
+  return { store, registry, deadlines, app, call: (...args) => call(app, check, ...args) };
 }
 
 async function call(

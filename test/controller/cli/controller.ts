@@ -13,6 +13,7 @@ import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
 import { parseIp, parseMac, parsePrefix } from '../../../dataplane/address.ts';
 import { AnswerCheck } from '../api/answers.ts';
+import { Deadlines } from '../api/deadlines.ts';
 
 const TOKEN = 'a-token-for-this-test-alone';
 const NODE = 'node1';
@@ -113,7 +114,13 @@ export class TestController {
 export async function startController(): Promise<TestController> {
   const log = pino({ level: 'silent' });
   const store = new MemoryStore();
-  const registry = new Registry({ store, cluster: {}, log, now: () => new Date('2026-11-24T11:59:00Z') });
+  const registry = new Registry({
+    store,
+    cluster: {},
+    log,
+    now: () => new Date('2026-11-24T11:59:00Z'),
+    setDeadline: new Deadlines().set,
+  });
   await registry.start();
   const check = new AnswerCheck();
   const app = await buildApp({
