@@ -32,7 +32,12 @@ const alone = { fileParallelism: false, maxWorkers: 1 };
 const onNftables = { env: { TENET_LAB_BACKEND: 'nftables' } };
 const onIptables = { env: { TENET_LAB_BACKEND: 'iptables' } };
 
-const common = { pool: 'forks' as const, environment: 'node' as const };
+const common = {
+  pool: 'forks' as const,
+  environment: 'node' as const,
+  // What is polled for is an event, which comes late on a busy machine: only what does not come at all is a failure.
+  expect: { poll: { timeout: 10_000 } },
+};
 
 /** Projects of one group run side by side, group after group. */
 const group = (groupOrder: number) => ({ sequence: { groupOrder } });
@@ -53,7 +58,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/kernel/**', 'test/e2e/**'],
-          testTimeout: 20_000,
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
         },
       },
       {

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import { lstatSync, unlinkSync } from 'node:fs';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { type RequestListener, Server, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { InvalidInput } from './errors.ts';
 
@@ -27,9 +27,7 @@ const KEEP_ALIVE_MS = 75_000;
 
 /** @throws InvalidInput (`listen`) when the address is taken or cannot be had */
 export async function listen(address: ListenAddress, handler: RequestListener): Promise<Listener> {
-  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: HEADERS_TIMEOUT_MS }, handler);
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
-  server.on('clientError', refuse);
+  const server = new DrainingServer(handler);
   try {
     if (address.kind === 'unix') await removeStaleSocket(address.path);
     const where = address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port };
@@ -39,7 +37,7 @@ export async function listen(address: ListenAddress, handler: RequestListener): 
     if (error instanceof InvalidInput) throw error;
     throw new InvalidInput('listen', `cannot listen on ${formatAddress(address)}: ${(error as Error).message}`);
   }
-  return { url: urlOf(server, address), close: (deadlineMs) => close(server, deadlineMs) };
+  return { url: urlOf(server, address), close: (deadlineMs) => server.drain(deadlineMs) };
 }
 
 /** `host:port`, `[host]:port` or `unix:/path` */
@@ -92,11 +90,81 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
   socket.end([...head, `content-length: ${Buffer.byteLength(body)}`, '', body].join('\r\n'));
 }
 
-async function close(server: Server, deadlineMs: number): Promise<void> {
-  const closed = once(server, 'close');
-  server.close();
-  server.closeIdleConnections();
-  const late = setTimeout(() => server.closeAllConnections(), deadlineMs);
-  await closed;
-  clearTimeout(late);
+/** A socket, as far as callers on it are owed something. */
+interface Connection {
+  /** answers that have not been handed to the kernel whole, in the order of their requests */
+  readonly unsent: ServerResponse[];
+  /** the newest of them tells the caller that it is the last one: requests behind it are not taken. @see RFC 9112 section 9.6 */
+  isEnding: boolean;
+}
+
+/**
+ * A server that can be closed without cutting an answer short: it ends each connection once it owes nothing more on it, and says so
+ * where it still can. A request is owed an answer from when its head has come.
+ */
+class DrainingServer extends Server {
+  readonly #connections = new Map<Socket, Connection>();
+  #isDraining = false;
+
+  constructor(handler: RequestListener) {
+    super({
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    });
+    this.on('clientError', refuse);
+    this.on('connection', (socket: Socket) => {
+      this.#connections.set(socket, { unsent: [], isEnding: false });
+      socket.once('close', () => this.#connections.delete(socket));
+    });
+    this.on('request', (request, response) => {
+      if (this.#owe(request.socket, response)) handler(request, response);
+    });
+  }
+
+  /** Takes no more connections, and waits until those there are have ended: for at most `deadlineMs`, then it cuts them. */
+  async drain(deadlineMs: number): Promise<void> {
+    const closed = once(this, 'close');
+    this.#isDraining = true;
+    for (const connection of this.#connections.values()) announceEnd(connection);
+    this.close();
+    const late = setTimeout(() => this.closeAllConnections(), deadlineMs);
+    await closed;
+    clearTimeout(late);
+  }
+
+  /**
+   * Called by close(), too. Node's own cuts answers that are ended but still on their way out, and leaves connections that never sent
+   * a byte.
+   */
+  override closeIdleConnections(): void {
+    for (const [socket, { unsent }] of this.#connections) if (unsent.length === 0) socket.destroySoon();
+  }
+
+  /** Node's own forgets connections on which something came that is no HTTP. */
+  override closeAllConnections(): void {
+    for (const socket of this.#connections.keys()) socket.destroy();
+  }
+
+  /** @returns false for a request that comes too late to be taken */
+  #owe(socket: Socket, response: ServerResponse): boolean {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined || connection.isEnding) return false;
+    const { unsent } = connection;
+    unsent.push(response);
+    response.once('close', () => {
+      unsent.splice(unsent.indexOf(response), 1);
+      if (this.#isDraining && unsent.length === 0) socket.destroySoon();
+    });
+    if (this.#isDraining) announceEnd(connection);
+    return true;
+  }
+}
+
+/** Of the newest answer alone, and if its head is not out: what is owed behind one that says so would be lost. */
+function announceEnd(connection: Connection): void {
+  const newest = connection.unsent.at(-1);
+  if (newest === undefined || newest.headersSent) return;
+  newest.setHeader('connection', 'close');
+  connection.isEnding = true;
 }

@@ -48,7 +48,7 @@ export function sendProblem(reply: FastifyReply, requestId: string, problem: Pro
   reply.header('x-request-id', requestId);
   if (problem.code === 'unavailable') reply.header('retry-after', RETRY_AFTER_SECONDS);
   if (problem.code === 'unauthorized') reply.header('www-authenticate', 'Bearer realm="tenet"');
-  // Already text: whatever schemas the route has for its answers, this one is the same everywhere.
+  // With a serializer of its own, fastify adds no charset: this type has none. @see RFC 9457 section 6.1
   return reply
     .code(status)
     .type(PROBLEM_TYPE)

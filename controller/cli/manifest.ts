@@ -24,10 +24,10 @@
  *
  * Besides, Kubernetes' own: `apiVersion: networking.k8s.io/v1`, `kind: NetworkPolicy`.
  */
-import { isAlias, parseAllDocuments } from 'yaml';
 import { checkName } from '../model/names.ts';
 import { POLICY_API_VERSION } from '../model/policy.ts';
 import type { Labels, Quota } from '../model/records.ts';
+import { parseYamlDocuments, YamlFault } from '../model/yaml.ts';
 import { isJson, type Json } from './connection.ts';
 import { invalidInput } from './failures.ts';
 
@@ -182,15 +182,22 @@ export function parseManifest(sources: readonly Source[], namespace?: string): R
   return items.map(({ value }) => toWanted(value as Manifest, namespace));
 }
 
+/** Some seconds of work: more is a mistake, such as an alias of aliases. */
+const BOUNDS = { documents: 100_000, nodes: 1_000_000, depth: 64 };
+
 function readDocuments({ name: source, content }: Source): Item[] {
-  const documents = parseAllDocuments(content, { prettyErrors: true });
-  if (!Array.isArray(documents)) return [];
-  const faults = documents.flatMap(({ errors }) => errors.map(({ message }) => `${source}: ${message.trim()}`));
-  if (faults.length > 0) throw invalidInput(faults);
+  const documents = parseDocuments(source, content);
   const origin = (index: number) => (documents.length === 1 ? source : `${source}, document ${index + 1}`);
-  return documents
-    .map((parsed, index) => ({ value: isAlias(parsed.contents) ? null : parsed.toJS(), origin: origin(index) }))
-    .filter(({ value }) => value !== null && value !== undefined);
+  return documents.map((value, index) => ({ value, origin: origin(index) })).filter(({ value }) => value !== null);
+}
+
+function parseDocuments(source: string, content: string): unknown[] {
+  try {
+    return parseYamlDocuments(content, BOUNDS);
+  } catch (error) {
+    if (error instanceof YamlFault) throw invalidInput([`${source}: line ${error.line}: ${error.message}`]);
+    throw error;
+  }
 }
 
 function expandList({ value, origin }: Item): Item[] {

@@ -9,6 +9,7 @@ import type { Revision, Store } from '../store/store.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import { type Change, concernsOverseers } from './change.ts';
 import { findHolders, followsAllTenants, Overseers } from './concerned.ts';
+import { type SetDeadline, setDeadline } from './deadline.ts';
 import { type NodeStatus, Waiter } from './waiter.ts';
 
 /** How far a change has come. */
@@ -28,6 +29,8 @@ export interface EnforcementOptions {
   readonly endpointNodes: (tenant: string) => readonly string[];
   /** a monotonic clock, `performance.now` unless given */
   readonly nowMs?: () => number;
+  /** the machine's own timers unless given */
+  readonly setDeadline?: SetDeadline;
 }
 
 export class Enforcement {
@@ -68,12 +71,13 @@ export class Enforcement {
     this.start();
     const ending = new AbortController();
     this.#waits.add(ending);
-    const timer = setTimeout(() => ending.abort(), timeoutMs);
+    const deadline = (this.#options.setDeadline ?? setDeadline)(timeoutMs);
+    deadline.signal.addEventListener('abort', () => ending.abort(), { once: true });
     if (this.#closing.signal.aborted) ending.abort();
     try {
       return await this.#waitUntil(ending.signal, change, committedMs);
     } finally {
-      clearTimeout(timer);
+      deadline.cancel();
       this.#waits.delete(ending);
     }
   }

@@ -52,12 +52,16 @@ export async function deleteTenant(
   waitMs: number = GIVE_BACK_MS,
 ): Promise<Deletion> {
   const marked = await retryLost(() => tryToMark(registry, name, precondition));
-  const deadline = AbortSignal.timeout(waitMs);
-  for (;;) {
-    const { remaining, revision, removed } = await finishDeletion(registry.store, name);
-    if (remaining.length === 0 || deadline.aborted)
-      return { remaining, marked, ...(removed === undefined ? {} : { removed }) };
-    await untilChanged(registry.store, keys.blocks(name), revision, deadline);
+  const { signal, cancel } = registry.setDeadline(waitMs);
+  try {
+    for (;;) {
+      const { remaining, revision, removed } = await finishDeletion(registry.store, name);
+      if (remaining.length === 0 || signal.aborted)
+        return { remaining, marked, ...(removed === undefined ? {} : { removed }) };
+      await untilChanged(registry.store, keys.blocks(name), revision, signal);
+    }
+  } finally {
+    cancel();
   }
 }
 
@@ -67,14 +71,15 @@ export async function deleteTenant(
  * @param timeoutMs at most this long
  */
 export async function awaitDeletion(
-  { store, enforcement }: Registry,
+  registry: Registry,
   tenant: string,
   { remaining, marked, removed }: Deletion,
   timeoutMs: number,
 ): Promise<EnforcementStatus> {
+  const { enforcement } = registry;
   if (remaining.length > 0) return await enforcement.describeLate(marked, remaining);
   const startedMs = performance.now();
-  const revision = removed ?? (await findRemoval(store, tenant, marked, AbortSignal.timeout(timeoutMs)));
+  const revision = removed ?? (await findRemoval(registry, tenant, marked, timeoutMs));
   if (revision === undefined) return await enforcement.describeLate(marked, []);
   const leftMs = remainingMs(timeoutMs, startedMs);
   return await enforcement.wait({ tenant, kinds: ['tenant'], revision, holders: [] }, leftMs);
@@ -87,20 +92,23 @@ export function remainingMs(timeoutMs: number, startedMs: number): number {
 
 /**
  * When a tenant that was marked and is gone was removed, by whichever controller; undefined when history does not go back so far,
- * or does not tell before `signal` aborts.
+ * or does not tell before the time is over.
  */
 async function findRemoval(
-  store: Store,
+  { store, setDeadline }: Registry,
   name: string,
   marked: Revision,
-  signal: AbortSignal,
+  timeoutMs: number,
 ): Promise<Revision | undefined> {
   const key = keys.tenant(name);
+  const { signal, cancel } = setDeadline(timeoutMs);
   try {
     for await (const { events } of store.watch(key, marked, signal))
       for (const event of events) if (event.kind === 'delete' && event.key === key) return event.modRevision;
   } catch (error) {
     if (!(error instanceof Compacted)) throw error;
+  } finally {
+    cancel();
   }
   return undefined;
 }

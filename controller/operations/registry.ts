@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
+import { type SetDeadline, setDeadline } from '../enforcement/deadline.ts';
 import { Enforcement } from '../enforcement/enforcement.ts';
 import { Unavailable } from '../errors.ts';
 import type { ClusterOptions } from '../model/cluster.ts';
@@ -27,6 +28,8 @@ export interface RegistryOptions {
   readonly random?: () => number;
   readonly now?: () => Date;
   readonly newId?: () => string;
+  /** the machine's own timers unless given */
+  readonly setDeadline?: SetDeadline;
 }
 
 export class Registry {
@@ -40,6 +43,8 @@ export class Registry {
   /** unique; tells this very attempt at a write from all others */
   readonly newId: () => string;
   readonly now: () => Date;
+  /** of everything that a request waits for */
+  readonly setDeadline: SetDeadline;
   readonly #options: RegistryOptions;
   readonly #closing = new AbortController();
   #following: Promise<unknown> = Promise.resolve();
@@ -50,10 +55,12 @@ export class Registry {
     this.store = options.store;
     this.newId = options.newId ?? randomUUID;
     this.now = options.now ?? (() => new Date());
+    this.setDeadline = options.setDeadline ?? setDeadline;
     this.claims = new ClaimsView(options.store, options.random ?? Math.random);
     this.census = new Census(options.store);
     const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
-    this.enforcement = new Enforcement({ store: options.store, log: options.log, endpointNodes });
+    const { store, log } = options;
+    this.enforcement = new Enforcement({ store, log, endpointNodes, setDeadline: this.setDeadline });
     this.denials = new DenialFeeds({ store: options.store, log: options.log });
   }
 

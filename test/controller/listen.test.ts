@@ -1,11 +1,11 @@
 /** Sockets: stale ones are replaced, live ones are not, and closing finishes what was begun. */
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
-import { connect, createServer } from 'node:net';
+import { Agent, get as httpGet, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { InvalidInput } from '../../controller/errors.ts';
 import { formatAddress, type ListenAddress, listen } from '../../controller/listen.ts';
 
@@ -78,23 +78,189 @@ test('a file that is no socket is refused and stays', async () => {
   expect(existsSync(path)).toBe(true);
 });
 
-test('closing lets a request end, and takes no other', async () => {
-  let finish: () => void = () => undefined;
-  const arrived = new Promise<void>((resolve) => {
-    finish = resolve;
+/** So long that a test which waits for it fails by its own time: what ends sooner ends by itself. */
+const AN_HOUR_MS = 3_600_000;
+
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/** A listener whose requests wait for the test to answer them, in the order in which they come. */
+async function listenByHand() {
+  const waiting: Exchange[] = [];
+  const wanting: ((exchange: Exchange) => void)[] = [];
+  const listener = await listenForTest(LOOPBACK, (request, response) => {
+    const exchange = { request, response };
+    const want = wanting.shift();
+    if (want === undefined) waiting.push(exchange);
+    else want(exchange);
   });
-  let answer: () => void = () => undefined;
-  const listener = await listenForTest(LOOPBACK, (_, response) => {
-    answer = () => response.end('done');
-    finish();
+  const next = () =>
+    new Promise<Exchange>((resolve) => {
+      const exchange = waiting.shift();
+      if (exchange === undefined) wanting.push(resolve);
+      else resolve(exchange);
+    });
+  return { listener, next, waiting };
+}
+
+/** A connection that is read as it comes. */
+async function dial(url: string) {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  let text = '';
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
   });
-  const pending = fetch(listener.url);
-  await arrived;
-  const closing = listener.close(5000);
-  await expect(fetch(listener.url)).rejects.toThrow();
-  answer();
-  expect(await (await pending).text()).toBe('done');
-  await closing;
+  socket.on('error', () => undefined);
+  const closed = once(socket, 'close');
+  await once(socket, 'connect');
+  return { socket, closed, text: () => text };
+}
+
+const ask = (socket: Socket, path: string) => socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
+
+describe('closing', () => {
+  test('lets a request end, and takes no other', async () => {
+    const { listener, next } = await listenByHand();
+    const pending = fetch(listener.url);
+    const { response } = await next();
+    const closing = listener.close(AN_HOUR_MS);
+    await expect(fetch(listener.url)).rejects.toThrow();
+    response.end('done');
+    expect(await (await pending).text()).toBe('done');
+    await closing;
+  });
+
+  test('does not wait for callers that keep their connections: it tells them so in the answer', async () => {
+    const { listener, next } = await listenByHand();
+    const agent = new Agent({ keepAlive: true });
+    onTestFinished(() => agent.destroy());
+    const pending = once(httpGet(listener.url, { agent }), 'response');
+    const { response } = await next();
+    const closing = listener.close(AN_HOUR_MS);
+    response.end('done');
+    const [answer] = await pending;
+    expect(answer.headers.connection).toBe('close');
+    answer.resume();
+    await closing;
+  });
+
+  test('does not wait for a connection on which nothing is asked any more', async () => {
+    const { listener, next } = await listenByHand();
+    const { socket, closed, text } = await dial(listener.url);
+    ask(socket, '/');
+    (await next()).response.end('done');
+    await expect.poll(text).toContain('done');
+    await listener.close(AN_HOUR_MS);
+    await closed;
+  });
+
+  test('does not wait for a connection on which nothing was ever asked', async () => {
+    const { listener, next } = await listenByHand();
+    const silent = await dial(listener.url);
+    const stopped = await dial(listener.url);
+    stopped.socket.write('GET / HTTP/1.1\r\nho');
+    // Connections are taken in their order: once this one is answered, those are there.
+    const pending = fetch(listener.url);
+    (await next()).response.end('done');
+    await pending;
+    await listener.close(AN_HOUR_MS);
+    await Promise.all([silent.closed, stopped.closed]);
+  });
+
+  test('does not wait for a connection on which no HTTP came', async () => {
+    const { listener } = await listenByHand();
+    // Kept open by its caller, who has been refused.
+    const socket = connect({ port: Number(new URL(listener.url).port), host: '127.0.0.1', allowHalfOpen: true });
+    onTestFinished(() => void socket.destroy());
+    socket.write('not HTTP at all\r\n\r\n');
+    const [refusal] = await once(socket, 'data');
+    expect(String(refusal)).toContain('HTTP/1.1 400');
+    await listener.close(AN_HOUR_MS);
+  });
+
+  test('answers all requests that were sent together, and says in the last answer that it is the last', async () => {
+    const { listener, next } = await listenByHand();
+    const { socket, closed, text } = await dial(listener.url);
+    ask(socket, '/1');
+    ask(socket, '/2');
+    const [first, second] = [await next(), await next()];
+    const closing = listener.close(AN_HOUR_MS);
+    // In whichever order they are ready.
+    second.response.end('second');
+    first.response.end('first');
+    await closing;
+    await closed;
+    expect(text()).toMatch(/first.*second/s);
+    const [, one = '', two = ''] = text().split('HTTP/1.1 200');
+    expect(one).toMatch(/connection: keep-alive/i);
+    expect(two).toMatch(/connection: close/i);
+  });
+
+  test('answers a request that comes while an answer is on its way, as the last one', async () => {
+    const { listener, next } = await listenByHand();
+    const { socket, closed, text } = await dial(listener.url);
+    ask(socket, '/1');
+    const first = await next();
+    first.response.write('beginning'); // its head says that the connection is kept
+    await expect.poll(text).toContain('beginning');
+    const closing = listener.close(AN_HOUR_MS);
+    ask(socket, '/2');
+    const second = await next();
+    first.response.end('end');
+    second.response.end('second');
+    await closing;
+    await closed;
+    expect(text()).toMatch(/keep-alive.*end.*connection: close.*second/is);
+  });
+
+  test('takes no request behind the one whose answer is the last', async () => {
+    const { listener, next, waiting } = await listenByHand();
+    const { socket, closed, text } = await dial(listener.url);
+    ask(socket, '/1');
+    const first = await next();
+    const closing = listener.close(AN_HOUR_MS);
+    const heard = once(first.request.socket, 'data'); // told after the server has looked at it
+    ask(socket, '/2');
+    await heard;
+    first.response.end('first');
+    await closing;
+    await closed;
+    expect(text()).toContain('first');
+    expect(waiting).toEqual([]);
+  });
+
+  test('lets a stream of events come to its end, and its connection with it', async () => {
+    const { listener, next } = await listenByHand();
+    const { socket, closed, text } = await dial(listener.url);
+    ask(socket, '/events');
+    const { response } = await next();
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('data: 1\n\n');
+    await expect.poll(text).toContain('data: 1');
+    const closing = listener.close(AN_HOUR_MS);
+    response.write('data: 2\n\n');
+    response.end('event: gone\n\n');
+    await closing;
+    await closed;
+    expect(text()).toMatch(/data: 1.*data: 2.*event: gone/s);
+  });
+
+  test('cuts no answer short that is written, and not yet read', async () => {
+    const large = 32 * 1024 * 1024; // more than sockets buffer
+    const { listener, next } = await listenByHand();
+    const pending = once(httpGet(listener.url, { agent: new Agent({ keepAlive: true }) }), 'response');
+    const { response } = await next();
+    response.end(Buffer.alloc(large, 'x'));
+    const [answer] = await pending;
+    const closing = listener.close(AN_HOUR_MS);
+    let read = 0;
+    for await (const chunk of answer) read += chunk.length;
+    expect(read).toBe(large);
+    await closing;
+  });
 });
 
 test('closing does not wait for ever', async () => {

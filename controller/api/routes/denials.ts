@@ -58,7 +58,7 @@ async function sendStream(
   reply.raw.once('close', () => leaving.abort());
   await getTenant(store, tenant);
   const subscription = await denials.subscribe(tenant, filter, leaving.signal);
-  // Closed with the stream: a listener that is closing waits for its connections, and this one would else be kept for another request.
+  // The stream's end is its connection's: an application that is closing waits for connections.
   return reply
     .headers({ 'cache-control': 'no-store', connection: 'close', 'x-accel-buffering': 'no' })
     .type('text/event-stream; charset=utf-8')

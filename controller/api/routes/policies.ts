@@ -16,7 +16,6 @@ import {
   answerOneOf,
   PutHeaders,
   ReadHeaders,
-  serializeAsIs,
   TenantParams,
   UNCHANGED,
   WriteHeaders,
@@ -98,7 +97,6 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
     PATH,
     {
       validatorCompiler: bodyIsJudgedLater,
-      serializerCompiler: serializeAsIs,
       schema: {
         operationId: 'putPolicy',
         tags,
@@ -151,7 +149,6 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
   app.delete(
     PATH,
     {
-      serializerCompiler: serializeAsIs,
       schema: {
         operationId: 'deletePolicy',
         tags,

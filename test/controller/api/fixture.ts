@@ -12,6 +12,8 @@ import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { parseIp, parseMac, parsePrefix } from '../../../dataplane/address.ts';
+import { AnswerCheck } from './answers.ts';
+import { Deadlines } from './deadlines.ts';
 
 export const TOKEN = 'a-token-for-tests-only';
 const AUTHORIZED = { authorization: `Bearer ${TOKEN}` };
@@ -39,6 +41,8 @@ export interface Body {
 
 export interface TestApp {
   readonly registry: Registry;
+  /** of what requests wait for */
+  readonly deadlines: Deadlines;
   readonly app: Awaited<ReturnType<typeof buildApp>>;
   /** With the token, unless `headers` say otherwise. Anything but text is sent as JSON. */
   call(method: string, url: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<Answer>;
@@ -52,32 +56,37 @@ export interface TestAppOptions {
   readonly started?: boolean;
 }
 
-/** An application that ends with the test. */
+/** An application that ends with the test, and all of whose answers are as their routes declare them: the test fails otherwise. */
 export async function startApp(options: TestAppOptions = {}): Promise<TestApp & { readonly store: Store }> {
   const log = pino({ level: 'silent' });
   const metrics = createMetrics();
   const store = metrics.watchStore(options.store ?? new MemoryStore());
+  const deadlines = new Deadlines();
   const registry = new Registry({
     store,
     cluster: options.cluster ?? {},
     log,
+    setDeadline: deadlines.set,
     ...(options.random && { random: options.random }),
   });
   metrics.countTenants(() => registry.claims.tenantCount);
   metrics.countPackets(() => readTraffic(store));
-  const app = await buildApp({ registry, metrics, token: TOKEN, version: '0.0.0', log });
+  const check = new AnswerCheck();
+  const app = await buildApp({ registry, metrics: check.watching(metrics), token: TOKEN, version: '0.0.0', log });
   const started = registry.start();
   started.catch(() => undefined);
   if (options.started !== false) await started;
   onTestFinished(async () => {
     await registry.close();
     await app.close();
+    check.verify();
   });
-  return { store, registry, app, call: (...args) => call(app, ...args) };
+  return { store, registry, deadlines, app, call: (...args) => call(app, check, ...args) };
 }
 
 async function call(
   app: TestApp['app'],
+  check: AnswerCheck,
   method: string,
   url: string,
   body?: unknown,
@@ -90,11 +99,14 @@ async function call(
     headers: { ...AUTHORIZED, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
     ...(payload === undefined ? {} : { payload }),
   });
-  const isJson = String(answer.headers['content-type'] ?? '').includes('json');
+  const { statusCode: status, body: text } = answer;
+  const contentType = String(answer.headers['content-type'] ?? '');
+  check.judgeUnseen(String(answer.headers['x-request-id']), { method, url, status, contentType, body: text });
+  check.verify();
   return {
-    status: answer.statusCode,
+    status,
     headers: answer.headers as Answer['headers'],
-    body: isJson ? (answer.json() as Body) : ({ text: answer.body } as Body),
+    body: contentType.includes('json') ? (answer.json() as Body) : ({ text } as Body),
   };
 }
 

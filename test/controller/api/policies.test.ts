@@ -162,18 +162,26 @@ status: {}
   });
 
   const row = (name: string) => Array(10).fill(`*${name}`).join(', ');
+  const levels = ['a', 'b', 'c', 'd', 'e', 'f'];
   test.each<[string, string, RegExp]>([
     ['a key twice', 'podSelector: {}\ningress: []\npodSelector: {}\n', /^line 3: /],
     ['two documents', 'podSelector: {}\n---\npodSelector: {}\n', /^line 2: begins another document/],
     ['broken', 'podSelector: {\ningress: [\n', /^line 2: /],
-    ['an alias of nothing', 'podSelector: {}\ningress: *rules\n', /^line 2: aliases/],
+    ['an alias of nothing', 'podSelector: {}\ningress: *rules\n', /^line 2: \*rules stands for nothing/],
     [
       'aliases of aliases',
-      `a: &a [x]\nb: &b [${row('a')}]\nc: &c [${row('b')}]\nd: [${row('c')}]\n`,
-      /^line 2: aliases/,
+      `a: &a [x]\n${levels
+        .slice(1)
+        .map((name, i) => `${name}: &${name} [${row(levels[i] ?? '')}]\n`)
+        .join('')}`,
+      /^line 6: more than 60000 keys.*aliases/,
     ],
     ['a tag of its own', 'podSelector: !selector {}\n', /^line 1: /],
-    ['deeper than anybody would', `ingress:\n  ${'['.repeat(100_000)}`, /^line 2: .*too deeply/],
+    [
+      'deeper than anybody would',
+      `ingress:\n  ${'['.repeat(100_000)}`,
+      /^line 2: lists and maps nested more than 32 deep/,
+    ],
     ['nothing', '', /NetworkPolicy/],
     ['text', 'hello', /NetworkPolicy/],
   ])('%s is refused', async (_, text, message) => {
@@ -182,6 +190,28 @@ status: {}
       status: 400,
       body: { code: 'invalid_input', errors: [{ field: 'body', message: expect.stringMatching(message) }] },
     });
+  });
+
+  test('a policy as large as a body can be is taken whole', async () => {
+    const { call } = await appWithTenants();
+    const cidr = (index: number) => `10.${index >> 8}.${index & 255}.0/24`;
+    const peers = Array.from({ length: 6000 }, (_, index) => `    - ipBlock:\n        cidr: ${cidr(index)}\n`).join('');
+    const text = `spec:\n  podSelector: {}\n  ingress:\n  - from:\n${peers}`;
+    expect(text.length).toBeGreaterThan(220_000);
+    const { status, body } = await call('PUT', path, text, asYaml);
+    expect(status).toBe(201);
+    const spec = body.spec as { readonly ingress: { readonly from: unknown[] }[] };
+    expect(spec.ingress[0]?.from).toEqual(
+      Array.from({ length: 6000 }, (_, index) => ({ ipBlock: { cidr: cidr(index) } })),
+    );
+  });
+
+  test('a body of more keys than a policy can need is refused before it is read, with the bound and its line', async () => {
+    const { call } = await appWithTenants();
+    const text = `spec: {}\n${Array.from({ length: 22_000 }, (_, index) => `k${index}: 1\n`).join('')}`;
+    expect((await call('PUT', path, text, asYaml)).body.errors).toEqual([
+      { field: 'body', message: 'line 20001: more than 60000 keys, values and list items' },
+    ]);
   });
 
   test('only policies are taken', async () => {

@@ -1,10 +1,13 @@
 /** wait=enforced: writes that answer when every node concerned says that it has them; agents' words are put in by hand. */
+import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
+import { setDeadline } from '../../../controller/enforcement/deadline.ts';
 import type { Enforced, EnforcedRevisions, NodeRole } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
+import { settle } from './deadlines.ts';
 import {
   type Answer,
   putBlock,
@@ -18,6 +21,7 @@ import {
 
 const AT = '2026-11-24T11:00:00.000Z';
 const WAIT = 'wait=enforced&timeout=20s';
+/** Over once nothing more happens by itself: see Deadlines. */
 const BRIEFLY = 'wait=enforced&timeout=30ms';
 
 interface Status {
@@ -81,11 +85,6 @@ async function addOverseer(store: Store, name: string, role: NodeRole): Promise<
   const { entry } = await store.get(keys.node(name));
   const record = { ...JSON.parse(entry?.value ?? '{}'), roles: [role] };
   await store.commit([], [{ kind: 'put', key: keys.node(name), value: JSON.stringify(record) }]);
-}
-
-/** Several turns of the event loop, in which whatever was going to happen without a timer has happened. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 async function patch({ call }: TestApp, query: string, tenant = 'blue'): Promise<Answer> {
@@ -480,6 +479,18 @@ describe('refused before anything is written is', () => {
       });
     expect(await revisionNow(memory)).toBe(before);
   });
+});
+
+test('the time that a write may take is the one it names, ten seconds unless it does, and the machine measures it', async () => {
+  const app = await start();
+  const answers = [patch(app, 'wait=enforced'), patch(app, 'wait=enforced&timeout=1m')];
+  await until('both wait', () => app.deadlines.running.length === 2);
+  expect([...app.deadlines.running].sort()).toEqual([10_000, 60_000]);
+  await settle();
+  app.deadlines.elapse();
+  for (const answer of answers) expect((await answer).status).toBe(202);
+  const { signal } = setDeadline(1);
+  await once(signal, 'abort');
 });
 
 test('nobody follows what nodes say before somebody waits', async () => {

@@ -12,6 +12,8 @@ import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
 import { parseIp, parseMac, parsePrefix } from '../../../dataplane/address.ts';
+import { AnswerCheck } from '../api/answers.ts';
+import { Deadlines } from '../api/deadlines.ts';
 
 const TOKEN = 'a-token-for-this-test-alone';
 const NODE = 'node1';
@@ -98,6 +100,7 @@ export class TestController {
     await this.#put(keys.nodeDenials(tenant, node), { at, started: at, sequence, denials });
   }
 
+  /** @throws when one of its answers was not as its route declares it */
   async close(): Promise<void> {
     await this.#end();
   }
@@ -111,15 +114,29 @@ export class TestController {
 export async function startController(): Promise<TestController> {
   const log = pino({ level: 'silent' });
   const store = new MemoryStore();
-  const registry = new Registry({ store, cluster: {}, log, now: () => new Date('2026-11-24T11:59:00Z') });
+  const registry = new Registry({
+    store,
+    cluster: {},
+    log,
+    now: () => new Date('2026-11-24T11:59:00Z'),
+    setDeadline: new Deadlines().set,
+  });
   await registry.start();
-  const app = await buildApp({ registry, metrics: createMetrics(), token: TOKEN, version: '0.1.0', log });
+  const check = new AnswerCheck();
+  const app = await buildApp({
+    registry,
+    metrics: check.watching(createMetrics()),
+    token: TOKEN,
+    version: '0.1.0',
+    log,
+  });
   await app.listen({ host: '127.0.0.1', port: 0 });
   let closing: Promise<void> | undefined;
   const end = async () => {
     await app.close();
     await registry.close();
     await store.close();
+    check.verify();
   };
   const { port } = app.server.address() as AddressInfo;
   return new TestController(`http://127.0.0.1:${port}`, store, () => (closing ??= end()));
