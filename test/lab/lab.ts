@@ -17,12 +17,13 @@ import {
   newContainerId,
 } from './container.ts';
 import { buildFabric, ip, joinHost, makeContainerNetns, removeNamespaces } from './fabric.ts';
-import { Prober } from './probe/prober.ts';
-import { Sentinel } from './probe/sentinel.ts';
+import type { Prober } from './probe/prober.ts';
+import type { Sentinel } from './probe/sentinel.ts';
+import { Probers } from './probers.ts';
 import { ownProcess } from './process.ts';
 import { callRest, type RestResponse } from './rest.ts';
 import { CNI_BIN, checkBuilt } from './services.ts';
-import { claimLab, type LabState } from './state.ts';
+import { claimLab, type LabState, newLabId } from './state.ts';
 import { takeDown } from './take-down.ts';
 import {
   agentHosts,
@@ -65,7 +66,7 @@ export interface Stranger {
  */
 export async function startLab(options: LabOptions & { readonly detached?: boolean } = {}): Promise<Lab> {
   checkBuilt();
-  const topology = planLab(options.id ?? randomId(), options);
+  const topology = planLab(options.id ?? newLabId(), options);
   const lab = Lab.claim(topology, options.detached ?? false);
   try {
     await lab.build(options);
@@ -76,11 +77,6 @@ export async function startLab(options: LabOptions & { readonly detached?: boole
   }
 }
 
-/** Five letters and digits that are not mistaken for each other: 25 bits. */
-function randomId(): string {
-  return Array.from(randomBytes(5), (byte) => 'abcdefghijkmnpqrstuvwxyz23456789'[byte % 32]).join('');
-}
-
 export class Lab {
   readonly id: string;
   readonly dir: string;
@@ -88,13 +84,13 @@ export class Lab {
   readonly outside: Topology['outside'];
   readonly fabricNetns: string;
   readonly #processes: ClusterProcesses;
-  readonly #probers = new Map<string, Prober>();
-  #sentinel: Sentinel | undefined;
+  readonly #probers: Probers;
   #strangers = 0;
   #containers = 0;
 
   constructor(state: LabState) {
     this.#processes = new ClusterProcesses(state);
+    this.#probers = new Probers(state.topology);
     this.topology = state.topology;
     this.id = state.topology.id;
     this.dir = state.topology.dir;
@@ -166,16 +162,12 @@ export class Lab {
 
   /** The sockets of a namespace, by its name or that of something that has one. Closed with the lab. */
   prober(where: string | { readonly netns: string }): Prober {
-    const netns = typeof where === 'string' ? where : where.netns;
-    const known = this.#probers.get(netns) ?? new Prober(netns, this.sentinel);
-    this.#probers.set(netns, known);
-    return known;
+    return this.#probers.in(typeof where === 'string' ? where : where.netns);
   }
 
   /** What is sent behind packets that must not arrive, to know when they have gone as far as they go. Closed with the lab. */
   get sentinel(): Sentinel {
-    this.#sentinel ??= new Sentinel(this.outside.netns, OUTSIDE.router);
-    return this.#sentinel;
+    return this.#probers.sentinel;
   }
 
   /** A container on a node, as its runtime would attach it. @throws CniFailure */
@@ -198,8 +190,7 @@ export class Lab {
   /** DEL, then the namespace goes. @throws CniFailure */
   async detach(container: Container): Promise<void> {
     await cniDel(container, container.result);
-    this.#probers.get(container.netns)?.close();
-    this.#probers.delete(container.netns);
+    this.#probers.leave(container.netns);
     await removeNamespaces([container.netns]);
   }
 
@@ -291,10 +282,7 @@ export class Lab {
 
   /** Closes this process's own sockets in the lab, and leaves the lab standing. */
   release(): void {
-    for (const prober of this.#probers.values()) prober.close();
-    this.#probers.clear();
-    this.#sentinel?.close();
-    this.#sentinel = undefined;
+    this.#probers.close();
   }
 
   #writeFiles(): void {

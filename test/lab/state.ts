@@ -2,6 +2,7 @@
  * What the machine remembers of its labs: one lab.json each, written before things are made and whenever a process starts, so that any
  * later process can take a lab down, however its builder ended. Never ends or makes anything.
  */
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRunning, type ProcessRef } from './process.ts';
@@ -17,6 +18,11 @@ export interface LabState {
   readonly ports: Readonly<Record<string, number>>;
   /** RFC 3339 */
   readonly createdAt: string;
+}
+
+/** Five letters and digits that are not mistaken for each other: 25 bits. */
+export function newLabId(): string {
+  return Array.from(randomBytes(5), (byte) => 'abcdefghijkmnpqrstuvwxyz23456789'[byte % 32]).join('');
 }
 
 const fileOf = (id: string): string => join(LABS_DIR, id, 'lab.json');
