@@ -38,7 +38,7 @@ function expectEach({ batches }: Watching, revision: number, count: number): voi
   expect(revisions.filter((seenAt, i) => seenAt !== revision + 1 + i)).toEqual([]);
 }
 
-test('a watch that catches up with 5000 events sees each once, cut again and again', { timeout: 120_000 }, async () => {
+test('a watch that catches up with 5000 events sees each once, cut again and again', { timeout: 240_000 }, async () => {
   const { proxy, store, direct } = await openBehindProxy();
   const { revision } = await direct.get('w');
   for (let i = 0; i < 5_000; i += 50)
