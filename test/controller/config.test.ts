@@ -85,6 +85,7 @@ test('every flag has a variable, lists have commas, and the command line wins', 
 
 describe('what cannot be is refused with the name of its flag', () => {
   test.each<[string, string[]]>([
+    ['--listen', ['--listen', 'nowhere']],
     ['--listen', ['--listen', '7480']],
     ['--listen', ['--listen', '127.0.0.1:70000']],
     ['--listen', ['--listen', 'unix:relative.sock']],
@@ -95,6 +96,7 @@ describe('what cannot be is refused with the name of its flag', () => {
     ['--etcd-timeout', ['--etcd-timeout', '0.5']],
     ['--etcd-timeout', ['--etcd-timeout', '61']],
     ['--etcd-timeout', ['--etcd-timeout', '5s']],
+    ['--pool', ['--pool', 'x']],
     ['--pool', ['--pool', '10.0.0.1/9']],
     ['--pool', ['--pool', '10.0.0.0/9', '--pool', '10.64.0.0/16']],
     ['--subnet-prefix-length', ['--subnet-prefix-length', '33']],
