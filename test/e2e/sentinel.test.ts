@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Captured, RawLink } from '../lab/probe/raw.ts';
 import { newToken } from './support/ears.ts';
 import { datagram, fromContainer } from './support/forge.ts';
-import { raiseStage, type Stage, UDP_PORT } from './support/stage.ts';
+import { raiseStage, type Stage, TCP_PORT, UDP_PORT } from './support/stage.ts';
 
 const ROUNDS = 200;
 const BURST = 50;
@@ -52,12 +52,20 @@ test('answers are back: of a kernel, of a listener over UDP and over TCP, at the
     const results = await Promise.all([
       prober.ping(cast.red2.ip),
       prober.udpExchange(cast.red2.ip, UDP_PORT),
-      prober.tcpConnect(cast.red2.ip, 8080),
+      prober.tcpConnect(cast.red2.ip, TCP_PORT),
     ]);
     const said = results.map((result) => ('id' in result ? result.id : result.outcome)).join();
     outcomes.set(said, (outcomes.get(said) ?? 0) + 1);
   }
   expect([...outcomes]).toEqual([['answered,red2,red2', ROUNDS]]);
+});
+
+test('answers are back of one listener that many call at once', async () => {
+  const { cast, lab } = stage;
+  const from = [cast.red1, cast.red1b, stage.gateway];
+  const calls = Array.from({ length: 60 }, (_, index) => lab.prober(from[index % 3] ?? cast.red1));
+  const results = await Promise.all(calls.map((prober) => prober.tcpConnect(cast.red2.ip, TCP_PORT)));
+  expect(results.filter(({ id }) => id === 'red2')).toHaveLength(calls.length);
 });
 
 test('a packet that is heard late by the clock is not taken for silence', async () => {

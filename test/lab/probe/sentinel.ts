@@ -16,8 +16,11 @@ import { openIcmp, receiveNow, sendToNow, waitReadable } from './socket.ts';
 
 /** The longest way of a lab, from a container to one elsewhere and back, address resolution included, has fewer than 20 links. */
 const TRIPS = 16;
-/** Turns of the event loop in which listeners of this process have read what had arrived, and have sent what they answer. */
-const TURNS = 4;
+/**
+ * Turns of the event loop in which listeners of this process have read what had arrived, and have sent what they answer. A listener takes
+ * one connection in each (uv__server_io of libuv), so that this is how many may call the same one at once.
+ */
+const TURNS = 100;
 /** A sentinel that is lost ends the test; that one is late decides nothing. */
 const LOST_AFTER_MS = 60_000;
 
