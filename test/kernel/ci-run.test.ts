@@ -8,8 +8,16 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { failsIn, makeCheckout } from '../ci/checkout.ts';
 
-/** With a /tmp and a /run of its own; what it needs is elsewhere. */
-const ALONE = 'mount -t tmpfs none /tmp && mount -t tmpfs none /run && exec .ci/run';
+/** With a /tmp and a /run of its own. The packages are bound in first: this checkout may be below one of them. */
+const ALONE = `
+  set -e
+  packages=$(realpath node_modules)
+  rm node_modules
+  mkdir node_modules
+  mount --bind "$packages" node_modules
+  mount -t tmpfs none /tmp
+  mount -t tmpfs none /run
+  exec .ci/run`;
 
 function run(files: Readonly<Record<string, string>>): {
   status: number | null;
