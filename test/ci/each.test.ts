@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 
 const script = join(import.meta.dirname, 'each.sh');
-const { TEST_PARTS_FILE: _, TEST_PART: __, ...outside } = process.env;
+const { TEST_PARTS_FILE: _, TEST_PART: __, TEST_RESULTS: ___, ...outside } = process.env;
 
 function run(...commands: readonly string[]): { status: number | null; stdout: string; parts: string } {
   const results = mkdtempSync(join(tmpdir(), 'each-'));
