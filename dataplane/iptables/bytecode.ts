@@ -63,6 +63,28 @@ const ALIVE: readonly Instruction[] = [
   { code: IF_AT_LEAST, k: 2, yes: 'next', no: 'bad' },
 ];
 
+/** In a VXLAN packet whose outer header has no options: the Ethernet header inside. @see RFC 7348 section 5 */
+const INNER = 20 + 8 + 8;
+const INNER_SOURCE_MAC = INNER + 6;
+const INNER_TYPE = INNER + 12;
+const ETH_P_IP = 0x0800;
+
+/** Does it carry IPv4, from the MAC that overlay links of the node have that sends it: 0a:58 and its address? */
+const FROM_ITS_NODE: readonly Instruction[] = [
+  { code: LOAD_BYTE, k: 0 },
+  { code: IF_EQUAL, k: 0x45, yes: 'next', no: 'bad' },
+  { code: LOAD_HALF, k: INNER_TYPE },
+  { code: IF_EQUAL, k: ETH_P_IP, yes: 'next', no: 'bad' },
+  { code: LOAD_HALF, k: INNER_SOURCE_MAC },
+  { code: IF_EQUAL, k: 0x0a58, yes: 'next', no: 'bad' },
+  { code: LOAD_WORD, k: SOURCE },
+  { code: COPY_TO_X },
+  { code: LOAD_WORD, k: INNER_SOURCE_MAC + 2 },
+  { code: IF_EQUAL_X, yes: 'good', no: 'bad' },
+  { at: 'good', code: RETURN, k: 0xffff },
+  { at: 'bad', code: RETURN, k: 0 },
+];
+
 /** Is the MAC the one that a container has by its address, 0a:58 and the address? */
 const OWN_MAC: readonly Instruction[] = [
   { code: LOAD_HALF, k: SOURCE_MAC },
@@ -73,6 +95,8 @@ const OWN_MAC: readonly Instruction[] = [
   { code: IF_EQUAL_X, yes: 'next', no: 'bad' },
 ];
 
+/** Of a VXLAN packet: whose MAC is inside can be relied upon then. */
+export const VXLAN_FROM_ITS_NODE = asText(FROM_ITS_NODE);
 /** Of a packet from an overlay. */
 export const SOUND_PACKET = asText(SOUND);
 /** Of a packet from a pod that chose its own MAC. */

@@ -15,7 +15,7 @@
 import { poolsOf, signedComment } from '../isolation/common.ts';
 import { overlayLinkName } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
-import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from './bytecode.ts';
+import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET, VXLAN_FROM_ITS_NODE } from './bytecode.ts';
 import { CHAIN_PREFIX, call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from './line.ts';
 import { byPort, refusal } from './policy-rules.ts';
 import type { PortSetRanges } from './port-table.ts';
@@ -141,9 +141,13 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['answers to a gateway', answers, RETURN],
           ['the node is closed', DROP],
         ]),
+        chain('VXLAN-INSIDE', [
+          ['from the overlay link of the node that sends it', program(VXLAN_FROM_ITS_NODE), RETURN],
+          ['no node sends for another', DROP],
+        ]),
         chain('IN-VXLAN', [
-          ['a node on our segment', inSet(IPSETS.vxlanPeers, 'src,src'), RETURN],
-          ['a node behind a router', inSet(IPSETS.vxlanRouted, 'src'), RETURN],
+          ['a node on our segment', inSet(IPSETS.vxlanPeers, 'src,src'), goto('VXLAN-INSIDE')],
+          ['a node behind a router', inSet(IPSETS.vxlanRouted, 'src'), goto('VXLAN-INSIDE')],
           ['VXLAN comes from nodes alone', DROP],
         ]),
         chain(
@@ -186,6 +190,12 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['forged, or too old to be forwarded', DROP],
         ]),
         chain('OVL-SRC', [
+          [
+            'gateways send from their own nodes alone',
+            inSet(IPSETS.system, 'src'),
+            notInSet(IPSETS.gateways, 'src,src'),
+            DROP,
+          ],
           ['who belongs in this overlay', inSet(IPSETS.overlay, 'src,src'), program(SOUND_PACKET), RETURN],
           ['forged', DROP],
         ]),

@@ -7,7 +7,8 @@
  *                                                                            from_pod ─► beyond ─► call_beyond
  *                                  from an overlay: only to pods             from_overlay ─► to_pod ─► call_in
  *                                  from elsewhere:  only answers to egress   from_elsewhere
- *   input                          pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone
+ *   input                          pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone,
+ *                                  each for its own
  *   output                         the node sends into no tenant's overlay
  *   postrouting                    what leaves the cluster takes the node's address
  *
@@ -32,8 +33,20 @@ import {
   priority,
   thDport,
   thSport,
+  vxlanInnerSaddr,
+  vxlanInnerType,
 } from '../nftables/field.ts';
-import { compare, ctState, inSet, ipHeaderLength, match, matchNot, matchPrefix, notInSet } from '../nftables/match.ts';
+import {
+  compare,
+  ctState,
+  inSet,
+  ipHeaderLength,
+  maskedTo,
+  match,
+  matchNot,
+  matchPrefix,
+  notInSet,
+} from '../nftables/match.ts';
 import { accept, drop, goto, masquerade, returnFromChain, setMeta } from '../nftables/statement.ts';
 import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
@@ -46,6 +59,8 @@ import { SETS } from './sets.ts';
 const IPPROTO_ICMP = 1;
 const IPPROTO_UDP = 17;
 const SYSTEM_VNI = 1;
+/** @see include/uapi/linux/if_ether.h */
+const ETH_P_IP = 0x0800;
 
 /**
  * Before connection tracking (-200) and before its defragmentation (-400), which does not care what link a piece came by: each is judged
@@ -212,9 +227,25 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ],
       ['the node is closed', drop],
     ]),
+    chain('vxlan_inside', [
+      // The type first: behind a VLAN tag the source is elsewhere.
+      [
+        'a container of the node that sends it',
+        match(vxlanInnerType, ETH_P_IP),
+        inSet([ipSaddr, maskedTo(vxlanInnerSaddr, item.blockPrefixLength.v4)], SETS.vxlanBlock),
+        accept,
+      ],
+      [
+        'the node that sends it, as a gateway',
+        match(vxlanInnerType, ETH_P_IP),
+        inSet([ipSaddr, vxlanInnerSaddr], SETS.vxlanSystem),
+        accept,
+      ],
+      ['no node sends for another', drop],
+    ]),
     chain('input_vxlan', [
-      ['a node on our segment', inSet([ipSaddr, etherSaddr], SETS.vxlanPeer), accept],
-      ['a node behind a router', inSet([ipSaddr], SETS.vxlanRouted), accept],
+      ['a node on our segment', inSet([ipSaddr, etherSaddr], SETS.vxlanPeer), goto('vxlan_inside')],
+      ['a node behind a router', inSet([ipSaddr], SETS.vxlanRouted), goto('vxlan_inside')],
       ['VXLAN comes from nodes alone', drop],
     ]),
     chain(

@@ -79,6 +79,12 @@ export const ip6Daddr = header('ipv6_addr', [IP6], nft.NFT_PAYLOAD_NETWORK_HEADE
 /** `th`: whatever protocol has ports there */
 export const thSport = header('inet_service', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2);
 export const thDport = header('inet_service', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+/**
+ * Of the frame in a VXLAN packet: its Ethernet type, a plain number, and the source of an IPv4 packet in it. Behind the headers of UDP,
+ * VXLAN and Ethernet. @see RFC 7348 section 5
+ */
+export const vxlanInnerType = header('inet_service', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + 8 + 12, 2);
+export const vxlanInnerSaddr = header('ipv4_addr', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + 8 + 14 + 12, 4);
 export const tcpDport = header('inet_service', [transport(IPPROTO_TCP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
 export const udpDport = header('inet_service', [transport(IPPROTO_UDP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
 export const icmpType = header('icmp_type', [IP, transport(IPPROTO_ICMP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);

@@ -102,6 +102,19 @@ describe('desired state of a compute node', () => {
     expect(keysOf(world).filter((key) => key.includes('vxlan') && key.includes('192.168.9.1 '))).toEqual([]);
   });
 
+  it('lets other nodes send for their own blocks alone, and as gateways only those that are', () => {
+    const senders = (list: readonly Entry[]) => keysOf(list).filter((key) => /^element vxlan(Block|System) /.test(key));
+    expect(senders(world)).toEqual([
+      'element vxlanBlock 192.168.9.2 10.170.0.64',
+      'element vxlanSystem 192.168.9.3 10.128.0.1',
+    ]);
+    const [demoted] = entries({ nodes: [node(3)] }).filter(({ key }) => key === 'nodes/node3');
+    if (demoted === undefined) throw new Error('no such entry');
+    expect(senders([...world.filter(({ key }) => key !== demoted.key), demoted])).toEqual([
+      'element vxlanBlock 192.168.9.2 10.170.0.64',
+    ]);
+  });
+
   it('is the same whatever the order of events, with deletions in between', () => {
     const expected = computeDesired(snapshotOf(world), facts(), local) ?? new Map();
     const shuffled = fc.shuffledSubarray([...world], { minLength: world.length, maxLength: world.length });

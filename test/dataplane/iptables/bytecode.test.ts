@@ -1,6 +1,11 @@
 /** The programs, run by an interpreter that does as the kernel does. @see net/core/filter.c, net/netfilter/xt_bpf.c */
 import { describe, expect, test } from 'vitest';
-import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from '../../../dataplane/iptables/bytecode.ts';
+import {
+  SOUND_OWN_PACKET,
+  SOUND_PACKET,
+  SOUND_POD_PACKET,
+  VXLAN_FROM_ITS_NODE,
+} from '../../../dataplane/iptables/bytecode.ts';
 
 const LINK_HEADER = 0xffe00000;
 
@@ -108,4 +113,24 @@ test('fits what the kernel takes', () => {
     expect(Number(count)).toBe(lines.length);
     expect(lines.length).toBeLessThanOrEqual(64);
   }
+});
+
+describe('a VXLAN packet', () => {
+  const vxlan = ({ type = 0x0800, mac = '0a580a800005', words = 5 } = {}) => {
+    const inside = Buffer.from(`ffffffffffff${mac}${type.toString(16).padStart(4, '0')}`, 'hex');
+    return ipv4({ words, body: Buffer.concat([Buffer.alloc(16), inside, Buffer.alloc(20)]) });
+  };
+
+  test('is from its node with the MAC that goes with the address it comes from', () => {
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan())).toBe(true);
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan({ mac: '0a580a800009' }))).toBe(false);
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan({ mac: '02580a800005' }))).toBe(false);
+  });
+
+  test('carries IPv4, behind a header without options', () => {
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan({ type: 0x8100 }))).toBe(false);
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan({ type: 0x0806 }))).toBe(false);
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan({ words: 6 }))).toBe(false);
+    expect(matches(VXLAN_FROM_ITS_NODE, ipv4({}))).toBe(false);
+  });
 });

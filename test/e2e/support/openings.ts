@@ -68,6 +68,10 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   ],
   'forward into an overlay': same('TENET-FORWARD', 'into an overlay'),
   'input_pod the node is closed': [...same('TENET-IN-POD', 'the node is closed'), POD_SOURCE],
+  'vxlan_inside no node sends for another': [
+    ...same('TENET-VXLAN-INSIDE', 'no node sends for another'),
+    ['raw', 'TENET-OVL-SRC', 'gateways send from their own nodes alone'],
+  ],
   'input_vxlan VXLAN comes from nodes alone': same('TENET-IN-VXLAN', 'VXLAN comes from nodes alone'),
 };
 
