@@ -133,6 +133,8 @@ export interface RuleSetItem {
   /** bits of a block's prefix */
   readonly blockPrefixLength: { readonly v4: number; readonly v6: number };
   readonly vxlanPort: number;
+  /** the underlay link's own subnet: no router is between this node and who is in it */
+  readonly segment: IpPrefix;
 }
 
 export type Item =

@@ -12,10 +12,17 @@
  *
  * The same decisions as isolation/rules.ts in other words: where that looks an identity up, this asks for (network, link) pairs.
  */
-import { poolsOf, signedComment } from '../isolation/common.ts';
+import { poolsOf, segmentsOf, signedComment } from '../isolation/common.ts';
 import { overlayLinkName } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
-import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET, VXLAN_FROM_ITS_NODE } from './bytecode.ts';
+import {
+  errorAboutPort,
+  SOUND_OWN_PACKET,
+  SOUND_PACKET,
+  SOUND_POD_PACKET,
+  tooLargeFor,
+  VXLAN_FROM_ITS_NODE,
+} from './bytecode.ts';
 import { CHAIN_PREFIX, call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from './line.ts';
 import { byPort, refusal } from './policy-rules.ts';
 import type { PortSetRanges } from './port-table.ts';
@@ -150,12 +157,24 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['a node behind a router', inSet(IPSETS.vxlanRouted, 'src'), goto('VXLAN-INSIDE')],
           ['VXLAN comes from nodes alone', DROP],
         ]),
+        // Outer packets ask no router to refuse them; who says one did wants the path narrow, for all packets to that node.
+        chain('IN-ERROR', [
+          ['errors about VXLAN of ours', program(errorAboutPort(item.vxlanPort)), DROP],
+          ...segmentsOf(item).map(
+            (segment): Line => [
+              'nothing is in between that a packet to a node beside us could be too large for',
+              program(tooLargeFor(segment)),
+              DROP,
+            ],
+          ),
+        ]),
         chain(
           'INPUT',
           [
             ['from a pod', fromPod, goto('IN-POD')],
             ['from an overlay', fromOverlay, goto('IN-OVL')],
             ['VXLAN', `-p udp -m udp --dport ${item.vxlanPort}`, goto('IN-VXLAN')],
+            ['errors', '! -i lo', '-p icmp', goto('IN-ERROR')],
           ],
           'INPUT',
         ),

@@ -282,6 +282,7 @@ describe('peers', () => {
       'element ingress 43 tnpaaaaaaaaaaaa',
       'element network 10.171.0.0/22',
       'element overlaySource tnt42 43',
+      'element vxlanBlock 192.168.9.2 10.171.0.0',
       'fdb 0a:58:c0:a8:09:02 dev tnt43',
       'link tnt43',
       'neighbour 192.168.9.2 dev tnt43',

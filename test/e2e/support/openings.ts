@@ -72,6 +72,12 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
     ...same('TENET-VXLAN-INSIDE', 'no node sends for another'),
     ['raw', 'TENET-OVL-SRC', 'gateways send from their own nodes alone'],
   ],
+  ...Object.fromEntries(
+    [
+      'errors about VXLAN of ours',
+      'nothing is in between that a packet to a node beside us could be too large for',
+    ].map((comment) => [`input_error ${comment}`, same('TENET-IN-ERROR', comment)]),
+  ),
   'input_vxlan VXLAN comes from nodes alone': same('TENET-IN-VXLAN', 'VXLAN comes from nodes alone'),
 };
 
