@@ -22,59 +22,32 @@ import {
   ctDirection,
   ctIpSaddr,
   etherSaddr,
-  icmpCode,
-  icmpType,
   iifgroup,
   iifname,
   ipDaddr,
-  ipFragment,
   ipSaddr,
   ipTtl,
   l4proto,
   oifgroup,
   oifname,
   priority,
-  quotedDaddr,
-  quotedDport,
-  quotedProtocol,
-  quotedStart,
   thDport,
   thSport,
-  vxlanInnerSaddr,
-  vxlanInnerType,
 } from '../nftables/field.ts';
-import {
-  compare,
-  ctState,
-  inSet,
-  ipHeaderLength,
-  maskedTo,
-  match,
-  matchNot,
-  matchPrefix,
-  notInSet,
-} from '../nftables/match.ts';
+import { compare, ctState, inSet, ipHeaderLength, match, matchNot, matchPrefix, notInSet } from '../nftables/match.ts';
 import { accept, drop, goto, masquerade, returnFromChain, setMeta } from '../nftables/statement.ts';
 import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
 import { base, type ChainSpec, chain, type Line } from './chain-spec.ts';
-import { closedNetworks, poolsOf, segmentsOf } from './common.ts';
+import { closedNetworks, poolsOf } from './common.ts';
 import { identification, LEAVE } from './identity.ts';
 import { policy, ports, REFUSALS_CHAINS } from './policy-chains.ts';
 import { SETS } from './sets.ts';
+import { icmpErrors, underlayChains, vxlanInPieces } from './underlay-chains.ts';
 
 const IPPROTO_ICMP = 1;
 const IPPROTO_UDP = 17;
 const SYSTEM_VNI = 1;
-/** @see include/uapi/linux/icmp.h */
-const ICMP_DEST_UNREACH = 3;
-const ICMP_FRAG_NEEDED = 4;
-/** 32-bit words that an IPv4 header can have. */
-const HEADER_WORDS = [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] as const;
-/** In {@link ipFragment}: the first piece, and more to come. */
-const FIRST_PIECE = 0x2000;
-/** @see include/uapi/linux/if_ether.h */
-const ETH_P_IP = 0x0800;
 
 /**
  * Before connection tracking (-200) and before its defragmentation (-400), which does not care what link a piece came by: each is judged
@@ -241,48 +214,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ],
       ['the node is closed', drop],
     ]),
-    chain('vxlan_inside', [
-      // The type first: behind a VLAN tag the source is elsewhere.
-      [
-        'a container of the node that sends it',
-        match(vxlanInnerType, ETH_P_IP),
-        inSet([ipSaddr, maskedTo(vxlanInnerSaddr, item.blockPrefixLength.v4)], SETS.vxlanBlock),
-        accept,
-      ],
-      [
-        'the node that sends it, as a gateway',
-        match(vxlanInnerType, ETH_P_IP),
-        inSet([ipSaddr, vxlanInnerSaddr], SETS.vxlanSystem),
-        accept,
-      ],
-      ['no node sends for another', drop],
-    ]),
-    chain('input_vxlan', [
-      ['a node on our segment', inSet([ipSaddr, etherSaddr], SETS.vxlanPeer), goto('vxlan_inside')],
-      ['a node behind a router', inSet([ipSaddr], SETS.vxlanRouted), goto('vxlan_inside')],
-      ['VXLAN comes from nodes alone', drop],
-    ]),
-    // A node's outer packets ask no router to refuse them; who says one did wants the path narrow, for all packets to that node.
-    chain('input_error', [
-      ...HEADER_WORDS.map(
-        (words): Line => [
-          'errors about VXLAN of ours',
-          match(quotedStart, 0x40 + words),
-          match(quotedProtocol, IPPROTO_UDP),
-          match(quotedDport(words), item.vxlanPort),
-          drop,
-        ],
-      ),
-      ...segmentsOf(item).map(
-        (segment): Line => [
-          'nothing is in between that a packet to a node beside us could be too large for',
-          match(icmpCode, ICMP_FRAG_NEEDED),
-          matchPrefix(quotedDaddr, segment),
-          inSet([quotedDaddr], SETS.node),
-          drop,
-        ],
-      ),
-    ]),
+    ...underlayChains(item),
     chain(
       'prerouting',
       [
@@ -290,15 +222,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['from an overlay', fromOverlay, goto('overlay_source')],
         ['a link we do not know yet', match(iifname, `${POD_LINK_PREFIX}*`), drop],
         ['a link we do not know yet', match(iifname, `${OVERLAY_LINK_PREFIX}*`), drop],
-        // Whose MAC the other pieces have cannot be asked any more once they are put together.
-        [
-          'VXLAN in pieces, which no node on our segment sends',
-          match(l4proto, IPPROTO_UDP),
-          match(ipFragment, FIRST_PIECE),
-          match(thDport, item.vxlanPort),
-          notInSet([ipSaddr], SETS.vxlanRouted),
-          drop,
-        ],
+        vxlanInPieces(item),
         ...pools.map(
           (pool): Line => [
             'pods and gateways never come from elsewhere',
@@ -328,7 +252,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['from a pod', fromPod, goto('input_pod')],
         ['from an overlay', fromOverlay, goto('input_overlay')],
         ['VXLAN', match(l4proto, IPPROTO_UDP), match(thDport, item.vxlanPort), goto('input_vxlan')],
-        ['errors', match(icmpType, ICMP_DEST_UNREACH), matchNot(iifname, 'lo'), goto('input_error')],
+        icmpErrors,
       ],
       base('filter', 'input', FIRST),
     ),

@@ -115,6 +115,8 @@ const variants: readonly Entry[] = [
   stored([keys.tenant('blue'), { ...blue, ingress: { gateways: false } }]),
   stored([keys.tenant('blue'), { ...blue, vni: 4343 }]),
   stored([keys.node('node2'), node(2, { underlay: node(4).underlay })]),
+  stored([keys.node('node2'), node(2, { underlayMac: node(9).underlayMac })]),
+  stored([keys.node('node3'), node(3, { underlay: node(2).underlay })]),
   stored([keys.block('red', parsePrefix('10.170.0.64/27')), { node: 'node3' }]),
   stored([keys.block('system', parsePrefix('10.128.0.2/32')), { node: 'node1' }]),
   stored(namespace('red', 'red', { team: 'y' })),

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { computeDesired, type LocalState } from '../../../cni-plugin/agent/desired/desired.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { Entry } from '../../../controller/store/store.ts';
-import { parsePrefix } from '../../../dataplane/address.ts';
+import { parseIp, parsePrefix } from '../../../dataplane/address.ts';
 import { diff } from '../../../dataplane/diff.ts';
 import { endpoint, entries, facts, node, tenant } from './builders.ts';
 
@@ -100,6 +100,27 @@ describe('desired state of a compute node', () => {
     expect(keysOf(world)).toContain('element vxlanPeer 192.168.9.2 02:00:00:00:00:02');
     expect(keysOf(world, far)).toContain('element vxlanRouted 192.168.9.2');
     expect(keysOf(world).filter((key) => key.includes('vxlan') && key.includes('192.168.9.1 '))).toEqual([]);
+  });
+
+  it('holds nodes on its own segment to their MACs, and neither the store nor those it shares a host with', () => {
+    const held = (from: typeof here, list = world) =>
+      keysOf(list, from).filter((key) => /^neighbour .* dev eth0$/.test(key));
+    const here = facts();
+    const both = ['neighbour 192.168.9.2 dev eth0', 'neighbour 192.168.9.3 dev eth0'];
+    expect(held(here)).toEqual(both);
+    expect(held({ ...here, checkUnderlayMac: false })).toEqual([]);
+    expect(held(facts({ underlay: { ...here.underlay, subnet: parsePrefix('192.168.9.0/31') } }))).toEqual([]);
+    expect(held({ ...here, storeAddresses: [parseIp('192.168.9.3')] })).toEqual(both.slice(0, 1));
+    expect(held({ ...here, storeAddresses: [parseIp('192.0.2.1')] })).toEqual(both);
+    for (const own of [undefined, [parseIp('127.0.0.1')], [parseIp('::1')], [here.underlay.address]])
+      expect(held({ ...here, storeAddresses: own })).toEqual([]);
+    // Two that say they are at one address.
+    const twin = (tweak: object) => [
+      ...world,
+      ...entries({ nodes: [node(4, { underlay: node(2).underlay, ...tweak })] }),
+    ];
+    expect(held(here, twin({}))).toEqual(both.slice(1));
+    expect(held(here, twin({ underlayMac: node(2).underlayMac }))).toEqual(both);
   });
 
   it('lets other nodes send for their own blocks alone, and as gateways only those that are', () => {
