@@ -1,5 +1,6 @@
 /** What every node holds whatever runs on it: the rules, who the nodes are, what is open to all, what is never "beyond". Pure. */
 import type { Exception, Node } from '../../../controller/model/records.ts';
+import { closedServiceNetworks } from '../../../controller/model/service-networks.ts';
 import type { ElementItem, Item } from '../../../dataplane/state.ts';
 import { isOnSegment, isPinned, type NodeFacts, VXLAN_PORT } from './node-facts.ts';
 import { PROTOCOL_NUMBER } from './protocol-number.ts';
@@ -8,10 +9,11 @@ import type { World } from './world.ts';
 export function* clusterItems({ snapshot, facts }: World): Generator<Item> {
   const { cluster } = snapshot;
   if (cluster === undefined) return;
+  const services = closedServiceNetworks(cluster.openNetworks ?? []);
   yield {
     kind: 'ruleSet',
     pools: cluster.pools,
-    platformNetworks: [...new Set([...cluster.platformNetworks, facts.underlay.subnet])].sort(),
+    platformNetworks: [...new Set([...cluster.platformNetworks, facts.underlay.subnet, ...services])].sort(),
     blockPrefixLength: cluster.blockPrefixLength,
     vxlanPort: VXLAN_PORT,
     segment: facts.underlay.subnet,

@@ -6,7 +6,7 @@ import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { Entry } from '../../../controller/store/store.ts';
 import { parseIp, parsePrefix } from '../../../dataplane/address.ts';
 import { diff } from '../../../dataplane/diff.ts';
-import { endpoint, entries, facts, node, tenant } from './builders.ts';
+import { cluster, endpoint, entries, facts, node, tenant } from './builders.ts';
 
 const red = tenant('red', 42);
 const blue = tenant('blue', 43);
@@ -121,6 +121,23 @@ describe('desired state of a compute node', () => {
     ];
     expect(held(here, twin({}))).toEqual(both.slice(1));
     expect(held(here, twin({ underlayMac: node(2).underlayMac }))).toEqual(both);
+  });
+
+  it('closes what clouds serve machines with, but for what the cluster opens', () => {
+    const closed = (tweak: object) => {
+      const [changed] = entries({ cluster: { ...cluster, ...tweak } });
+      const item = computeDesired(snapshotOf([...world, ...(changed ? [changed] : [])]), facts(), local)?.get('rules');
+      return item?.kind === 'ruleSet' ? item.platformNetworks : [];
+    };
+    const services = ['100.64.0.0/10', '168.63.129.16/32', '192.0.0.0/24'];
+    expect(closed({})).toEqual([...services, '192.168.9.0/24']);
+    expect(closed({ openNetworks: ['100.64.0.0/10', '168.63.129.16/32'].map(parsePrefix) })).toEqual([
+      '192.0.0.0/24',
+      '192.168.9.0/24',
+    ]);
+    // What the platform says is closed stays closed.
+    const own = [parsePrefix('100.64.0.0/16')];
+    expect(closed({ openNetworks: [parsePrefix('100.64.0.0/10')], platformNetworks: own })).toContain(own[0]);
   });
 
   it('lets other nodes send for their own blocks alone, and as gateways only those that are', () => {

@@ -51,6 +51,7 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
     ...same('TENET-ANSWER-IN', 'nothing allows it'),
   ],
   'call_out nobody it may meet': BEYOND,
+  'beyond never beyond the cluster': same('TENET-BEYOND', 'never beyond the cluster'),
   'call_in nobody it may meet': UNCALLED,
   'from_overlay an overlay delivers to pods alone': same('TENET-FROM-OVL', 'an overlay delivers to pods alone'),
   'from_elsewhere answers of pods never come from elsewhere': same(
