@@ -94,6 +94,7 @@ export function planWorld({ policies, endpoints }: WorldSize): PolicyWorld {
         mtu: 1500,
       },
       checkUnderlayMac: true,
+      storeAddresses: undefined,
     },
     entries: [
       ...records.map(([key, record]) => entryOf(key, record)),

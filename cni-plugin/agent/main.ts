@@ -9,6 +9,7 @@ import { Agent } from './agent.ts';
 import { parseConfig } from './config.ts';
 import { Journal } from './journal.ts';
 import { serve } from './server.ts';
+import { findStoreAddresses } from './store-addresses.ts';
 import { findUnderlay } from './underlay.ts';
 
 const config = parseConfig(process.argv.slice(2), hostname());
@@ -25,11 +26,15 @@ if (process.getuid?.() !== 0) {
 
 try {
   const dataplane = KernelDataplane.open({ backend: config.backend, iptables: config.iptablesVariant });
+  const storeAddresses = await findStoreAddresses(config.etcd);
+  if (storeAddresses === undefined)
+    log.warn({ op: 'start', etcd: config.etcd }, 'no address for etcd’s name: neighbours’ MACs are left to ARP');
   const readFacts = () => ({
     name: config.node,
     roles: config.roles,
     underlay: findUnderlay(dataplane.underlayView(), config),
     checkUnderlayMac: config.underlayMacCheck,
+    storeAddresses,
   });
   const facts = readFacts();
   dataplane.enableForwarding(facts.underlay.link);

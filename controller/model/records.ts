@@ -28,6 +28,8 @@ export interface ClusterConfig {
   readonly blockPrefixLength: { readonly v4: number; readonly v6: number };
   /** networks of the platform itself: closed to containers, exceptions aside */
   readonly platformNetworks: readonly IpPrefix[];
+  /** of networks that are closed by default (service-networks.ts), what containers may use; absent: nothing */
+  readonly openNetworks?: readonly IpPrefix[];
   readonly exceptions: readonly Exception[];
   /** owner of containers whose namespace nobody claims; absent: they are refused */
   readonly defaultTenant?: string;

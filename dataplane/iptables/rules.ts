@@ -12,10 +12,17 @@
  *
  * The same decisions as isolation/rules.ts in other words: where that looks an identity up, this asks for (network, link) pairs.
  */
-import { poolsOf, signedComment } from '../isolation/common.ts';
+import { poolsOf, segmentsOf, signedComment } from '../isolation/common.ts';
 import { overlayLinkName } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
-import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from './bytecode.ts';
+import {
+  errorAboutPort,
+  SOUND_OWN_PACKET,
+  SOUND_PACKET,
+  SOUND_POD_PACKET,
+  tooLargeFor,
+  VXLAN_FROM_ITS_NODE,
+} from './bytecode.ts';
 import { CHAIN_PREFIX, call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from './line.ts';
 import { byPort, refusal } from './policy-rules.ts';
 import type { PortSetRanges } from './port-table.ts';
@@ -141,10 +148,25 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['answers to a gateway', answers, RETURN],
           ['the node is closed', DROP],
         ]),
+        chain('VXLAN-INSIDE', [
+          ['from the overlay link of the node that sends it', program(VXLAN_FROM_ITS_NODE), RETURN],
+          ['no node sends for another', DROP],
+        ]),
         chain('IN-VXLAN', [
-          ['a node on our segment', inSet(IPSETS.vxlanPeers, 'src,src'), RETURN],
-          ['a node behind a router', inSet(IPSETS.vxlanRouted, 'src'), RETURN],
+          ['a node on our segment', inSet(IPSETS.vxlanPeers, 'src,src'), goto('VXLAN-INSIDE')],
+          ['a node behind a router', inSet(IPSETS.vxlanRouted, 'src'), goto('VXLAN-INSIDE')],
           ['VXLAN comes from nodes alone', DROP],
+        ]),
+        // Outer packets ask no router to refuse them; who says one did wants the path narrow, for all packets to that node.
+        chain('IN-ERROR', [
+          ['errors about VXLAN of ours', program(errorAboutPort(item.vxlanPort)), DROP],
+          ...segmentsOf(item).map(
+            (segment): Line => [
+              'nothing is in between that a packet to a node beside us could be too large for',
+              program(tooLargeFor(segment)),
+              DROP,
+            ],
+          ),
         ]),
         chain(
           'INPUT',
@@ -152,6 +174,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
             ['from a pod', fromPod, goto('IN-POD')],
             ['from an overlay', fromOverlay, goto('IN-OVL')],
             ['VXLAN', `-p udp -m udp --dport ${item.vxlanPort}`, goto('IN-VXLAN')],
+            ['errors', '! -i lo', '-p icmp', goto('IN-ERROR')],
           ],
           'INPUT',
         ),
@@ -186,6 +209,12 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['forged, or too old to be forwarded', DROP],
         ]),
         chain('OVL-SRC', [
+          [
+            'gateways send from their own nodes alone',
+            inSet(IPSETS.system, 'src'),
+            notInSet(IPSETS.gateways, 'src,src'),
+            DROP,
+          ],
           ['who belongs in this overlay', inSet(IPSETS.overlay, 'src,src'), program(SOUND_PACKET), RETURN],
           ['forged', DROP],
         ]),

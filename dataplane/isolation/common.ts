@@ -24,6 +24,11 @@ export function closedNetworks(rules: RuleSetItem): IpPrefix[] {
   return [...poolsOf(rules), ...rules.platformNetworks.filter(isIpv4), ...NEVER_BEYOND];
 }
 
+/** The underlay's own subnet, where it is of IPv4. */
+export function segmentsOf({ segment }: RuleSetItem): IpPrefix[] {
+  return [segment].filter(isIpv4);
+}
+
 /** Of the family for which there are no sets yet? */
 export function isIpv6Element({ fields }: ElementItem): boolean {
   return fields.some((field) => typeof field === 'string' && field.includes(':') && !isMac(field));

@@ -7,7 +7,8 @@
  *                                                                            from_pod ─► beyond ─► call_beyond
  *                                  from an overlay: only to pods             from_overlay ─► to_pod ─► call_in
  *                                  from elsewhere:  only answers to egress   from_elsewhere
- *   input                          pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone
+ *   input                          pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone,
+ *                                  each for its own
  *   output                         the node sends into no tenant's overlay
  *   postrouting                    what leaves the cluster takes the node's address
  *
@@ -42,6 +43,7 @@ import { closedNetworks, poolsOf } from './common.ts';
 import { identification, LEAVE } from './identity.ts';
 import { policy, ports, REFUSALS_CHAINS } from './policy-chains.ts';
 import { SETS } from './sets.ts';
+import { icmpErrors, underlayChains, vxlanInPieces } from './underlay-chains.ts';
 
 const IPPROTO_ICMP = 1;
 const IPPROTO_UDP = 17;
@@ -212,11 +214,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ],
       ['the node is closed', drop],
     ]),
-    chain('input_vxlan', [
-      ['a node on our segment', inSet([ipSaddr, etherSaddr], SETS.vxlanPeer), accept],
-      ['a node behind a router', inSet([ipSaddr], SETS.vxlanRouted), accept],
-      ['VXLAN comes from nodes alone', drop],
-    ]),
+    ...underlayChains(item),
     chain(
       'prerouting',
       [
@@ -224,6 +222,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['from an overlay', fromOverlay, goto('overlay_source')],
         ['a link we do not know yet', match(iifname, `${POD_LINK_PREFIX}*`), drop],
         ['a link we do not know yet', match(iifname, `${OVERLAY_LINK_PREFIX}*`), drop],
+        vxlanInPieces(item),
         ...pools.map(
           (pool): Line => [
             'pods and gateways never come from elsewhere',
@@ -253,6 +252,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['from a pod', fromPod, goto('input_pod')],
         ['from an overlay', fromOverlay, goto('input_overlay')],
         ['VXLAN', match(l4proto, IPPROTO_UDP), match(thDport, item.vxlanPort), goto('input_vxlan')],
+        icmpErrors,
       ],
       base('filter', 'input', FIRST),
     ),

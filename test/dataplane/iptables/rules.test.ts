@@ -11,6 +11,7 @@ const RULES: RuleSetItem = {
   platformNetworks: [],
   blockPrefixLength: { v4: 27, v6: 123 },
   vxlanPort: 4789,
+  segment: parsePrefix('192.168.9.0/24'),
 };
 
 const PORT_SETS: PortSetRanges = new Map([

@@ -51,6 +51,7 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
     ...same('TENET-ANSWER-IN', 'nothing allows it'),
   ],
   'call_out nobody it may meet': BEYOND,
+  'beyond never beyond the cluster': same('TENET-BEYOND', 'never beyond the cluster'),
   'call_in nobody it may meet': UNCALLED,
   'from_overlay an overlay delivers to pods alone': same('TENET-FROM-OVL', 'an overlay delivers to pods alone'),
   'from_elsewhere answers of pods never come from elsewhere': same(
@@ -68,6 +69,16 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   ],
   'forward into an overlay': same('TENET-FORWARD', 'into an overlay'),
   'input_pod the node is closed': [...same('TENET-IN-POD', 'the node is closed'), POD_SOURCE],
+  'vxlan_inside no node sends for another': [
+    ...same('TENET-VXLAN-INSIDE', 'no node sends for another'),
+    ['raw', 'TENET-OVL-SRC', 'gateways send from their own nodes alone'],
+  ],
+  ...Object.fromEntries(
+    [
+      'errors about VXLAN of ours',
+      'nothing is in between that a packet to a node beside us could be too large for',
+    ].map((comment) => [`input_error ${comment}`, same('TENET-IN-ERROR', comment)]),
+  ),
   'input_vxlan VXLAN comes from nodes alone': same('TENET-IN-VXLAN', 'VXLAN comes from nodes alone'),
 };
 
