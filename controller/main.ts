@@ -42,7 +42,7 @@ async function run(config: ControllerConfig, log: Logger, closers: Closers): Pro
   closers.push(() => store.close());
   const registry = new Registry({ store, cluster: config.cluster, log });
   metrics.countTenants(() => registry.claims.tenantCount);
-  metrics.countPackets(() => readTraffic(store));
+  metrics.countPackets(() => readTraffic(registry));
   closers.push(() => registry.close());
   const app = await buildApp({ registry, metrics, token, version, log });
   const hasToken = tokenCheck(token);
