@@ -230,7 +230,7 @@ export interface Denial {
   readonly count?: number;
 }
 
-/** The latest that a node refused of a tenant's packets: a sample. Written at most once a second. */
+/** The latest that a node refused of a tenant's packets: a sample. Written while a caller asks, at most once a second. */
 export interface Denials {
   /** of this writing, RFC 3339 */
   readonly at: string;
@@ -238,6 +238,8 @@ export interface Denials {
   readonly sequence: number;
   /** when the agent began to count, RFC 3339 */
   readonly started: string;
+  /** number of the last one before the caller asked; absent: 0 */
+  readonly unasked?: number;
   /** newest last, at most 20 */
   readonly denials: readonly Denial[];
 }
