@@ -129,6 +129,8 @@ export interface RuleSetItem {
   /** bits of a block's prefix */
   readonly blockPrefixLength: { readonly v4: number; readonly v6: number };
   readonly vxlanPort: number;
+  /** source ports, both ends included, that what leaves the cluster is masqueraded to */
+  readonly masqueradePorts: { readonly from: number; readonly to: number };
 }
 
 export type Item =

@@ -14,6 +14,7 @@ export function* clusterItems({ snapshot, facts }: World): Generator<Item> {
     platformNetworks: [...new Set([...cluster.platformNetworks, facts.underlay.subnet])].sort(),
     blockPrefixLength: cluster.blockPrefixLength,
     vxlanPort: VXLAN_PORT,
+    masqueradePorts: facts.masqueradePorts,
   };
   for (const destination of cluster.pools) yield { kind: 'route', type: 'blackhole', destination };
   for (const exception of cluster.exceptions) yield exceptionElement(exception);

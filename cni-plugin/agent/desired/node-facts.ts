@@ -23,6 +23,8 @@ export interface NodeFacts {
   };
   /** require the sender's MAC of VXLAN packets from our own segment */
   readonly checkUnderlayMac: boolean;
+  /** source ports, both ends included, of what pods send beyond the cluster: nothing else of the node has them */
+  readonly masqueradePorts: { readonly from: number; readonly to: number };
 }
 
 /** IANA's. @see RFC 7348 section 5 */

@@ -11,6 +11,7 @@ const RULES: RuleSetItem = {
   platformNetworks: [],
   blockPrefixLength: { v4: 27, v6: 123 },
   vxlanPort: 4789,
+  masqueradePorts: { from: 61_000, to: 65_535 },
 };
 
 const PORT_SETS: PortSetRanges = new Map([

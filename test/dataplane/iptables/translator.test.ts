@@ -20,6 +20,7 @@ const RULES: RuleSetItem = {
   platformNetworks: [],
   blockPrefixLength: { v4: 27, v6: 123 },
   vxlanPort: 4789,
+  masqueradePorts: { from: 61_000, to: 65_535 },
 };
 const stateOf = (items: readonly Item[]) => new Map([RULES, ...items].map((item) => [itemKey(item), item]));
 const element = (collection: Collection, fields: (string | number)[], value?: number): ElementItem => ({

@@ -25,6 +25,8 @@ export interface PingOptions {
   readonly ttl?: number;
   /** source address */
   readonly bindAddress?: string;
+  /** of the query, 0 to 65535; one after the other unless given */
+  readonly identifier?: number;
 }
 
 export type PingResult =
@@ -47,7 +49,7 @@ export async function ping(netns: string, address: string, options: PingOptions 
   const started = performance.now();
   const elapsed = () => ({ elapsedMs: performance.now() - started });
   lastIdentifier = (lastIdentifier + 1) & 0xffff;
-  const identifier = lastIdentifier;
+  const identifier = options.identifier ?? lastIdentifier;
   let fd: number | undefined;
   try {
     const socket = openIcmp(netnsPath(netns), options.bindAddress);
