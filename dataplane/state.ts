@@ -135,6 +135,8 @@ export interface RuleSetItem {
   readonly vxlanPort: number;
   /** the underlay link's own subnet: no router is between this node and who is in it */
   readonly segment: IpPrefix;
+  /** source ports, both ends included, that what leaves the cluster is masqueraded to */
+  readonly masqueradePorts: { readonly from: number; readonly to: number };
 }
 
 export type Item =

@@ -32,6 +32,7 @@ const FACTS: NodeFacts = {
   underlay: UNDERLAY,
   checkUnderlayMac: true,
   storeAddresses: undefined,
+  masqueradePorts: { from: 61_000, to: 65_535 },
 };
 const OTHER_NODE: Node = {
   name: 'node2',

@@ -95,6 +95,7 @@ export function planWorld({ policies, endpoints }: WorldSize): PolicyWorld {
       },
       checkUnderlayMac: true,
       storeAddresses: undefined,
+      masqueradePorts: { from: 61_000, to: 65_535 },
     },
     entries: [
       ...records.map(([key, record]) => entryOf(key, record)),

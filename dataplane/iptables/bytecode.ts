@@ -3,6 +3,7 @@
  * @see net/netfilter/xt_bpf.c: offset 0 is the IP header
  */
 import { type IpPrefix, ipToNumber, prefixBase, prefixLength } from '../address.ts';
+import { SHARES_ADDRESS } from '../isolation/common.ts';
 import {
   ADD_X,
   AND,
@@ -109,8 +110,20 @@ const OWN_MAC: readonly Instruction[] = [
   { code: IF_EQUAL_X, yes: 'next', no: 'bad' },
 ];
 
+/** Is it of a protocol that cannot share the node's address? */
+const PORTLESS: readonly Instruction[] = [
+  { code: LOAD_BYTE, k: PROTOCOL },
+  ...Object.values(SHARES_ADDRESS).map(
+    (protocol): Instruction => ({ code: IF_EQUAL, k: protocol, yes: 'no', no: 'next' }),
+  ),
+  { code: RETURN, k: 0xffff },
+  { at: 'no', code: RETURN, k: 0 },
+];
+
 /** Of a VXLAN packet: whose MAC is inside can be relied upon then. */
 export const VXLAN_FROM_ITS_NODE = asText(FROM_ITS_NODE);
+/** Of a packet that beyond the cluster would be anyone's on the node. */
+export const PORTLESS_PACKET = asText(PORTLESS);
 /** Of a packet from an overlay. */
 export const SOUND_PACKET = asText(SOUND);
 /** Of a packet from a pod that chose its own MAC. */

@@ -98,6 +98,13 @@ export const quotedDport = (words: number): Field =>
 export const vxlanInnerType = header('inet_service', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + 8 + 12, 2);
 export const vxlanInnerSaddr = header('ipv4_addr', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + 8 + 14 + 12, 4);
 export const tcpDport = header('inet_service', [transport(IPPROTO_TCP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+/** the flags by which TCP calls: SYN alone of FIN, SYN, RST and ACK */
+export const TCP_CALL = 0x02;
+/** a plain number, which no data type of nft's is: encoded as one of its size. The flags that {@link TCP_CALL} is one value of. */
+export const tcpCallFlags: Field = {
+  ...header('inet_proto', [transport(IPPROTO_TCP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1),
+  mask: Uint8Array.of(0x17),
+};
 export const udpDport = header('inet_service', [transport(IPPROTO_UDP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
 export const icmpType = header('icmp_type', [IP, transport(IPPROTO_ICMP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
 export const icmpCode = header('inet_proto', [IP, transport(IPPROTO_ICMP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 1, 1);

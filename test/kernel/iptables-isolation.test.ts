@@ -27,6 +27,7 @@ const RULES: RuleSetItem = {
   blockPrefixLength: { v4: 27, v6: 123 },
   vxlanPort: 4789,
   segment: parsePrefix('192.168.9.0/24'),
+  masqueradePorts: { from: 61_000, to: 65_535 },
 };
 const TENANT = 4711;
 const link = (index: number) => `tnp${index.toString(16).padStart(12, '0')}`;

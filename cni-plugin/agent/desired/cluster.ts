@@ -17,6 +17,7 @@ export function* clusterItems({ snapshot, facts }: World): Generator<Item> {
     blockPrefixLength: cluster.blockPrefixLength,
     vxlanPort: VXLAN_PORT,
     segment: facts.underlay.subnet,
+    masqueradePorts: facts.masqueradePorts,
   };
   for (const destination of cluster.pools) yield { kind: 'route', type: 'blackhole', destination };
   for (const exception of cluster.exceptions) yield exceptionElement(exception);

@@ -28,6 +28,8 @@ export interface NodeFacts {
    * itself, and to reach whoever has a new one.
    */
   readonly storeAddresses: readonly IpAddress[] | undefined;
+  /** source ports, both ends included, of what pods send beyond the cluster: nothing else of the node has them */
+  readonly masqueradePorts: { readonly from: number; readonly to: number };
 }
 
 /** IANA's. @see RFC 7348 section 5 */

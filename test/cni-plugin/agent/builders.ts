@@ -29,6 +29,7 @@ export function facts(tweak: Partial<NodeFacts> = {}): NodeFacts {
     },
     checkUnderlayMac: true,
     storeAddresses: [],
+    masqueradePorts: { from: 61_000, to: 65_535 },
     ...tweak,
   };
 }

@@ -21,6 +21,7 @@ const RULES: RuleSetItem = {
   blockPrefixLength: { v4: 27, v6: 123 },
   vxlanPort: 4789,
   segment: parsePrefix('192.168.9.0/24'),
+  masqueradePorts: { from: 61_000, to: 65_535 },
 };
 const stateOf = (items: readonly Item[]) => new Map([RULES, ...items].map((item) => [itemKey(item), item]));
 const element = (collection: Collection, fields: (string | number)[], value?: number): ElementItem => ({
