@@ -3,6 +3,7 @@
  * What they mean (is it a label, is the address free) is for the agent. Unknown fields are kept. Pure.
  */
 import { CNI_ERROR, type CniCommand, DEFAULT_AGENT_SOCKET, type NetworkConfig } from './agent-protocol.ts';
+import { parseBoundedJson, TooMuchJson } from './bounded-json.ts';
 import { CniError } from './cni-error.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -10,13 +11,16 @@ type JsonObject = Readonly<Record<string, unknown>>;
 /** sun_path holds 108 bytes with its NUL. @see include/uapi/linux/un.h */
 const SOCKET_PATH_LIMIT = 107;
 
-/** @throws CniError 6 unless it is one JSON object */
+/** @throws CniError 6 unless it is one JSON object, 7 if it is more than is parsed */
 export function decodeConfig(stdin: string): JsonObject {
   if (stdin.trim() === '') throw new CniError(CNI_ERROR.decode, 'no network configuration on stdin', 'it was empty');
   let decoded: unknown;
   try {
-    decoded = JSON.parse(stdin);
+    decoded = parseBoundedJson(stdin);
   } catch (error) {
+    if (error instanceof TooMuchJson) {
+      throw new CniError(CNI_ERROR.invalidConfig, `network configuration has too much in it: ${error.message}`);
+    }
     throw new CniError(CNI_ERROR.decode, 'the network configuration on stdin is not JSON', String(error));
   }
   if (isObject(decoded)) return decoded;
@@ -32,8 +36,8 @@ export function decodeConfig(stdin: string): JsonObject {
  * @throws CniError 7 that names the field
  */
 export function parseConfig(command: CniCommand, config: JsonObject): NetworkConfig {
-  if (typeof config.name !== 'string' || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(config.name)) {
-    throw invalid('name', 'letters, digits, "_", "." and "-", beginning with a letter or digit', config.name);
+  if (typeof config.name !== 'string' || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/.test(config.name)) {
+    throw invalid('name', 'up to 255 letters, digits, "_", "." and "-", a letter or digit first', config.name);
   }
   if (typeof config.type !== 'string' || config.type === '') throw invalid('type', "the plugin's name", config.type);
   optional(config, 'agentSocket', requireSocketPath);

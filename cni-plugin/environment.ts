@@ -16,13 +16,22 @@ export interface Attachment {
   readonly args: Readonly<Record<string, string>>;
 }
 
+/** Of an id: what runtimes give has 64 characters. It names the endpoint's record. */
+const CONTAINER_ID_LIMIT = 255;
+/** PATH_MAX is 4096 with its NUL. @see include/uapi/linux/limits.h */
+const PATH_LIMIT = 4095;
+/** Of CNI_ARGS; kubelet's five keys have some 300 characters. */
+const ARGS_LIMIT = 16 * 1024;
+/** Keys of CNI_ARGS. */
+const ARGS_KEYS_LIMIT = 64;
+
 const COMMANDS: readonly string[] = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'];
 
 /** @throws CniError 4 */
 export function parseCommand(env: Environment): CniCommand | 'VERSION' {
   const command = env.CNI_COMMAND ?? '';
   if (COMMANDS.includes(command)) return command as CniCommand | 'VERSION';
-  const what = command === '' ? 'is missing' : `${JSON.stringify(command)} is unknown`;
+  const what = command === '' ? 'is missing' : `${show(command)} is unknown`;
   throw new CniError(
     CNI_ERROR.invalidEnvironment,
     `CNI_COMMAND ${what}`,
@@ -52,7 +61,7 @@ export function parseAttachment(command: CniCommand, env: Environment): Attachme
       problems.map((problem) => `${problem.variable} ${problem.message}`).join('; '),
     );
   }
-  return { containerId, netns: netns.startsWith('/') ? netns : '', ifname, args };
+  return { containerId, netns: netnsProblem(netns) === undefined ? netns : '', ifname, args };
 }
 
 interface Problem {
@@ -67,14 +76,15 @@ function check(problems: Problem[], variable: string, message: string | undefine
 /** @returns what is wrong with it, if anything @see CNI spec 1.1.0, section 2, "Parameters" */
 export function containerIdProblem(containerId: string): string | undefined {
   if (containerId === '') return 'is missing';
+  if (containerId.length > CONTAINER_ID_LIMIT) return `is longer than ${CONTAINER_ID_LIMIT} characters`;
   if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(containerId)) return undefined;
-  return `${JSON.stringify(containerId)} must be letters, digits, "_", "." and "-", beginning with a letter or digit`;
+  return `${show(containerId)} must be letters, digits, "_", "." and "-", beginning with a letter or digit`;
 }
 
 /** @returns what is wrong with it, if anything @see net/core/dev.c, dev_valid_name; IFNAMSIZ is 16 with its NUL */
 export function ifnameProblem(ifname: string): string | undefined {
   if (ifname === '') return 'is missing';
-  const shown = JSON.stringify(ifname);
+  const shown = show(ifname);
   // The kernel counts bytes. Every character beyond ASCII has at least two.
   if ([...ifname].reduce((bytes, char) => bytes + utf8Length(char), 0) > 15) return `${shown} is longer than 15 bytes`;
   if (ifname === '.' || ifname === '..') return `${shown} is not an interface name`;
@@ -92,10 +102,33 @@ function utf8Length(char: string): number {
   return point < 0x10000 ? 3 : 4;
 }
 
-/** The agent has another working directory than the runtime, so a relative path would name something else. */
-function netnsProblem(netns: string): string | undefined {
+/**
+ * The agent has another working directory than the runtime, so a relative path would name something else.
+ * @returns what is wrong with it, if anything
+ */
+export function netnsProblem(netns: string): string | undefined {
   if (netns === '') return 'is missing';
-  return netns.startsWith('/') ? undefined : `${JSON.stringify(netns)} must be an absolute path`;
+  if (netns.length > PATH_LIMIT || netns.includes('\0')) return `must be a path of at most ${PATH_LIMIT} characters`;
+  return netns.startsWith('/') ? undefined : `${show(netns)} must be an absolute path`;
+}
+
+/** @returns what is wrong with CNI_ARGS once split, if anything */
+export function argsProblem(args: Readonly<Record<string, string>>): string | undefined {
+  const pairs = Object.entries(args);
+  return amountProblem(
+    pairs.length,
+    pairs.reduce((sum, [key, value]) => sum + key.length + value.length, 0),
+  );
+}
+
+function amountProblem(keys: number, characters: number): string | undefined {
+  if (keys > ARGS_KEYS_LIMIT) return `has more than ${ARGS_KEYS_LIMIT} keys`;
+  return characters > ARGS_LIMIT ? `is longer than ${ARGS_LIMIT} characters` : undefined;
+}
+
+/** The value for a person: JSON, cut short. */
+function show(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 }
 
 /**
@@ -104,13 +137,19 @@ function netnsProblem(netns: string): string | undefined {
  */
 function parseArgs(text: string, problems: Problem[]): Readonly<Record<string, string>> {
   const args = new Map<string, string>();
-  for (const pair of text.split(';')) {
-    if (pair === '') continue;
+  const pairs = text.split(';').filter((pair) => pair !== '');
+  const amount = amountProblem(pairs.length, text.length);
+  if (amount !== undefined) {
+    check(problems, 'CNI_ARGS', amount);
+    return {};
+  }
+  for (const pair of pairs) {
     const equals = pair.indexOf('=');
     const key = pair.slice(0, equals);
     const value = pair.slice(equals + 1);
-    if (equals < 1) check(problems, 'CNI_ARGS', `holds ${JSON.stringify(pair)}, which is not KEY=VALUE`);
-    else if (args.has(key) && args.get(key) !== value) check(problems, 'CNI_ARGS', `gives ${key} twice, differently`);
+    if (equals < 1) check(problems, 'CNI_ARGS', `holds ${show(pair)}, which is not KEY=VALUE`);
+    else if (args.has(key) && args.get(key) !== value)
+      check(problems, 'CNI_ARGS', `gives ${show(key)} twice, differently`);
     else args.set(key, value);
   }
   return Object.fromEntries(args);

@@ -4,6 +4,7 @@
  */
 import { type Ask, NoAnswer } from './agent-client.ts';
 import { CNI_ERROR, MESSAGE_BYTES_LIMIT } from './agent-protocol.ts';
+import { parseBoundedJson } from './bounded-json.ts';
 import { CniError } from './cni-error.ts';
 import type { Environment } from './environment.ts';
 import {
@@ -23,10 +24,12 @@ import {
  * runtime reads an error that says what was waited for instead of killing the plugin.
  */
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** A timer of more than 2^31 ms would end at once. */
+const LONGEST_TIMEOUT_MS = 600_000;
 
 /** The binary's two ways to the world. */
 export interface Edges {
-  /** stdin to its end, as UTF-8 text */
+  /** stdin to its end, as UTF-8 text; a CniError is told as it is */
   readonly readStdin: () => Promise<string>;
   readonly ask: Ask;
 }
@@ -37,7 +40,7 @@ export interface Edges {
  */
 export async function runPlugin(env: Environment, { readStdin, ask }: Edges): Promise<Outcome> {
   const deadline = new AbortController();
-  const timeoutMs = Number(env.TENET_AGENT_TIMEOUT_MS) || DEFAULT_TIMEOUT_MS;
+  const timeoutMs = Math.min(Number(env.TENET_AGENT_TIMEOUT_MS) || DEFAULT_TIMEOUT_MS, LONGEST_TIMEOUT_MS);
   const timer = setTimeout(() => deadline.abort(`nothing within ${timeoutMs} ms`), timeoutMs);
   let stdin = '';
   try {
@@ -53,7 +56,7 @@ export async function runPlugin(env: Environment, { readStdin, ask }: Edges): Pr
   }
 }
 
-/** @throws CniError 5 if stdin cannot be read or does not end in time */
+/** @throws CniError 5 if stdin cannot be read or does not end in time, 7 if it is too long */
 async function readConfig(readStdin: Edges['readStdin'], signal: AbortSignal): Promise<string> {
   const tooLate = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => reject(new Error(`stdin: ${signal.reason}`)));
@@ -61,6 +64,7 @@ async function readConfig(readStdin: Edges['readStdin'], signal: AbortSignal): P
   try {
     return await Promise.race([readStdin(), tooLate]);
   } catch (error) {
+    if (error instanceof CniError) throw error;
     throw new CniError(CNI_ERROR.io, 'cannot read the network configuration from stdin', String(error));
   }
 }
@@ -82,7 +86,7 @@ async function exchange(
     throw error instanceof NoAnswer ? agentUnavailable(request.command, error.message) : error;
   }
   try {
-    return JSON.parse(answer);
+    return parseBoundedJson(answer);
   } catch (error) {
     throw new CniError(CNI_ERROR.internal, "tenet-agent's answer is not JSON", String(error));
   }

@@ -54,6 +54,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   subnetPrefixLength: '--subnet-prefix-length',
   blockPrefixLength: '--block-prefix-length',
   platformNetworks: '--platform-network',
+  openNetworks: '--open-network',
   exceptions: '--exception',
   defaultTenant: '--default-tenant',
   tokenFile: '--token-file',
@@ -143,6 +144,11 @@ const REPEATED = {
   ),
   pools: flag('--pool <cidr>', "tenants' subnets come from here; repeatable (default: 10.128.0.0/9)", parseCidr),
   platformNetworks: flag('--platform-network <cidr>', 'closed to containers; repeatable', parseCidr),
+  openNetworks: flag(
+    '--open-network <cidr>',
+    'of networks closed by default (100.64.0.0/10, 168.63.129.16, 192.0.0.0/24), open to containers; repeatable',
+    parseCidr,
+  ),
   exceptions: flag(
     '--exception <name=address:port/proto>',
     'open to containers of all tenants; repeatable',
@@ -197,6 +203,7 @@ function readValues(
     listen: repeated(REPEATED.listen),
     pools: repeated(REPEATED.pools),
     platformNetworks: repeated(REPEATED.platformNetworks),
+    openNetworks: repeated(REPEATED.openNetworks),
     exceptions: repeated(REPEATED.exceptions),
   };
 }
@@ -221,12 +228,14 @@ const optionName = (flags: string) =>
 const variableOf = (flags: string) => `TENET_${longName(flags).slice(2).replaceAll('-', '_').toUpperCase()}`;
 
 function clusterOptions(values: Values): ClusterOptions {
-  const { pools, subnetPrefixLength, blockPrefixLength, platformNetworks, exceptions, defaultTenant } = values;
+  const { pools, subnetPrefixLength, blockPrefixLength, platformNetworks, openNetworks, exceptions, defaultTenant } =
+    values;
   return {
     ...(pools && { pools }),
     ...(subnetPrefixLength === undefined ? {} : { subnetPrefixLength }),
     ...(blockPrefixLength === undefined ? {} : { blockPrefixLength }),
     ...(platformNetworks && { platformNetworks }),
+    ...(openNetworks && { openNetworks }),
     ...(exceptions && { exceptions }),
     ...(defaultTenant === undefined ? {} : { defaultTenant }),
   };

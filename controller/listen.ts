@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { lstatSync, unlinkSync } from 'node:fs';
 import { type RequestListener, Server, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import type { Connections } from './connections.ts';
 import { InvalidInput } from './errors.ts';
 
 /** `path` is a unix socket's; port 0 is a free one. */
@@ -25,9 +26,17 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 75_000;
 
-/** @throws InvalidInput (`listen`) when the address is taken or cannot be had */
-export async function listen(address: ListenAddress, handler: RequestListener): Promise<Listener> {
+/**
+ * @param connections bounds them, together with other listeners'
+ * @throws InvalidInput (`listen`) when the address is taken or cannot be had
+ */
+export async function listen(
+  address: ListenAddress,
+  handler: RequestListener,
+  connections?: Connections,
+): Promise<Listener> {
   const server = new DrainingServer(handler);
+  connections?.guard(server);
   try {
     if (address.kind === 'unix') await removeStaleSocket(address.path);
     const where = address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port };

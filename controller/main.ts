@@ -6,8 +6,10 @@ import type { RequestListener } from 'node:http';
 import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
 import { buildApp } from './api/app.ts';
+import { tokenCheck } from './api/authentication.ts';
 import { createMetrics } from './api/metrics.ts';
 import { type ControllerConfig, flagOf, parseConfig, UsageExit } from './config.ts';
+import { Connections } from './connections.ts';
 import { type EmbeddedEtcd, startEmbeddedEtcd } from './embedded-etcd.ts';
 import { InvalidInput } from './errors.ts';
 import { EtcdStartError } from './etcd-preconditions.ts';
@@ -40,10 +42,12 @@ async function run(config: ControllerConfig, log: Logger, closers: Closers): Pro
   closers.push(() => store.close());
   const registry = new Registry({ store, cluster: config.cluster, log });
   metrics.countTenants(() => registry.claims.tenantCount);
-  metrics.countPackets(() => readTraffic(store));
+  metrics.countPackets(() => readTraffic(registry));
   closers.push(() => registry.close());
   const app = await buildApp({ registry, metrics, token, version, log });
-  const listeners = await listenOnAll(config, (request, response) => app.routing(request, response));
+  const hasToken = tokenCheck(token);
+  const connections = new Connections({ isAuthentic: ({ headers }) => hasToken(headers.authorization) });
+  const listeners = await listenOnAll(config, (request, response) => app.routing(request, response), connections);
   closers.push(() => Promise.all(listeners.map((listener) => listener.close(DRAIN_MS))));
   // Requests that wait for nodes get their answer now, so that finishing requests takes no longer than the others need.
   closers.push(() => registry.enforcement.close());
@@ -67,9 +71,13 @@ async function openEtcd(
   return { endpoints: [child.etcdUrl], child };
 }
 
-async function listenOnAll({ listen: addresses }: ControllerConfig, handler: RequestListener): Promise<Listener[]> {
+async function listenOnAll(
+  { listen: addresses }: ControllerConfig,
+  handler: RequestListener,
+  connections: Connections,
+): Promise<Listener[]> {
   const listeners: Listener[] = [];
-  for (const address of addresses) listeners.push(await listen(address, handler));
+  for (const address of addresses) listeners.push(await listen(address, handler, connections));
   return listeners;
 }
 

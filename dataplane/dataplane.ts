@@ -92,7 +92,7 @@ export interface Dataplane {
    * @throws KernelError when the kernel cannot show them, or shows them to somebody else
    */
   watchRefusals(onRefusal: (refusal: Refusal) => void): { close(): void };
-  /** Ends every connection-tracking entry that involves one of the addresses. @returns how many */
-  forgetFlows(addresses: readonly IpAddress[]): Promise<number>;
+  /** Ends every connection-tracking entry that involves one of the addresses. */
+  forgetFlows(addresses: readonly IpAddress[]): Promise<void>;
   close(): void;
 }

@@ -70,6 +70,15 @@ export class CodecError extends Error {
   }
 }
 
+/** A path that is no network namespace, is gone, or cannot be entered. */
+export class InvalidNetns extends Error {
+  readonly code = 'invalid_netns';
+  /** @param why such as `it is a FIFO` */
+  constructor(path: string, why: string, options?: ErrorOptions) {
+    super(`${path} is not a network namespace that can be entered: ${why}`, options);
+  }
+}
+
 /** Is this a KernelError with one of these errno values? */
 export function isErrno(error: unknown, ...errnos: readonly number[]): error is KernelError {
   return error instanceof KernelError && errnos.includes(error.errno);

@@ -118,10 +118,9 @@ export class FakeDataplane implements Dataplane {
     for (const listener of this.#refusalListeners) listener(refusal);
   }
 
-  async forgetFlows(addresses: readonly IpAddress[]): Promise<number> {
+  async forgetFlows(addresses: readonly IpAddress[]): Promise<void> {
     this.calls.push(`forgetFlows ${addresses.join(' ')}`);
     this.forgotten.push(...addresses);
-    return 0;
   }
 
   close(): void {

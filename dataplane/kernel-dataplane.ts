@@ -166,7 +166,7 @@ export class KernelDataplane implements Dataplane {
     return listenForRefusals(onRefusal);
   }
 
-  forgetFlows(addresses: readonly IpAddress[]): Promise<number> {
+  forgetFlows(addresses: readonly IpAddress[]): Promise<void> {
     return this.#conntrack.forget(addresses);
   }
 

@@ -5,7 +5,15 @@
 import type { Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import type { ByteWriter } from './netlink/bytes.ts';
-import { isOverlayLink, isPodLink, OVERLAY_GROUP, POD_GROUP, ROUTE_PROTOCOL } from './ownership.ts';
+import {
+  isOurNeighbour,
+  isOverlayLink,
+  isPodLink,
+  NEIGHBOUR_PROTOCOL,
+  OVERLAY_GROUP,
+  POD_GROUP,
+  ROUTE_PROTOCOL,
+} from './ownership.ts';
 import { encodeAddAddress, encodeDelAddress } from './rtnetlink/ifaddr.ts';
 import { encodeAddVxlan, encodeDelLink, encodeSetLink, type Link, type LinkChanges } from './rtnetlink/link.ts';
 import { encodeDelFdb, encodeDelNeighbour, encodeReplaceFdb, encodeReplaceNeighbour } from './rtnetlink/neighbour.ts';
@@ -55,9 +63,10 @@ export function observeLinks(rtnetlink: Rtnetlink): Map<string, Item> {
   for (const route of [...rtnetlink.routes(4, ROUTE_PROTOCOL), ...rtnetlink.routes(6, ROUTE_PROTOCOL)]) {
     if (route.protocol === ROUTE_PROTOCOL && route.table === RT_TABLE_MAIN) add(routeItem(route, nameOf));
   }
-  for (const { linkIndex, address, mac, permanent } of rtnetlink.neighbours()) {
-    const link = ours(linkIndex);
-    if (link !== undefined && permanent && address && mac) add({ kind: 'neighbour', link, address, mac });
+  for (const { linkIndex, address, mac, permanent, protocol } of rtnetlink.neighbours()) {
+    const link = nameOf.get(linkIndex);
+    if (link !== undefined && isOurNeighbour(link, protocol) && permanent && address && mac)
+      add({ kind: 'neighbour', link, address, mac });
   }
   for (const { linkIndex, address, mac } of rtnetlink.fdb()) {
     const link = ours(linkIndex);
@@ -112,7 +121,8 @@ export function applyLinks(
   for (const change of changes) {
     if (change.item.kind === 'overlayLink') applyOverlay(rtnetlink, change, deleteLink, failures);
   }
-  const rest = changes.filter(({ item }) => item.kind !== 'overlayLink');
+  const theirs = neighboursOfOthers(rtnetlink, changes);
+  const rest = changes.filter(({ item }) => item.kind !== 'overlayLink' && !theirs.has(itemKey(item)));
   const batch = new RtBatch();
   const keys: string[] = [];
   for (const change of rest) {
@@ -128,6 +138,27 @@ export function applyLinks(
   }
   for (const [index, error] of rtnetlink.send(batch)) failures.set(keys[index] ?? '', error);
   return failures;
+}
+
+/**
+ * Of neighbours to be changed on links of others, those that are not ours to change: others made them permanent, or there is
+ * nothing of ours to take away. @returns keys of items
+ */
+function neighboursOfOthers(rtnetlink: Rtnetlink, changes: readonly Change[]): ReadonlySet<string> {
+  const asked = new Map<string, Change>();
+  for (const change of changes) {
+    const { item } = change;
+    if (item.kind === 'neighbour' && !isOurNeighbour(item.link, 0))
+      asked.set(`${item.address} ${linkIndex(item.link)}`, change);
+  }
+  const theirs = new Set<string>();
+  if (asked.size === 0) return theirs;
+  for (const found of rtnetlink.neighbours()) {
+    const change = asked.get(`${found.address} ${found.linkIndex}`);
+    if (change === undefined || found.protocol === NEIGHBOUR_PROTOCOL) continue;
+    if (found.permanent || change.op === 'remove') theirs.add(itemKey(change.item));
+  }
+  return theirs;
 }
 
 function applyOverlay(
@@ -209,7 +240,8 @@ function queue(batch: RtBatch, change: Change): void {
       return;
     }
     case 'neighbour': {
-      const spec = { linkIndex: index(item.link), address: item.address, mac: item.mac };
+      const protocol = isOurNeighbour(item.link, 0) ? {} : { protocol: NEIGHBOUR_PROTOCOL };
+      const spec = { linkIndex: index(item.link), address: item.address, mac: item.mac, ...protocol };
       add('NEIGH', (out) => (remove ? encodeDelNeighbour(out, spec) : encodeReplaceNeighbour(out, spec)));
       return;
     }

@@ -5,7 +5,15 @@
 import { ERRNO, isErrno } from './errors.ts';
 import { parseAttributes } from './netlink/attribute.ts';
 import { type NetlinkMessage, NLM_F_REPLACE, parseMessages } from './netlink/message.ts';
-import { isOverlayLink, isPodLink, NFT_TABLE, OVERLAY_GROUP, POD_GROUP, ROUTE_PROTOCOL } from './ownership.ts';
+import {
+  isOverlayLink,
+  isPodLink,
+  NEIGHBOUR_PROTOCOL,
+  NFT_TABLE,
+  OVERLAY_GROUP,
+  POD_GROUP,
+  ROUTE_PROTOCOL,
+} from './ownership.ts';
 import { decodeAddress } from './rtnetlink/ifaddr.ts';
 import { decodeLink, type Link } from './rtnetlink/link.ts';
 import { decodeNeighbour, type Neighbour } from './rtnetlink/neighbour.ts';
@@ -130,7 +138,7 @@ export class KernelMonitor {
       case u.RTM_DELNEIGH: {
         const entry = decodeNeighbour(message.payload);
         const link = ourLink(entry.linkIndex);
-        if (link === undefined) return undefined;
+        if (link === undefined) return this.#aboutNeighbour(message, entry);
         // The kernel's own changes of state (port 0) do not touch permanent entries; of FDB entries it never says who changed them.
         const matters = entry.fdb ? this.#isUnwanted(message.type, link, entry) : message.portId !== 0;
         return matters ? `neighbour ${entry.address ?? entry.mac}` : undefined;
@@ -152,6 +160,13 @@ export class KernelMonitor {
       default:
         return undefined;
     }
+  }
+
+  /** On a link of others: one that is wanted there, or says it is ours. */
+  #aboutNeighbour({ portId }: NetlinkMessage, { linkIndex, address, protocol, fdb }: Neighbour): string | undefined {
+    if (portId === 0 || fdb || address === undefined) return undefined;
+    const isWanted = this.#options.wanted().has(`neighbour ${address} dev ${linkName(linkIndex)}`);
+    return isWanted || protocol === NEIGHBOUR_PROTOCOL ? `neighbour ${address}` : undefined;
   }
 
   #aboutLink(message: NetlinkMessage): string | undefined {

@@ -2,10 +2,10 @@
  * A container's interface: making the veth with its peer inside the container's namespace, giving the peer its address and the
  * one way out, and looking at it later. Everything about the host's end but its birth is kernel-links.ts's.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { addressBits, familyOf, parseIp, prefixOf } from './address.ts';
 import type { PodSpec, PodView } from './dataplane.ts';
-import { ERRNO, KernelError } from './errors.ts';
+import { ERRNO, InvalidNetns, KernelError } from './errors.ts';
 import { OUR_LINK_SETTINGS } from './kernel-links.ts';
 import { NetlinkConnection } from './netlink/connection.ts';
 import { HOST_END_MAC, POD_GATEWAY, POD_GROUP } from './ownership.ts';
@@ -17,7 +17,7 @@ import { RtBatch, Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { RT_SCOPE_LINK, RT_TABLE_MAIN } from './rtnetlink/uapi.ts';
 import { linkIndex } from './system/libc.ts';
 import { NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
-import { withNetns } from './system/netns.ts';
+import { openNetns, withNetns } from './system/netns.ts';
 
 /** Whose routes inside a container: the administrator's, by the kernel's own words. @see include/uapi/linux/rtnetlink.h */
 const RTPROT_BOOT = 3;
@@ -119,44 +119,16 @@ export function setPodMtu(netns: string, ifname: string, mtu: number): void {
   }
 }
 
-/** A path that is no network namespace, or is gone. */
-export class InvalidNetns extends Error {
-  readonly code = 'invalid_netns';
-  constructor(path: string, options?: ErrorOptions) {
-    super(`${path} is not a network namespace that can be entered`, options);
-  }
-}
-
 /** Runs work with a routing socket of the container's namespace. */
 function inside<T>(netns: string, work: (container: Rtnetlink) => T): T {
-  try {
-    return withNetns(netns, () => {
-      const container = new Rtnetlink(new NetlinkConnection(new NetlinkSocket(NETLINK_ROUTE)));
-      try {
-        return work(container);
-      } finally {
-        container.close();
-      }
-    });
-  } catch (error) {
-    throw asInvalidNetns(netns, error);
-  }
-}
-
-/** Entered once: of any other file the kernel would only say that the link has an invalid argument. */
-function openNetns(path: string): number {
-  try {
-    withNetns(path, () => undefined);
-    return openSync(path, 'r');
-  } catch (error) {
-    throw asInvalidNetns(path, error);
-  }
-}
-
-function asInvalidNetns(path: string, error: unknown): unknown {
-  const isOpen = error instanceof Error && 'syscall' in error && error.syscall === 'open';
-  const isSetns = error instanceof KernelError && error.op === 'setns';
-  return isOpen || isSetns ? new InvalidNetns(path, { cause: error }) : error;
+  return withNetns(netns, () => {
+    const container = new Rtnetlink(new NetlinkConnection(new NetlinkSocket(NETLINK_ROUTE)));
+    try {
+      return work(container);
+    } finally {
+      container.close();
+    }
+  });
 }
 
 function deleteLink(rtnetlink: Rtnetlink, name: string, index: number): void {

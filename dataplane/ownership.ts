@@ -1,6 +1,6 @@
 /**
- * How Tenet recognises its own kernel objects, and leaves all others alone: link name prefixes and device groups, a route
- * protocol, a table. A new kind of object is added here first. Pure.
+ * How Tenet recognises its own kernel objects, and leaves all others alone: link name prefixes and device groups, a protocol
+ * of routes and neighbours, a table. A new kind of object is added here first. Pure.
  */
 import { parseMac } from './address.ts';
 
@@ -14,6 +14,8 @@ export const POD_GROUP = 0x7e4f;
 export const OVERLAY_GROUP = 0x7e4e;
 /** rtm_protocol of every route Tenet writes; not one of include/uapi/linux/rtnetlink.h's or iproute2's rt_protos. */
 export const ROUTE_PROTOCOL = 0x7e;
+/** NDA_PROTOCOL of neighbours that Tenet keeps on links that are not its own: numbers of routes, by the same names. */
+export const NEIGHBOUR_PROTOCOL = 0x7e;
 /** MAC of every pod link's host end: all that a pod ever sends to. */
 export const HOST_END_MAC = parseMac('0a:58:a9:fe:01:01');
 /** The one nftables table, family inet. */
@@ -35,4 +37,9 @@ export function isPodLink(name: string): boolean {
 
 export function isOverlayLink(name: string): boolean {
   return /^tnt[1-9]\d{0,7}$/.test(name);
+}
+
+/** On a link of ours every permanent neighbour is ours; on another's those that say so. */
+export function isOurNeighbour(link: string, protocol: number): boolean {
+  return isPodLink(link) || isOverlayLink(link) || protocol === NEIGHBOUR_PROTOCOL;
 }

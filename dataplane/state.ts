@@ -89,6 +89,8 @@ export interface ElementItem {
  * | node | address | a node: closed to pods |
  * | vxlanPeer | address, MAC | a node on our own segment that may send VXLAN |
  * | vxlanRouted | address | a node behind a router that may send VXLAN |
+ * | vxlanBlock | address of a node, base address of a block | whose packets the node may send by VXLAN: its containers' |
+ * | vxlanSystem | address of a node, address of a gateway | likewise: its own as a gateway |
  * | exception | address, protocol number, port | open to every pod |
  */
 /** Lengths of networks and of port prefixes that rules look up, the longest first: whoever wants others divides them. */
@@ -117,6 +119,8 @@ export type Collection =
   | 'node'
   | 'vxlanPeer'
   | 'vxlanRouted'
+  | 'vxlanBlock'
+  | 'vxlanSystem'
   | 'exception';
 
 /** The parts of the fixed rules that differ from cluster to cluster. Changing them replaces the rules in one transaction. */
@@ -129,6 +133,10 @@ export interface RuleSetItem {
   /** bits of a block's prefix */
   readonly blockPrefixLength: { readonly v4: number; readonly v6: number };
   readonly vxlanPort: number;
+  /** the underlay link's own subnet: no router is between this node and who is in it */
+  readonly segment: IpPrefix;
+  /** source ports, both ends included, that what leaves the cluster is masqueraded to */
+  readonly masqueradePorts: { readonly from: number; readonly to: number };
 }
 
 export type Item =

@@ -26,7 +26,14 @@ export const UNDERLAY: NodeFacts['underlay'] = {
   mac: parseMac('02:00:00:00:00:01'),
   mtu: 1500,
 };
-const FACTS: NodeFacts = { name: 'node1', roles: ['compute'], underlay: UNDERLAY, checkUnderlayMac: true };
+const FACTS: NodeFacts = {
+  name: 'node1',
+  roles: ['compute'],
+  underlay: UNDERLAY,
+  checkUnderlayMac: true,
+  storeAddresses: undefined,
+  masqueradePorts: { from: 61_000, to: 65_535 },
+};
 const OTHER_NODE: Node = {
   name: 'node2',
   underlay: parseIp('192.168.9.2'),

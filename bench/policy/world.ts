@@ -94,6 +94,8 @@ export function planWorld({ policies, endpoints }: WorldSize): PolicyWorld {
         mtu: 1500,
       },
       checkUnderlayMac: true,
+      storeAddresses: undefined,
+      masqueradePorts: { from: 61_000, to: 65_535 },
     },
     entries: [
       ...records.map(([key, record]) => entryOf(key, record)),

@@ -6,6 +6,7 @@ import { type IpAddress, parseIp } from '../../dataplane/address.ts';
 import type { BackendName } from '../../dataplane/isolation-backend.ts';
 import type { XtablesVariant } from '../../dataplane/system/xtables.ts';
 import { DEFAULT_AGENT_SOCKET } from '../agent-protocol.ts';
+import { DEFAULT_MASQUERADE_PORTS, type PortRange, parseMasqueradePorts } from './masquerade-ports.ts';
 
 export interface AgentConfig {
   readonly node: string;
@@ -20,6 +21,7 @@ export interface AgentConfig {
   /** absent: the interface's first global address */
   readonly underlayAddress?: IpAddress;
   readonly underlayMacCheck: boolean;
+  readonly masqueradePorts: PortRange;
   readonly backend: 'auto' | BackendName;
   readonly iptablesVariant: XtablesVariant;
   readonly logLevel: string;
@@ -57,6 +59,14 @@ function timeout(text: string): number {
 function address(text: string): IpAddress {
   try {
     return parseIp(text);
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function masqueradePorts(text: string): PortRange {
+  try {
+    return parseMasqueradePorts(text);
   } catch (error) {
     throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
   }
@@ -100,6 +110,12 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
         .default('on'),
     )
     .addOption(
+      new Option('--masquerade-ports <from-to>', 'source ports of what pods send beyond the cluster; pods’ alone')
+        .env('TENET_MASQUERADE_PORTS')
+        .default(parseMasqueradePorts(DEFAULT_MASQUERADE_PORTS), DEFAULT_MASQUERADE_PORTS)
+        .argParser(masqueradePorts),
+    )
+    .addOption(
       new Option('--backend <name>', 'where isolation is enforced')
         .choices(['auto', 'nftables', 'iptables'])
         .default('auto'),
@@ -131,6 +147,7 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
     ...(options.underlayInterface === undefined ? {} : { underlayInterface: options.underlayInterface }),
     ...(options.underlayAddress === undefined ? {} : { underlayAddress: options.underlayAddress }),
     underlayMacCheck: options.underlayMacCheck === 'on',
+    masqueradePorts: options.masqueradePorts,
     backend: options.backend,
     iptablesVariant: options.iptablesVariant,
     logLevel: options.logLevel,

@@ -1,7 +1,8 @@
 /** The line a client of the agent's socket sends, as a request or a refusal. Shape alone: what it asks for is request.ts's. Pure. */
 import { type AgentRequest, CNI_ERROR } from '../agent-protocol.ts';
+import { parseBoundedJson } from '../bounded-json.ts';
 import { CniError } from '../cni-error.ts';
-import { containerIdProblem, ifnameProblem } from '../environment.ts';
+import { argsProblem, containerIdProblem, ifnameProblem, netnsProblem } from '../environment.ts';
 
 /**
  * Decodes the line the binary sends. The binary has checked more of it; this keeps whatever else connects from surprising a verb.
@@ -10,9 +11,9 @@ import { containerIdProblem, ifnameProblem } from '../environment.ts';
 export function decodeRequest(line: string): AgentRequest {
   let decoded: unknown;
   try {
-    decoded = JSON.parse(line);
+    decoded = parseBoundedJson(line);
   } catch (error) {
-    throw new CniError(CNI_ERROR.decode, 'the request is not JSON', String(error));
+    throw new CniError(CNI_ERROR.decode, 'the request is not JSON that can be read', String(error));
   }
   const problem = requestProblem(decoded);
   if (problem !== undefined) throw new CniError(CNI_ERROR.decode, 'the request is malformed', problem);
@@ -25,8 +26,9 @@ function requestProblem(decoded: unknown): string | undefined {
   if (typeof containerId !== 'string' || typeof netns !== 'string' || typeof ifname !== 'string') {
     return 'containerId, netns and ifname must be strings';
   }
-  if (!isObject(args) || !Object.values(args).every((value) => typeof value === 'string'))
-    return 'args must hold strings';
+  if (!isObject(args) || !isTexts(args)) return 'args must hold strings';
+  const argsAre = argsProblem(args);
+  if (argsAre !== undefined) return `args ${argsAre}`;
   if (!isObject(config)) return 'config must be an object';
   switch (command) {
     case 'ADD':
@@ -35,14 +37,20 @@ function requestProblem(decoded: unknown): string | undefined {
       const problem = containerIdProblem(containerId);
       if (problem !== undefined) return `containerId ${problem}`;
       const ifnameIs = ifnameProblem(ifname);
-      return ifnameIs === undefined ? undefined : `ifname ${ifnameIs}`;
+      if (ifnameIs !== undefined) return `ifname ${ifnameIs}`;
+      const netnsIs = netns === '' ? undefined : netnsProblem(netns);
+      return netnsIs === undefined ? undefined : `netns ${netnsIs}`;
     }
     case 'GC':
     case 'STATUS':
       return undefined;
     default:
-      return `command ${JSON.stringify(command)} is unknown`;
+      return `command ${JSON.stringify(command)?.slice(0, 80)} is unknown`;
   }
+}
+
+function isTexts(args: Readonly<Record<string, unknown>>): args is Readonly<Record<string, string>> {
+  return Object.values(args).every((value) => typeof value === 'string');
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -1,7 +1,6 @@
 /** The agent's only translation of errors into CNI ones; kubelet shows `msg; details` in the pod's events. Pure. */
 import { Conflict, Exhausted, InvalidInput, NotFound, QuotaExceeded, Unavailable } from '../../controller/errors.ts';
-import { CodecError, KernelError } from '../../dataplane/errors.ts';
-import { InvalidNetns } from '../../dataplane/kernel-pods.ts';
+import { CodecError, InvalidNetns, KernelError } from '../../dataplane/errors.ts';
 import { CNI_ERROR, type CniErrorBody } from '../agent-protocol.ts';
 import { NotInSync } from './reconcile/loop.ts';
 

@@ -1,4 +1,5 @@
 /** tenet-agent's edge: flags, log, store, kernel, socket and signals. Everything else is agent.ts's. */
+import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { pino } from 'pino';
 import { InvalidInput } from '../../controller/errors.ts';
@@ -8,7 +9,9 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { Agent } from './agent.ts';
 import { parseConfig } from './config.ts';
 import { Journal } from './journal.ts';
+import { type NodePorts, portConflicts } from './masquerade-ports.ts';
 import { serve } from './server.ts';
+import { findStoreAddresses } from './store-addresses.ts';
 import { findUnderlay } from './underlay.ts';
 
 const config = parseConfig(process.argv.slice(2), hostname());
@@ -25,14 +28,20 @@ if (process.getuid?.() !== 0) {
 
 try {
   const dataplane = KernelDataplane.open({ backend: config.backend, iptables: config.iptablesVariant });
+  const storeAddresses = await findStoreAddresses(config.etcd);
+  if (storeAddresses === undefined)
+    log.warn({ op: 'start', etcd: config.etcd }, 'no address for etcd’s name: neighbours’ MACs are left to ARP');
   const readFacts = () => ({
     name: config.node,
     roles: config.roles,
     underlay: findUnderlay(dataplane.underlayView(), config),
     checkUnderlayMac: config.underlayMacCheck,
+    storeAddresses,
+    masqueradePorts: config.masqueradePorts,
   });
   const facts = readFacts();
   dataplane.enableForwarding(facts.underlay.link);
+  for (const conflict of portConflicts(config.masqueradePorts, readNodePorts())) log.warn({ op: 'start' }, conflict);
   const agent = new Agent({
     facts,
     readFacts,
@@ -72,4 +81,16 @@ try {
   }
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
   process.exit(1);
+}
+
+/** What the kernel says of ports of this network namespace; a kernel without IPv6 has no files of it. */
+function readNodePorts(): NodePorts {
+  const read = (path: string) => readFileSync(path, 'utf8');
+  const tables = (protocol: 'tcp' | 'udp') =>
+    [`/proc/self/net/${protocol}`, `/proc/self/net/${protocol}6`].filter((path) => existsSync(path)).map(read);
+  return {
+    localRange: read('/proc/sys/net/ipv4/ip_local_port_range'),
+    reserved: read('/proc/sys/net/ipv4/ip_local_reserved_ports'),
+    sockets: { tcp: tables('tcp'), udp: tables('udp') },
+  };
 }

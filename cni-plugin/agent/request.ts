@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { InvalidInput } from '../../controller/errors.ts';
+import { MAX_LABELS, MAX_PORTS } from '../../controller/model/names.ts';
 import type { Labels, NamedPort, Protocol } from '../../controller/model/records.ts';
 import {
   AddressError,
@@ -106,6 +107,7 @@ function parseName(name: string | undefined): string | undefined {
 /** @see Kubernetes, "Labels and Selectors", section "Syntax and character set" */
 function parseLabels(labels: NonNullable<CniArgs['labels']>): Labels {
   const parsed = new Map<string, string>();
+  if (labels.length > MAX_LABELS) throw tooMany('args.cni.labels', labels.length, MAX_LABELS);
   for (const [index, { key, value }] of labels.entries()) {
     const field = `args.cni.labels[${index}]`;
     if (!isLabelKey(key)) throw new InvalidInput(`${field}.key`, `${JSON.stringify(key)} is not a label's key`);
@@ -116,6 +118,10 @@ function parseLabels(labels: NonNullable<CniArgs['labels']>): Labels {
     parsed.set(key, value);
   }
   return Object.fromEntries(parsed);
+}
+
+function tooMany(field: string, given: number, allowed: number): InvalidInput {
+  return new InvalidInput(field, `has ${given} entries; at most ${allowed} are allowed`);
 }
 
 /** An optional DNS name and `/`, then a name of at most 63 characters. */
@@ -133,6 +139,7 @@ function isLabelText(text: string): boolean {
 /** @see Kubernetes API, ContainerPort; its name is an IANA service name (RFC 6335, section 5.1) */
 function parsePorts(ports: NonNullable<CniArgs['ports']>): readonly NamedPort[] {
   const names = new Set<string>();
+  if (ports.length > MAX_PORTS) throw tooMany('args.cni.ports', ports.length, MAX_PORTS);
   return ports.map(({ name, containerPort, protocol }, index) => {
     const field = `args.cni.ports[${index}]`;
     const isServiceName = /^[a-z0-9]+(-[a-z0-9]+)*$/.test(name) && name.length <= 15 && /[a-z]/.test(name);

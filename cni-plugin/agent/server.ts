@@ -16,6 +16,10 @@ export type Handler = (request: AgentRequest, signal: AbortSignal) => Promise<Ag
 export interface ServeOptions {
   /** time for a whole request to arrive, and for an answer to be taken; 10 s */
   readonly transferTimeoutMs?: number;
+  /** at once; more are closed as they come, and their runtimes try again; 1024 */
+  readonly maxConnections?: number;
+  /** of requests that have not arrived whole, all together, in bytes; four of the longest */
+  readonly unreadLimit?: number;
   /** how long close() waits for requests under way before it calls them off; 10 s */
   readonly drainTimeoutMs?: number;
   /** told of what a handler throws, which is a bug: its client gets error 999 */
@@ -29,7 +33,7 @@ export interface AgentServer {
 }
 
 /**
- * Serves one request per connection, any number at once. Only this process's user (root) may connect. A socket file left by an
+ * Serves one request per connection, many at once. Only this process's user (root) may connect. A socket file left by an
  * agent that died is replaced; its folder is made.
  * @throws Conflict if another agent answers on the socket, or the path holds something else
  */
@@ -37,13 +41,15 @@ export async function serve(socketPath: string, handler: Handler, options: Serve
   mkdirSync(dirname(socketPath), { recursive: true });
   await removeStaleSocket(socketPath);
   const conversations = new Map<Conversation, Promise<void>>();
+  const unread = new Budget(options.unreadLimit ?? 4 * MESSAGE_BYTES_LIMIT);
   const server = createServer((socket) => {
-    const conversation = new Conversation(socket, handler, options);
+    const conversation = new Conversation(socket, handler, options, unread);
     conversations.set(
       conversation,
       conversation.run().finally(() => conversations.delete(conversation)),
     );
   });
+  server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
   await listenPrivately(server, socketPath);
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
@@ -63,18 +69,43 @@ export async function serve(socketPath: string, handler: Handler, options: Serve
   };
 }
 
+/** So many ADDs at once no node has, and each takes a file descriptor. */
+const MAX_CONNECTIONS = 1024;
+
+/** Bytes that may be held at once. */
+class Budget {
+  #left: number;
+
+  constructor(bytes: number) {
+    this.#left = bytes;
+  }
+
+  /** @returns false when there are not so many left; then none are taken */
+  take(bytes: number): boolean {
+    if (bytes > this.#left) return false;
+    this.#left -= bytes;
+    return true;
+  }
+
+  giveBack(bytes: number): void {
+    this.#left += bytes;
+  }
+}
+
 /** From accepted to closed: one request in, one response out. */
 class Conversation {
   readonly #socket: Socket;
   readonly #handler: Handler;
   readonly #options: ServeOptions;
+  readonly #unread: Budget;
   readonly #gone = new AbortController();
   #state: 'reading' | 'handling' | 'answered' = 'reading';
 
-  constructor(socket: Socket, handler: Handler, options: ServeOptions) {
+  constructor(socket: Socket, handler: Handler, options: ServeOptions, unread: Budget) {
     this.#socket = socket;
     this.#handler = handler;
     this.#options = options;
+    this.#unread = unread;
   }
 
   /** Never rejects. Returns when the connection is closed and the handler is done. */
@@ -130,28 +161,37 @@ class Conversation {
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
       let length = 0;
+      let held = 0;
       let isComplete = false;
-      const complete = (line: string | CniError): void => {
+      const complete = (line: string | CniError | undefined): void => {
         isComplete = true;
         chunks.length = 0;
+        this.#unread.giveBack(held);
+        held = 0;
         resolve(line);
       };
       // Stays, and takes what follows the line for nothing: only a socket that is read tells when it ends.
       this.#socket.on('data', (chunk: Buffer) => {
         if (isComplete) return;
         const newline = chunk.indexOf(0x0a);
+        length += newline < 0 ? chunk.length : newline;
+        if (length > MESSAGE_BYTES_LIMIT) return complete(tooLong());
+        if (!this.#unread.take(chunk.length)) return complete(tooMany());
+        held += chunk.length;
         chunks.push(newline < 0 ? chunk : chunk.subarray(0, newline));
-        length += chunk.length;
         if (newline >= 0) complete(Buffer.concat(chunks).toString('utf8'));
-        else if (length > MESSAGE_BYTES_LIMIT) complete(tooLong());
       });
-      this.#gone.signal.addEventListener('abort', () => resolve(undefined));
+      this.#gone.signal.addEventListener('abort', () => complete(undefined));
     });
   }
 }
 
 function tooLong(): CniError {
   return new CniError(CNI_ERROR.decode, `the request is longer than ${MESSAGE_BYTES_LIMIT} bytes`);
+}
+
+function tooMany(): CniError {
+  return new CniError(CNI_ERROR.tryAgain, 'too much is being read from others: try again later');
 }
 
 /** @throws Conflict unless the path is free or was left by an agent that is dead */

@@ -1,16 +1,19 @@
 /**
- * Tells the store what this node sees of tenants' packets: how many it delivered and refused, and a few of those that it refused. Samples
- * and sums: what is lost while the store is away, or a link goes, is lost. Nobody here waits for it.
+ * What this node sees of tenants' packets: how many it delivered and refused, and a few of those that it refused, the latest of each
+ * tenant in memory. It goes to the store only while a caller asks for it, and within a budget, for it is containers that cause it.
+ * Samples and sums: what is lost while the store is away, or a link goes, is lost. Nothing here waits for it.
  */
 import type { Logger } from 'pino';
 import type { Denial, DenialEnd, Denials, Endpoint, Traffic } from '../../controller/model/records.ts';
-import { keys } from '../../controller/store/keys.ts';
+import { keys, subjects } from '../../controller/store/keys.ts';
 import { formatRecord } from '../../controller/store/records.ts';
-import type { Guard, Store, Write } from '../../controller/store/store.ts';
+import type { Store } from '../../controller/store/store.ts';
 import type { IpAddress } from '../../dataplane/address.ts';
 import type { Dataplane, LinkTraffic, Refusal } from '../../dataplane/dataplane.ts';
 import { POD_LINK_PREFIX } from '../../dataplane/ownership.ts';
 import type { AgentContext } from './context.ts';
+import { Demand } from './demand.ts';
+import { Teller } from './teller.ts';
 
 export interface SightingsOptions {
   readonly store: Store;
@@ -18,17 +21,21 @@ export interface SightingsOptions {
   readonly dataplane: Pick<Dataplane, 'traffic' | 'watchRefusals'>;
   /** an endpoint of this node by its id */
   readonly endpoint: (id: string) => Endpoint | undefined;
+  /** does the tenant have one here? */
+  readonly hasEndpoint: (tenant: string) => boolean;
   /** whose an address is, as far as the tenant may know: its own and its peers' */
   readonly whoHas: (address: IpAddress, tenant: string) => Endpoint | undefined;
   /** is there such a tenant, as far as this node knows? */
   readonly isTenant: (name: string) => boolean;
+  /** how many the cluster has, which share what may be written */
+  readonly nodes: () => number;
   readonly log: Logger;
   /** between two looks at the counts, and between two writes of a tenant's denials */
   readonly everyMs?: { readonly traffic: number; readonly denials: number };
 }
 
 const EVERY_MS = { traffic: 5_000, denials: 1_000 } as const;
-/** Of one tenant in one write. */
+/** Of one tenant, kept and in one write. */
 const MOST_DENIALS = 20;
 /** Of all tenants: a flood from every pod at once is looked at so often in each interval. */
 const MOST_SEEN = 200;
@@ -44,14 +51,18 @@ const PROTOCOLS: ReadonlyMap<number, string> = new Map([
 interface Recent {
   sequence: number;
   denials: readonly Denial[];
-  /** since the last write, each kind once */
-  readonly untold: Map<string, Denial>;
+  /** number of the last one before a caller asked */
+  unasked: number;
+  /** in this interval, each kind once */
+  readonly fresh: Map<string, Denial>;
 }
 
 export class Sightings {
   readonly #options: SightingsOptions;
   readonly #started = new Date().toISOString();
   readonly #everyMs: { readonly traffic: number; readonly denials: number };
+  readonly #demand: Demand;
+  readonly #teller: Teller;
   readonly #recent = new Map<string, Recent>();
   /** by link: as read last */
   #counted: ReadonlyMap<string, LinkTraffic> = new Map();
@@ -60,8 +71,6 @@ export class Sightings {
   #seen = 0;
   #timers: NodeJS.Timeout[] = [];
   #refusals: { close(): void } | undefined;
-  readonly #pending = new Map<string, { readonly guards: readonly Guard[]; readonly write: Write }>();
-  #writing: Promise<void> | undefined;
   #soon: NodeJS.Timeout | undefined;
 
   static of({ store, dataplane, journal, snapshot, desired, log }: AgentContext, node: string): Sightings {
@@ -70,15 +79,20 @@ export class Sightings {
       node,
       dataplane,
       endpoint: (id) => journal.endpoints.get(id)?.endpoint,
+      hasEndpoint: (tenant) => [...journal.endpoints.values()].some(({ endpoint }) => endpoint.tenant === tenant),
       whoHas: (address, tenant) => desired.whoHas(address, tenant),
       isTenant: (name) => snapshot.tenant(name) !== undefined,
+      nodes: () => snapshot.nodes.size,
       log,
     });
   }
 
   constructor(options: SightingsOptions) {
+    const { store, node, nodes, log } = options;
     this.#options = options;
     this.#everyMs = options.everyMs ?? EVERY_MS;
+    this.#teller = new Teller({ store, node, nodes, log });
+    this.#demand = new Demand({ store, log, onWanted: (subject) => this.#answer(subject) });
   }
 
   start(): void {
@@ -95,13 +109,15 @@ export class Sightings {
         this.#tellDenials();
       }, this.#everyMs.denials),
     ];
+    this.#demand.start();
   }
 
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#soon);
     this.#refusals?.close();
-    await this.#writing;
+    this.#demand.close();
+    await this.#teller.close();
   }
 
   #see({ link, direction, source, destination, protocol, destinationPort }: Refusal): void {
@@ -113,9 +129,8 @@ export class Sightings {
       const who = isOwn ? own : whoHas(ip, own.tenant);
       return who === undefined ? { ip } : { ip, tenant: who.tenant, namespace: who.namespace, name: who.name };
     };
-    const recent = this.#recent.get(own.tenant) ?? { sequence: 0, denials: [], untold: new Map() };
-    this.#recent.set(own.tenant, recent);
-    const isNews = recent.untold.size === 0;
+    const recent = this.#recentOf(own.tenant);
+    const isNews = recent.fresh.size === 0;
     const denial: Denial = {
       at: new Date().toISOString(),
       from: end(source, direction === 'egress'),
@@ -124,29 +139,50 @@ export class Sightings {
       ...(destinationPort === undefined ? {} : { port: destinationPort }),
       direction,
     };
-    // Of those alike in one write one stands for all: a flood must not drive out what else was refused.
+    // Of those alike in one interval one stands for all: a flood must not drive out what else was refused.
     const alike = [link, direction, source, destination, protocol, destinationPort].join();
-    const known = recent.untold.get(alike);
-    if (known === undefined && recent.untold.size >= MOST_DENIALS) return;
+    const known = recent.fresh.get(alike);
+    if (known === undefined && recent.fresh.size >= MOST_DENIALS) return;
     if (known === undefined) recent.sequence++;
-    recent.untold.set(alike, known === undefined ? denial : { ...known, count: (known.count ?? 1) + 1 });
+    recent.fresh.set(alike, known === undefined ? denial : { ...known, count: (known.count ?? 1) + 1 });
     // The first after a while is told at once, with those that come along with it.
     if (isNews && this.#seen === 1) this.#soon ??= setTimeout(() => this.#tellDenials(), 20);
+  }
+
+  #recentOf(tenant: string): Recent {
+    const recent = this.#recent.get(tenant) ?? { sequence: 0, denials: [], unasked: 0, fresh: new Map() };
+    this.#recent.set(tenant, recent);
+    return recent;
+  }
+
+  /** A caller has begun to ask: all there is is told, also where that is nothing, so that the caller need not wait for more. */
+  #answer(subject: string): void {
+    if (subject === subjects.traffic) {
+      this.#told = '';
+      this.#count();
+      return;
+    }
+    const tenant = subjects.tenantOf(subject);
+    if (tenant === undefined || !(this.#recent.has(tenant) || this.#options.hasEndpoint(tenant))) return;
+    const recent = this.#recentOf(tenant);
+    settle(recent);
+    recent.unasked = recent.sequence;
+    this.#tell(tenant, recent);
   }
 
   #tellDenials(): void {
     this.#soon = undefined;
     for (const [tenant, recent] of this.#recent) {
-      if (recent.untold.size === 0) {
-        if (!this.#options.isTenant(tenant)) this.#recent.delete(tenant);
-        continue;
-      }
-      recent.denials = [...recent.denials, ...recent.untold.values()].slice(-MOST_DENIALS);
-      recent.untold.clear();
-      const { sequence, denials } = recent;
-      const record: Denials = { at: new Date().toISOString(), sequence, started: this.#started, denials };
-      this.#put(keys.nodeDenials(tenant, this.#options.node), record, [keys.tenant(tenant)]);
+      const isNews = recent.fresh.size > 0;
+      settle(recent);
+      if (isNews && this.#demand.isWanted(subjects.denials(tenant))) this.#tell(tenant, recent);
+      if (!isNews && !this.#options.isTenant(tenant)) this.#recent.delete(tenant);
     }
+  }
+
+  #tell(tenant: string, { sequence, denials, unasked }: Recent): void {
+    const record: Denials = { at: new Date().toISOString(), sequence, started: this.#started, unasked, denials };
+    this.#teller.tell(keys.nodeDenials(tenant, this.#options.node), formatRecord(record), [keys.tenant(tenant)]);
   }
 
   #count(): void {
@@ -169,34 +205,21 @@ export class Sightings {
     }
     this.#counted = now;
     for (const tenant of this.#totals.keys()) if (!isTenant(tenant)) this.#totals.delete(tenant);
+    if (!this.#demand.isWanted(subjects.traffic)) return;
     const tenants = Object.fromEntries(this.#totals);
     const told = JSON.stringify(tenants);
     if (told === this.#told) return;
     this.#told = told;
     const record: Traffic = { at: new Date().toISOString(), tenants };
-    this.#put(keys.traffic(node), record, []);
+    this.#teller.tell(keys.traffic(node), formatRecord(record), []);
   }
+}
 
-  /** Only while the node is known, and what it is about. One after the other, each key's latest. */
-  #put(key: string, record: object, present: readonly string[]): void {
-    const guards = [keys.node(this.#options.node), ...present].map((each) => ({ kind: 'present', key: each }) as const);
-    this.#pending.set(key, { guards, write: { kind: 'put', key, value: formatRecord(record) } });
-    this.#writing ??= this.#work().finally(() => {
-      this.#writing = undefined;
-    });
-  }
-
-  async #work(): Promise<void> {
-    const { store, log } = this.#options;
-    for (const [key, { guards, write }] of this.#pending) {
-      this.#pending.delete(key);
-      try {
-        await store.commit(guards, [write]);
-      } catch (error) {
-        log.debug({ op: 'sightings', key, err: error }, 'store away');
-      }
-    }
-  }
+/** What is fresh joins the latest. */
+function settle(recent: Recent): void {
+  if (recent.fresh.size === 0) return;
+  recent.denials = [...recent.denials, ...recent.fresh.values()].slice(-MOST_DENIALS);
+  recent.fresh.clear();
 }
 
 /** A count that is lower than before has begun again. */

@@ -20,11 +20,12 @@
  *   Node       {name, underlay, underlayMac, roles, version, live: boolean, endpoints: count, revision}
  *   Denial     {at, from, to, protocol, port?, direction: egress|ingress, node, sequence}, ends {ip, tenant?, namespace?, name?}
  *   status     {revision, enforced: boolean, nodes: [{node, enforcedAt?, latencyMs?, alive?: false}], lagging?: [name]}
- *   Cluster    {pools, systemSubnets, subnetPrefixLength: {v4, v6}, blockPrefixLength: {v4, v6}, platformNetworks,
+ *   Cluster    {pools, systemSubnets, subnetPrefixLength: {v4, v6}, blockPrefixLength: {v4, v6}, platformNetworks, openNetworks,
  *               exceptions: [{name, address, protocol, port}], defaultTenant?, revision}
  *
  *   GET    /v1/cluster                              200 Cluster
- *   PATCH  /v1/cluster                              {platformNetworks?, exceptions?, defaultTenant?: name|null} → 200 Cluster
+ *   PATCH  /v1/cluster                              {platformNetworks?, openNetworks?, exceptions?, defaultTenant?: name|null}
+ *                                                    → 200 Cluster
  *   POST   /v1/tenants                              {name, namespaces?, subnetPrefixLength?, subnets?, labels?, quota?, egress?,
  *                                                    ingress?} → 201 Tenant, Location
  *   GET    /v1/tenants, /v1/tenants/{tenant}        200 list of Tenant, Tenant

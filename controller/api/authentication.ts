@@ -9,15 +9,29 @@ import { sendProblem } from './error-handler.ts';
 const ANONYMOUS: readonly RegExp[] = [/^\/(healthz|readyz)$/, /^\/docs(\/|\/static\/.*)?$/];
 
 export function useAuthentication(app: FastifyInstance, token: string): void {
-  const expected = digest(token);
+  const hasToken = tokenCheck(token);
   app.addHook('onRequest', async (request, reply) => {
     const path = request.url.split('?')[0] ?? '';
     if (ANONYMOUS.some((pattern) => pattern.test(path))) return undefined;
-    const given = /^Bearer +(?<token>\S+) *$/i.exec(request.headers.authorization ?? '')?.groups?.token;
-    if (given !== undefined && timingSafeEqual(digest(given), expected)) return undefined;
-    const detail = given === undefined ? 'no bearer token was sent' : 'the bearer token is not the right one';
+    const { authorization } = request.headers;
+    if (hasToken(authorization)) return undefined;
+    const isGiven = givenToken(authorization) !== undefined;
+    const detail = isGiven ? 'the bearer token is not the right one' : 'no bearer token was sent';
     return sendProblem(reply, request.id, { code: 'unauthorized', detail });
   });
+}
+
+/** Tells whether a header `Authorization` bears the token. */
+export function tokenCheck(token: string): (authorization: string | undefined) => boolean {
+  const expected = digest(token);
+  return (authorization) => {
+    const given = givenToken(authorization);
+    return given !== undefined && timingSafeEqual(digest(given), expected);
+  };
+}
+
+function givenToken(authorization: string | undefined): string | undefined {
+  return /^Bearer +(?<token>\S+) *$/i.exec(authorization ?? '')?.groups?.token;
 }
 
 /** Of equal length whatever was sent, so that the comparison tells nothing by its time. */

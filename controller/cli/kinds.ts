@@ -136,6 +136,7 @@ const VIEWS: Readonly<Record<KindName, View>> = {
       column('NODE BLOCK', (object) => `/${asText(readField(object, 'blockPrefixLength.v4'))}`),
       column('DEFAULT TENANT', field('defaultTenant')),
       wide('PLATFORM NETWORKS', field('platformNetworks')),
+      wide('OPEN NETWORKS', field('openNetworks')),
       wide('EXCEPTIONS', (object) =>
         (Array.isArray(object.exceptions) ? object.exceptions.filter(isJson) : [])
           .map((exception) => `${asText(exception.name)}=${asText(exception.address)}:${asText(exception.port)}`)

@@ -5,6 +5,7 @@
 import { familyOf, type IpAddress, type IpPrefix, numberToIp } from '../../dataplane/address.ts';
 import { type AddressRange, rangeOf } from '../model/prefix-set.ts';
 import type { IpBlock } from '../model/records.ts';
+import { SERVICE_NETWORKS } from '../model/service-networks.ts';
 import { type End, RESERVED, type WorldIndex } from './world.ts';
 
 /** An address beyond the cluster, and the smallest network it was named by, if by any. */
@@ -42,7 +43,8 @@ function standFor(index: WorldIndex, address: IpAddress): Representative[] {
 
 /** The first address, or the one after it where there are more, of each stretch between two ends of networks. */
 function candidates({ world, platformNetworks }: WorldIndex, regions: readonly Region[]): bigint[] {
-  const closed = [...world.cluster.pools, ...platformNetworks, ...RESERVED]
+  const { pools, openNetworks = [] } = world.cluster;
+  const closed = [...pools, ...platformNetworks, ...RESERVED, ...SERVICE_NETWORKS, ...openNetworks]
     .filter((each) => familyOf(each) === 4)
     .map(rangeOf);
   const ranges = [...closed, ...regions.flatMap(({ inside, holes }) => [inside, ...holes])];

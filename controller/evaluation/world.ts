@@ -19,10 +19,11 @@ import type {
   Tenant,
 } from '../model/records.ts';
 import { selects } from '../model/selector.ts';
+import { SERVICE_NETWORKS } from '../model/service-networks.ts';
 
 /** Records in any order. What is not in it does not exist: a missing tenant denies. */
 export interface World {
-  readonly cluster: Pick<ClusterConfig, 'pools' | 'platformNetworks' | 'exceptions'>;
+  readonly cluster: Pick<ClusterConfig, 'pools' | 'platformNetworks' | 'openNetworks' | 'exceptions'>;
   readonly tenants: readonly Tenant[];
   readonly namespaces: readonly Namespace[];
   readonly endpoints: readonly Endpoint[];
@@ -150,6 +151,9 @@ export class WorldIndex {
       const network = networks.find((each) => prefixContains(each, address));
       if (network !== undefined) return { kind, address, network };
     }
+    const isOpened = (this.world.cluster.openNetworks ?? []).some((each) => prefixContains(each, address));
+    const service = SERVICE_NETWORKS.find((each) => prefixContains(each, address));
+    if (service !== undefined && !isOpened) return { kind: 'platform', address, network: service };
     return { kind: 'external', address };
   }
 

@@ -19,6 +19,7 @@ import {
 import { collectFaults, type Fault } from './faults.ts';
 import { checkName } from './names.ts';
 import type { ClusterConfig, Exception, Protocol } from './records.ts';
+import { SERVICE_NETWORKS } from './service-networks.ts';
 import { checkPrefix } from './subnet.ts';
 
 /** What an operator may say about a cluster to be; absent: the default. */
@@ -27,6 +28,7 @@ export interface ClusterOptions {
   readonly subnetPrefixLength?: number;
   readonly blockPrefixLength?: number;
   readonly platformNetworks?: readonly IpPrefix[];
+  readonly openNetworks?: readonly IpPrefix[];
   readonly exceptions?: readonly Exception[];
   readonly defaultTenant?: string;
 }
@@ -34,6 +36,7 @@ export interface ClusterOptions {
 /** Body of PATCH /v1/cluster. */
 export interface ClusterPatch {
   readonly platformNetworks?: readonly string[];
+  readonly openNetworks?: readonly string[];
   readonly exceptions?: readonly ExceptionRequest[];
   readonly defaultTenant?: string | null;
 }
@@ -45,6 +48,8 @@ export interface ExceptionRequest {
   readonly port: number;
 }
 
+/** What is left closed around each is a rule or a few for every container's packets to go by. */
+export const MOST_OPEN_NETWORKS = 16;
 const DEFAULT_POOLS: readonly IpPrefix[] = [parsePrefix('10.128.0.0/9')];
 const SUBNET_LENGTH = { v4: 22, v6: 64 } as const;
 const BLOCK_LENGTH = { v4: 27, v6: 123 } as const;
@@ -60,6 +65,7 @@ export function newCluster(options: ClusterOptions): ClusterConfig {
     subnetPrefixLength: { v4: options.subnetPrefixLength ?? SUBNET_LENGTH.v4, v6: SUBNET_LENGTH.v6 },
     blockPrefixLength: { v4: options.blockPrefixLength ?? BLOCK_LENGTH.v4, v6: BLOCK_LENGTH.v6 },
     platformNetworks: options.platformNetworks ?? [],
+    ...(options.openNetworks && { openNetworks: options.openNetworks }),
     exceptions: options.exceptions ?? [],
     ...(options.defaultTenant === undefined ? {} : { defaultTenant: options.defaultTenant }),
   };
@@ -116,7 +122,10 @@ export function patchCluster(cluster: ClusterConfig, patch: ClusterPatch): Clust
     const defaultTenant = patch.defaultTenant === null ? undefined : (patch.defaultTenant ?? before);
     const patched: ClusterConfig = {
       ...rest,
-      ...(patch.platformNetworks && { platformNetworks: parseNetworks(patch.platformNetworks, fault) }),
+      ...(patch.platformNetworks && {
+        platformNetworks: parseNetworks(patch.platformNetworks, 'platformNetworks', fault),
+      }),
+      ...(patch.openNetworks && { openNetworks: parseNetworks(patch.openNetworks, 'openNetworks', fault) }),
       ...(patch.exceptions && { exceptions: parseExceptions(patch.exceptions, fault) }),
       ...(defaultTenant === undefined ? {} : { defaultTenant }),
     };
@@ -125,8 +134,8 @@ export function patchCluster(cluster: ClusterConfig, patch: ClusterPatch): Clust
   });
 }
 
-function parseNetworks(networks: readonly string[], fault: Fault): IpPrefix[] {
-  return networks.flatMap((text, index) => checkPrefix(text, `platformNetworks[${index}]`, fault) ?? []);
+function parseNetworks(networks: readonly string[], field: string, fault: Fault): IpPrefix[] {
+  return networks.flatMap((text, index) => checkPrefix(text, `${field}[${index}]`, fault) ?? []);
 }
 
 function parseExceptions(requests: readonly ExceptionRequest[], fault: Fault): Exception[] {
@@ -145,8 +154,16 @@ function parseAddress(text: string, field: string, fault: Fault): IpAddress | un
   }
 }
 
-/** Neither may touch what tenants live in: an exception there would open one tenant to all others. */
-function checkOpenings({ pools, systemSubnets: own, platformNetworks, exceptions }: ClusterConfig, fault: Fault): void {
+/** None may touch what tenants live in: an exception there would open one tenant to all others. */
+function checkOpenings(cluster: ClusterConfig, fault: Fault): void {
+  const { pools, systemSubnets: own, platformNetworks, openNetworks = [], exceptions } = cluster;
+  for (const [index, network] of openNetworks.entries())
+    if (!SERVICE_NETWORKS.some((each) => prefixContains(each, network)))
+      fault(
+        `openNetworks[${index}]`,
+        `${network} is in none that is closed by default: ${SERVICE_NETWORKS.join(', ')}`,
+      );
+  if (openNetworks.length > MOST_OPEN_NETWORKS) fault('openNetworks', `must be at most ${MOST_OPEN_NETWORKS}`);
   for (const [index, network] of platformNetworks.entries()) {
     const pool = pools.find((each) => prefixesOverlap(each, network));
     if (pool !== undefined) fault(`platformNetworks[${index}]`, `${network} overlaps the pool ${pool}`);
@@ -172,6 +189,7 @@ export function differences(
   options: ClusterOptions,
 ): { readonly fixed: readonly (keyof ClusterOptions)[]; readonly changeable: readonly (keyof ClusterOptions)[] } {
   const now: Required<Omit<ClusterOptions, 'defaultTenant'>> & Pick<ClusterConfig, 'defaultTenant'> = {
+    openNetworks: [],
     ...cluster,
     subnetPrefixLength: cluster.subnetPrefixLength.v4,
     blockPrefixLength: cluster.blockPrefixLength.v4,
@@ -180,6 +198,6 @@ export function differences(
     options[field] !== undefined && JSON.stringify(options[field]) !== JSON.stringify(now[field]);
   return {
     fixed: (['pools', 'subnetPrefixLength', 'blockPrefixLength'] as const).filter(differs),
-    changeable: (['platformNetworks', 'exceptions', 'defaultTenant'] as const).filter(differs),
+    changeable: (['platformNetworks', 'openNetworks', 'exceptions', 'defaultTenant'] as const).filter(differs),
   };
 }

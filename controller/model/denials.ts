@@ -29,8 +29,9 @@ export interface News {
 
 /** @returns undefined for what is not of the shape it should be, or has a schema of the future */
 export function readDenials(record: object): Denials | undefined {
-  const { sequence, started, denials } = record as Partial<Record<keyof Denials, unknown>>;
-  const isOne = Number.isSafeInteger(sequence) && typeof started === 'string' && Array.isArray(denials);
+  const { sequence, started, unasked, denials } = record as Partial<Record<keyof Denials, unknown>>;
+  const isNumbered = Number.isSafeInteger(sequence) && (unasked === undefined || Number.isSafeInteger(unasked));
+  const isOne = isNumbered && typeof started === 'string' && Array.isArray(denials);
   return isOne ? (record as Denials) : undefined;
 }
 
@@ -42,11 +43,11 @@ export function numberDenials(node: string, { sequence, denials }: Denials): Num
 
 /**
  * @param before what the node said the last time; undefined: nothing
- * A count that went back, or began at another time, is another count: all it has is new.
+ * A count that went back, or began at another time, is another count: all it has is new that was refused after it was asked for.
  */
 export function computeNews(node: string, before: Denials | undefined, now: Denials): News {
   const goesOn = before?.started === now.started && before.sequence <= now.sequence;
-  const seen = goesOn ? before.sequence : 0;
+  const seen = goesOn ? before.sequence : (now.unasked ?? 0);
   const fresh = numberDenials(node, now).filter(({ sequence }) => sequence > seen);
   return { fresh, missed: Math.max(0, now.sequence - seen - fresh.length) };
 }

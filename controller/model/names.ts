@@ -8,7 +8,10 @@ const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const QUALIFIED_NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const PORT_NAME = /^(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$/;
-const MAX_LABELS = 64;
+/** Of one object. What a runtime or a caller gives a container is in the store as often as it is started. */
+export const MAX_LABELS = 64;
+/** Named ones of one endpoint. */
+export const MAX_PORTS = 128;
 
 /** @see RFC 1123 section 2.1; at most 63 characters */
 export function checkName(name: string, field: string, fault: Fault): void {

@@ -28,6 +28,8 @@ export interface ClusterConfig {
   readonly blockPrefixLength: { readonly v4: number; readonly v6: number };
   /** networks of the platform itself: closed to containers, exceptions aside */
   readonly platformNetworks: readonly IpPrefix[];
+  /** of networks that are closed by default (service-networks.ts), what containers may use; absent: nothing */
+  readonly openNetworks?: readonly IpPrefix[];
   readonly exceptions: readonly Exception[];
   /** owner of containers whose namespace nobody claims; absent: they are refused */
   readonly defaultTenant?: string;
@@ -228,7 +230,7 @@ export interface Denial {
   readonly count?: number;
 }
 
-/** The latest that a node refused of a tenant's packets: a sample. Written at most once a second. */
+/** The latest that a node refused of a tenant's packets: a sample. Written while a caller asks, at most once a second. */
 export interface Denials {
   /** of this writing, RFC 3339 */
   readonly at: string;
@@ -236,6 +238,8 @@ export interface Denials {
   readonly sequence: number;
   /** when the agent began to count, RFC 3339 */
   readonly started: string;
+  /** number of the last one before the caller asked; absent: 0 */
+  readonly unasked?: number;
   /** newest last, at most 20 */
   readonly denials: readonly Denial[];
 }

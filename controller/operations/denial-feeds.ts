@@ -1,18 +1,20 @@
 /**
- * Tells whoever listens what nodes refuse of a tenant's packets, as agents write it. However many listen to one tenant, its keys are
- * followed once, from the first who comes until the last has gone; a tenant nobody listens to costs nothing.
+ * Tells listeners what nodes refuse of a tenant's packets, as agents write it while they are asked. However many listen to one
+ * tenant, its keys are followed once, from the first that comes until the last has gone; a tenant without listeners costs nothing.
  */
 import { Unavailable } from '../errors.ts';
 import { compareDenials, computeNews, type DenialFilter, matchesDenial, numberDenials } from '../model/denials.ts';
 import type { Denials } from '../model/records.ts';
 import { follow } from '../store/follow.ts';
-import { keys } from '../store/keys.ts';
+import { keys, subjects } from '../store/keys.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../store/store.ts';
 import { DenialSubscription } from './denial-subscription.ts';
 import { denialsNode, parseDenials } from './denials.ts';
+import type { Hold, Wanted } from './wanted.ts';
 
 interface FeedOptions {
   readonly store: Store;
+  readonly wanted: Wanted;
   readonly log: { error(fields: object, message: string): void };
 }
 
@@ -43,7 +45,12 @@ export class DenialFeeds {
     feed.join(subscription);
     signal.addEventListener('abort', () => subscription.close(), { once: true });
     if (signal.aborted) subscription.close();
-    await Promise.race([feed.synced, feed.ended]);
+    try {
+      await Promise.race([Promise.all([feed.synced, feed.hold.answered]), feed.ended]);
+    } catch (error) {
+      subscription.close();
+      throw error;
+    }
     if (!feed.isSynced) {
       subscription.close();
       throw new Unavailable('store', 'what nodes refuse cannot be followed now');
@@ -63,7 +70,9 @@ export class DenialFeeds {
     if (this.#closed) throw new Unavailable('controller', 'the controller is closing');
     const known = this.#feeds.get(tenant);
     if (known !== undefined) return known;
-    const feed = new Feed(tenant);
+    const feed = new Feed(tenant, this.#options.wanted.hold(subjects.denials(tenant)));
+    // Told to those who subscribe, if there are any left by then.
+    feed.hold.answered.catch(() => undefined);
     this.#feeds.set(tenant, feed);
     const running = this.#run(tenant, feed);
     this.#running.add(running);
@@ -80,6 +89,7 @@ export class DenialFeeds {
     } finally {
       if (this.#feeds.get(tenant) === feed) this.#feeds.delete(tenant);
       feed.end();
+      feed.hold.release();
     }
   }
 
@@ -93,6 +103,8 @@ export class DenialFeeds {
 /** One tenant's denials, followed. */
 class Feed {
   readonly #tenant: string;
+  /** that nodes tell */
+  readonly hold: Hold;
   readonly #stopping = new AbortController();
   /** of each node, also of those forgotten: one that is written again must not be told twice */
   readonly #latest = new Map<string, Denials>();
@@ -107,8 +119,9 @@ class Feed {
   #resolveSynced: () => void = () => {};
   #resolveEnded: () => void = () => {};
 
-  constructor(tenant: string) {
+  constructor(tenant: string, hold: Hold) {
     this.#tenant = tenant;
+    this.hold = hold;
     this.synced = new Promise((resolve) => {
       this.#resolveSynced = resolve;
     });

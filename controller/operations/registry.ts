@@ -10,13 +10,14 @@ import { Unavailable } from '../errors.ts';
 import type { ClusterOptions } from '../model/cluster.ts';
 import type { ClusterConfig } from '../model/records.ts';
 import { Backoff } from '../store/backoff.ts';
-import { keys } from '../store/keys.ts';
+import { keys, subjects } from '../store/keys.ts';
 import type { Store } from '../store/store.ts';
 import { ensureCluster } from './bootstrap.ts';
 import { Census } from './census.ts';
 import { ClaimsView } from './claims-view.ts';
 import { DenialFeeds } from './denial-feeds.ts';
 import { Turns } from './turns.ts';
+import { Wanted } from './wanted.ts';
 
 /** Whether the store answers is known within this many milliseconds: those who ask wait no longer either. */
 const READY_MS = 1000;
@@ -38,6 +39,7 @@ export class Registry {
   readonly census: Census;
   readonly enforcement: Enforcement;
   readonly denials: DenialFeeds;
+  readonly wanted: Wanted;
   /** of creations that are counted against a quota, by tenant */
   readonly turns = new Turns();
   /** unique; tells this very attempt at a write from all others */
@@ -61,7 +63,12 @@ export class Registry {
     const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
     const { store, log } = options;
     this.enforcement = new Enforcement({ store, log, endpointNodes, setDeadline: this.setDeadline });
-    this.denials = new DenialFeeds({ store: options.store, log: options.log });
+    const nodesOf = (subject: string) => {
+      const tenant = subjects.tenantOf(subject);
+      return tenant === undefined ? undefined : endpointNodes(tenant);
+    };
+    this.wanted = new Wanted({ store, log, nodesOf, setDeadline: this.setDeadline });
+    this.denials = new DenialFeeds({ store, wanted: this.wanted, log });
   }
 
   /**
@@ -123,6 +130,7 @@ export class Registry {
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all([this.enforcement.close(), this.denials.close(), this.#following.catch(() => undefined)]);
+    await this.wanted.close();
   }
 
   #warn(reason: string): void {

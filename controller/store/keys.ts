@@ -60,8 +60,24 @@ export const keys = {
   allTraffic: 'traffic/',
   /** What a node counted of all tenants. Gone with the node's record. */
   traffic: (node: string) => `traffic/${node}`,
+  /** What callers want to be told, by subject and asker. Held by the lease of the controller that was asked. */
+  wanted: 'wanted/',
+  wantedBy: (subject: string, asker: string) => `wanted/${subject}/${asker}`,
   leader: 'leader',
 } as const;
+
+/** What nodes tell only while it is wanted. */
+export const subjects = {
+  traffic: 'traffic',
+  denials: (tenant: string) => `denials/${tenant}`,
+  /** @returns undefined for other subjects */
+  tenantOf: (subject: string) => /^denials\/([^/]+)$/.exec(subject)?.[1],
+} as const;
+
+/** The subject of a key of `wanted/`. */
+export function wantedSubject(key: string): string {
+  return key.slice(keys.wanted.length, key.lastIndexOf('/'));
+}
 
 /** `010.128.004.000-22` */
 function prefixKey(prefix: IpPrefix): string {

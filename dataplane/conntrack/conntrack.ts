@@ -1,12 +1,13 @@
 /**
- * Connection tracking over ctnetlink: finding and ending the flows of an address. Filters in the kernel (5.8 and newer); what an
- * older kernel sends unfiltered is filtered here. The kernel has no index by address: it walks the whole table, 9 ms for the 262,144
- * buckets of a large machine even if all are empty, so that walk is not done on the main thread.
+ * Connection tracking over ctnetlink: finding and ending the flows of an address. Newer kernels end what a filter matches by themselves
+ * (6.11), or filter what they send (5.8); what an older one sends unfiltered is filtered here. The kernel has no index by address: it walks
+ * the whole table, 9 ms for the 262,144 buckets of a large machine even if all are empty, so that walk is not done on the main thread. Nor
+ * is an address with tens of thousands of flows a reason to keep that busy: their messages have a turn of the event loop by the hundred.
  * @see include/uapi/linux/netfilter/nfnetlink_conntrack.h
  */
 import { bytesToIp, familyOf, type IpAddress, ipToBytes } from '../address.ts';
 import { CodecError, ERRNO, isErrno } from '../errors.ts';
-import { type Attribute, parseAttributes } from '../netlink/attribute.ts';
+import { type Attribute, type AttributeWriter, parseAttributes } from '../netlink/attribute.ts';
 import { ByteWriter } from '../netlink/bytes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import { NLM_F_ACK, NLM_F_DUMP, writeMessage } from '../netlink/message.ts';
@@ -29,6 +30,9 @@ const CTA_FILTER_REPLY_FLAGS = 2;
 /** which tuple fields a filter looks at. @see net/netfilter/nf_internals.h */
 const CTA_FILTER_F_CTA_IP_SRC = 1;
 
+/** Of flows that are ended one by one: a millisecond or two. */
+const DELETIONS_PER_TURN = 512;
+
 /** nfgenmsg: family, version, resource id */
 const NFGENMSG = 4;
 const AF_INET = 2;
@@ -48,6 +52,8 @@ export interface ConntrackEntry {
 
 export class Conntrack {
   readonly #connection: NetlinkConnection;
+  /** until the kernel has been seen not to: it ends what a filter matches */
+  #endsByFilter = true;
   /** one request at a time */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -65,12 +71,11 @@ export class Conntrack {
     return this.#inTurn(() => this.#find(address));
   }
 
-  /** Ends every flow of the addresses. @returns how many there were @throws KernelError */
-  forget(addresses: readonly IpAddress[]): Promise<number> {
+  /** Ends every flow of the addresses. @throws KernelError */
+  forget(addresses: readonly IpAddress[]): Promise<void> {
     return this.#inTurn(async () => {
-      let forgotten = 0;
-      for (const address of addresses) forgotten += this.#delete(await this.#find(address));
-      return forgotten;
+      for (const address of addresses)
+        if (!(await this.#endByFilter(address))) await this.#delete(await this.#find(address));
     });
   }
 
@@ -95,16 +100,35 @@ export class Conntrack {
     ];
   }
 
-  #delete(entries: readonly ConntrackEntry[]): number {
-    const out = new ByteWriter(entries.length * 128);
-    for (const entry of entries) encodeDelete(out, entry);
-    const errors = this.#connection.requestEach(out.finish(), (index) => ({
-      op: 'IPCTNL_MSG_CT_DELETE',
-      object: `flow ${entries[index]?.original.source} to ${entries[index]?.original.destination}`,
-    }));
-    // A flow that ended by itself meanwhile is as good.
-    for (const error of errors.values()) if (!isErrno(error, ERRNO.ENOENT)) throw error;
-    return entries.length - errors.size;
+  /** @returns false if the kernel cannot, and has done nothing */
+  async #endByFilter(address: IpAddress): Promise<boolean> {
+    // As with dumps of IPv6: it would end all flows but those.
+    if (!this.#endsByFilter || familyOf(address) === 6) return false;
+    const out = new ByteWriter(256);
+    for (const filter of [BEGUN_BY, ANSWERED_BY]) encodeEnd(out, address, filter);
+    const describe = () => ({ op: 'IPCTNL_MSG_CT_DELETE', object: `flows of ${address}` });
+    const errors = await this.#connection.requestEachAsync(out.finish(), describe);
+    for (const error of errors.values()) {
+      // An older kernel takes the filter for the name of one flow, which it is too short for.
+      if (!isErrno(error, ERRNO.EINVAL, ERRNO.EOPNOTSUPP)) throw error;
+      this.#endsByFilter = false;
+    }
+    return this.#endsByFilter;
+  }
+
+  async #delete(entries: readonly ConntrackEntry[]): Promise<void> {
+    for (let from = 0; from < entries.length; from += DELETIONS_PER_TURN) {
+      if (from > 0) await new Promise(setImmediate);
+      const some = entries.slice(from, from + DELETIONS_PER_TURN);
+      const out = new ByteWriter(some.length * 128);
+      for (const entry of some) encodeDelete(out, entry);
+      const errors = this.#connection.requestEach(out.finish(), (index) => ({
+        op: 'IPCTNL_MSG_CT_DELETE',
+        object: `flow ${some[index]?.original.source} to ${some[index]?.original.destination}`,
+      }));
+      // A flow that ended by itself meanwhile is as good.
+      for (const error of errors.values()) if (!isErrno(error, ERRNO.ENOENT)) throw error;
+    }
   }
 
   async #dump(address: IpAddress, filter: Filter | undefined): Promise<ConntrackEntry[]> {
@@ -136,12 +160,22 @@ function encodeDump(out: ByteWriter, address: IpAddress, filter: Filter | undefi
   const family = familyOf(address);
   writeMessage(out, (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, NLM_F_DUMP, (message) => {
     nfgenmsg(out, family);
-    if (filter === undefined) return;
-    message
-      .nested(filter.tuple, (parts) =>
-        parts.nested(CTA_TUPLE_IP, (ip) => ip.bytes(family === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, ipToBytes(address))),
-      )
-      .nested(CTA_FILTER, (fields) => fields.u32(filter.flags, CTA_FILTER_F_CTA_IP_SRC));
+    if (filter !== undefined) writeFilter(message, address, filter);
+  });
+}
+
+function writeFilter(message: AttributeWriter, address: IpAddress, filter: Filter): void {
+  const source = familyOf(address) === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC;
+  message
+    .nested(filter.tuple, (parts) => parts.nested(CTA_TUPLE_IP, (ip) => ip.bytes(source, ipToBytes(address))))
+    .nested(CTA_FILTER, (fields) => fields.u32(filter.flags, CTA_FILTER_F_CTA_IP_SRC));
+}
+
+/** Ends all flows that the filter matches. */
+function encodeEnd(out: ByteWriter, address: IpAddress, filter: Filter): void {
+  writeMessage(out, (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE, NLM_F_ACK, (message) => {
+    nfgenmsg(out, familyOf(address));
+    writeFilter(message, address, filter);
   });
 }
 

@@ -2,19 +2,27 @@
  * Classic BPF for what iptables has no match for: a few instructions over one packet, as `-m bpf --bytecode` takes them. Pure.
  * @see net/netfilter/xt_bpf.c: offset 0 is the IP header
  */
+import { type IpPrefix, ipToNumber, prefixBase, prefixLength } from '../address.ts';
+import { SHARES_ADDRESS } from '../isolation/common.ts';
 import {
+  ADD_X,
   AND,
   assemble,
   COPY_TO_X,
+  HEADER_LENGTH_TO_X,
   IF_ANY_BIT,
   IF_AT_LEAST,
   IF_EQUAL,
   IF_EQUAL_X,
   type Instruction,
   LOAD_BYTE,
+  LOAD_BYTE_AT_X,
   LOAD_HALF,
+  LOAD_HALF_AT_X,
   LOAD_WORD,
+  LOAD_WORD_AT_X,
   RETURN,
+  SHIFT_LEFT,
 } from './classic-bpf.ts';
 
 /** SKF_LL_OFF as the u32 that an instruction holds: offsets from the link-layer header. */
@@ -30,7 +38,14 @@ const ICMP_TYPE = 20;
 const QUOTED_DESTINATION = 20 + 8 + 16;
 const FRAGMENT_OFFSET_MASK = 0x1fff;
 const IPPROTO_ICMP = 1;
+const IPPROTO_UDP = 17;
 const ICMP_REDIRECT = 5;
+const ICMP_DEST_UNREACH = 3;
+/** type and code */
+const FRAGMENTATION_NEEDED = 0x0304;
+/** The quoted packet, and its destination, behind the header of the ICMP error's own. */
+const QUOTED = 8;
+const QUOTED_PROTOCOL = QUOTED + 9;
 /** destination unreachable, source quench, time exceeded, parameter problem */
 const ICMP_ERRORS = [3, 4, 11, 12] as const;
 
@@ -63,6 +78,28 @@ const ALIVE: readonly Instruction[] = [
   { code: IF_AT_LEAST, k: 2, yes: 'next', no: 'bad' },
 ];
 
+/** In a VXLAN packet whose outer header has no options: the Ethernet header inside. @see RFC 7348 section 5 */
+const INNER = 20 + 8 + 8;
+const INNER_SOURCE_MAC = INNER + 6;
+const INNER_TYPE = INNER + 12;
+const ETH_P_IP = 0x0800;
+
+/** Does it carry IPv4, from the MAC that overlay links of the node have that sends it: 0a:58 and its address? */
+const FROM_ITS_NODE: readonly Instruction[] = [
+  { code: LOAD_BYTE, k: 0 },
+  { code: IF_EQUAL, k: 0x45, yes: 'next', no: 'bad' },
+  { code: LOAD_HALF, k: INNER_TYPE },
+  { code: IF_EQUAL, k: ETH_P_IP, yes: 'next', no: 'bad' },
+  { code: LOAD_HALF, k: INNER_SOURCE_MAC },
+  { code: IF_EQUAL, k: 0x0a58, yes: 'next', no: 'bad' },
+  { code: LOAD_WORD, k: SOURCE },
+  { code: COPY_TO_X },
+  { code: LOAD_WORD, k: INNER_SOURCE_MAC + 2 },
+  { code: IF_EQUAL_X, yes: 'good', no: 'bad' },
+  { at: 'good', code: RETURN, k: 0xffff },
+  { at: 'bad', code: RETURN, k: 0 },
+];
+
 /** Is the MAC the one that a container has by its address, 0a:58 and the address? */
 const OWN_MAC: readonly Instruction[] = [
   { code: LOAD_HALF, k: SOURCE_MAC },
@@ -73,12 +110,61 @@ const OWN_MAC: readonly Instruction[] = [
   { code: IF_EQUAL_X, yes: 'next', no: 'bad' },
 ];
 
+/** Is it of a protocol that cannot share the node's address? */
+const PORTLESS: readonly Instruction[] = [
+  { code: LOAD_BYTE, k: PROTOCOL },
+  ...Object.values(SHARES_ADDRESS).map(
+    (protocol): Instruction => ({ code: IF_EQUAL, k: protocol, yes: 'no', no: 'next' }),
+  ),
+  { code: RETURN, k: 0xffff },
+  { at: 'no', code: RETURN, k: 0 },
+];
+
+/** Of a VXLAN packet: whose MAC is inside can be relied upon then. */
+export const VXLAN_FROM_ITS_NODE = asText(FROM_ITS_NODE);
+/** Of a packet that beyond the cluster would be anyone's on the node. */
+export const PORTLESS_PACKET = asText(PORTLESS);
 /** Of a packet from an overlay. */
 export const SOUND_PACKET = asText(SOUND);
 /** Of a packet from a pod that chose its own MAC. */
 export const SOUND_POD_PACKET = asText([...ALIVE, ...SOUND]);
 /** Of a packet from any other pod. */
 export const SOUND_OWN_PACKET = asText([...ALIVE, ...OWN_MAC, ...SOUND]);
+
+/** Of an ICMP error: about a datagram to this port, whatever the length of its header. */
+export function errorAboutPort(port: number): string {
+  return asText([
+    { code: HEADER_LENGTH_TO_X, k: 0 },
+    { code: LOAD_BYTE_AT_X, k: 0 },
+    { code: IF_EQUAL, k: ICMP_DEST_UNREACH, yes: 'next', no: 'bad' },
+    { code: LOAD_BYTE_AT_X, k: QUOTED_PROTOCOL },
+    { code: IF_EQUAL, k: IPPROTO_UDP, yes: 'next', no: 'bad' },
+    { code: LOAD_BYTE_AT_X, k: QUOTED },
+    { code: AND, k: 0x0f },
+    { code: SHIFT_LEFT, k: 2 },
+    { code: ADD_X },
+    { code: COPY_TO_X },
+    { code: LOAD_HALF_AT_X, k: QUOTED + 2 },
+    { code: IF_EQUAL, k: port, yes: 'good', no: 'bad' },
+    { at: 'good', code: RETURN, k: 0xffff },
+    { at: 'bad', code: RETURN, k: 0 },
+  ]);
+}
+
+/** Of an ICMP error: a packet to this network was too large. @param network of IPv4 */
+export function tooLargeFor(network: IpPrefix): string {
+  const mask = Number((0xffffffffn << BigInt(32 - prefixLength(network))) & 0xffffffffn);
+  return asText([
+    { code: HEADER_LENGTH_TO_X, k: 0 },
+    { code: LOAD_HALF_AT_X, k: 0 },
+    { code: IF_EQUAL, k: FRAGMENTATION_NEEDED, yes: 'next', no: 'bad' },
+    { code: LOAD_WORD_AT_X, k: QUOTED + 16 },
+    { code: AND, k: mask },
+    { code: IF_EQUAL, k: Number(ipToNumber(prefixBase(network))), yes: 'good', no: 'bad' },
+    { at: 'good', code: RETURN, k: 0xffff },
+    { at: 'bad', code: RETURN, k: 0 },
+  ]);
+}
 
 /** As iptables takes it: the number of instructions, then `code jt jf k` of each. */
 function asText(program: readonly Instruction[]): string {

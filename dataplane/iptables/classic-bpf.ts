@@ -7,7 +7,15 @@
 export const LOAD_WORD = 0x20;
 export const LOAD_HALF = 0x28;
 export const LOAD_BYTE = 0x30;
+/** BPF_LD | BPF_IND: likewise, from X on; BPF_LDX | BPF_MSH: X is the length of an IPv4 header, 4 * (byte & 0xf) */
+export const LOAD_WORD_AT_X = 0x40;
+export const LOAD_HALF_AT_X = 0x48;
+export const LOAD_BYTE_AT_X = 0x50;
+export const HEADER_LENGTH_TO_X = 0xb1;
 export const AND = 0x54;
+/** BPF_ALU | BPF_LSH by a constant; BPF_ALU | BPF_ADD of X */
+export const SHIFT_LEFT = 0x64;
+export const ADD_X = 0x0c;
 export const COPY_TO_X = 0x07;
 export const RETURN = 0x06;
 /** BPF_JMP: equal to a constant, to X; at least a constant; any bit of a constant */

@@ -8,39 +8,20 @@
  *                                    from elsewhere:  only answers to egress TENET-ELSEWHERE
  *   filter INPUT      TENET-INPUT    pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone
  *   filter OUTPUT     TENET-OUTPUT   the node sends into no tenant's overlay
- *   nat POSTROUTING   TENET-NAT      what leaves the cluster takes the node's address
+ *   nat POSTROUTING   TENET-NAT      what leaves the cluster takes the node's address, and a port that is no one else's there
  *
  * The same decisions as isolation/rules.ts in other words: where that looks an identity up, this asks for (network, link) pairs.
  */
-import { poolsOf, signedComment } from '../isolation/common.ts';
+import { HAS_PORTS, poolsOf, SHARES_ADDRESS } from '../isolation/common.ts';
 import { overlayLinkName } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
-import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from './bytecode.ts';
-import { CHAIN_PREFIX, call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from './line.ts';
+import { PORTLESS_PACKET, SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from './bytecode.ts';
+import { chain, type TableRules } from './chain-rules.ts';
+import { call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from './line.ts';
 import { byPort, refusal } from './policy-rules.ts';
 import type { PortSetRanges } from './port-table.ts';
 import { IPSETS } from './sets.ts';
-
-/** One chain: its rules in order, each signed. */
-export interface ChainRules {
-  readonly name: string;
-  readonly rules: readonly SignedRule[];
-  /** the built-in chain that jumps here before all else */
-  readonly enteredFrom?: string;
-}
-
-export interface SignedRule {
-  /** as iptables-restore takes it after `-A CHAIN` */
-  readonly text: string;
-  /** by which it is known again: what it is for, and a hash of what it does */
-  readonly comment: string;
-}
-
-/** The chains of one table. */
-export interface TableRules {
-  readonly table: 'raw' | 'filter' | 'nat';
-  readonly chains: readonly ChainRules[];
-}
+import { underlayChains } from './underlay-rules.ts';
 
 const POD = 'tnp+';
 const OVERLAY = 'tnt+';
@@ -51,11 +32,14 @@ const toOverlay = `-o ${OVERLAY}`;
 const answers = '-m conntrack --ctdir REPLY --ctstate RELATED,ESTABLISHED';
 /** An ICMP error about no flow we know: forged, or too late to matter. */
 const strayIcmp = '-p icmp -m conntrack --ctstate INVALID';
+const portless = program(PORTLESS_PACKET);
+
 /**
  * For IPv4, in the order in which tables are to be written: what decides before what guards.
  * @param portSets whose lists there are: a few rules for each
  */
 export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRules[] {
+  const { from, to } = item.masqueradePorts;
   return [
     {
       table: 'filter',
@@ -84,6 +68,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
         chain('BEYOND', [
           ['nothing of ours is beyond', toPod, goto('REFUSE-OUT')],
           ['nothing of ours is beyond', toOverlay, goto('REFUSE-OUT')],
+          ['what has no ports cannot share the address of the node', portless, goto('REFUSE-OUT')],
           ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
           ['nodes are closed', inSet(IPSETS.node, 'dst'), goto('REFUSE-OUT')],
           ['never beyond the cluster', inSet(IPSETS.closed, 'dst'), goto('REFUSE-OUT')],
@@ -118,6 +103,16 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ...poolsOf(item).map(
             (pool): Line => ['answers of pods never come from elsewhere', `-m conntrack --ctreplsrc ${pool}`, DROP],
           ),
+          // Whatever translated the pod's address, and whatever a program of the node listens on: a call to the node is never a pod's.
+          ['calls are no answers', '-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN', DROP],
+          ...Object.keys(HAS_PORTS).map(
+            (protocol): Line => [
+              'answers are to ports of pods alone',
+              `-p ${protocol} -m conntrack ! --ctrepldstport ${from}:${to}`,
+              DROP,
+            ],
+          ),
+          ['what has no ports cannot share the address of the node', portless, DROP],
           ['errors come from anywhere on the way', '-p icmp', answers, RETURN],
           ['answers from beyond the cluster', answers, goto('ANSWER-IN')],
           ['calls from elsewhere', DROP],
@@ -141,17 +136,14 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['answers to a gateway', answers, RETURN],
           ['the node is closed', DROP],
         ]),
-        chain('IN-VXLAN', [
-          ['a node on our segment', inSet(IPSETS.vxlanPeers, 'src,src'), RETURN],
-          ['a node behind a router', inSet(IPSETS.vxlanRouted, 'src'), RETURN],
-          ['VXLAN comes from nodes alone', DROP],
-        ]),
+        ...underlayChains(item),
         chain(
           'INPUT',
           [
             ['from a pod', fromPod, goto('IN-POD')],
             ['from an overlay', fromOverlay, goto('IN-OVL')],
             ['VXLAN', `-p udp -m udp --dport ${item.vxlanPort}`, goto('IN-VXLAN')],
+            ['errors', '! -i lo', '-p icmp', goto('IN-ERROR')],
           ],
           'INPUT',
         ),
@@ -186,6 +178,12 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['forged, or too old to be forwarded', DROP],
         ]),
         chain('OVL-SRC', [
+          [
+            'gateways send from their own nodes alone',
+            inSet(IPSETS.system, 'src'),
+            notInSet(IPSETS.gateways, 'src,src'),
+            DROP,
+          ],
           ['who belongs in this overlay', inSet(IPSETS.overlay, 'src,src'), program(SOUND_PACKET), RETURN],
           ['forged', DROP],
         ]),
@@ -203,13 +201,22 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
     {
       table: 'nat',
       chains: [
+        chain('SHARE-ADDR', [
+          ...Object.keys(SHARES_ADDRESS).map(
+            (protocol): Line => [
+              'at ports of pods alone',
+              `-p ${protocol} -j MASQUERADE --to-ports ${from}-${to} --random-fully`,
+            ],
+          ),
+          ['of the node itself, from its address in the system overlay', '-j MASQUERADE'],
+        ]),
         chain(
           'NAT',
           [
             ['the node talks to itself', '-o lo', RETURN],
             ['inside the cluster addresses stay', toPod, RETURN],
             ['inside the cluster addresses stay', toOverlay, RETURN],
-            ['beyond it the address of the node is used', inSet(IPSETS.pools, 'src'), '-j MASQUERADE'],
+            ['beyond it the address of the node is used', inSet(IPSETS.pools, 'src'), goto('SHARE-ADDR')],
           ],
           'POSTROUTING',
         ),
@@ -250,21 +257,4 @@ export function compileIpv6(item: RuleSetItem): TableRules[] {
       ],
     },
   ];
-}
-
-/** The rule of a built-in chain that enters one of ours. */
-export function jumpTo({ name }: ChainRules): SignedRule {
-  return signed(['tenants first', `-j ${name}`]);
-}
-
-function chain(name: string, lines: readonly Line[], enteredFrom?: string): ChainRules {
-  const made = { name: `${CHAIN_PREFIX}${name}`, rules: lines.map(signed) };
-  return enteredFrom === undefined ? made : { ...made, enteredFrom };
-}
-
-/** Tools print a rule in words of their own, but its comment as it was given, if it has no quotes of any kind. */
-function signed([what, ...parts]: Line): SignedRule {
-  const rule = parts.join(' ');
-  const comment = signedComment(what, rule);
-  return { text: `-m comment --comment "${comment}" ${rule}`, comment };
 }

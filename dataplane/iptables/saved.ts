@@ -2,8 +2,9 @@
  * What iptables-save printed, and the input for iptables-restore that makes of it what should be there: our chains whole, one jump into
  * each where it belongs, and nothing of anybody else's. Pure.
  */
+
+import { jumpTo, type SignedRule, type TableRules } from './chain-rules.ts';
 import { CHAIN_PREFIX } from './line.ts';
-import { jumpTo, type SignedRule, type TableRules } from './rules.ts';
 
 /** Tables by name; of each, all chains by name with their rules as `iptables-save` prints them after `-A CHAIN`, in order. */
 export type SavedTables = ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;

@@ -55,6 +55,8 @@ export const IPSETS = {
   vxlanRouted: hash('hash:ip', 'vxlan-routed'),
   /** (address, MAC) of nodes on our own segment */
   vxlanPeers: list('vxlan-peers'),
+  /** (system address, MAC of its node's overlay links) of gateways and manage nodes elsewhere */
+  gateways: list('gateways'),
   exception: hash('hash:ip,port', 'exception'),
 } as const satisfies Record<string, IpsetSpec>;
 
@@ -64,7 +66,7 @@ type Direction = 'egress' | 'ingress';
  * there, `n` whoever is in the network, `a` wherever it is. And those whose sets hold (address, MAC).
  */
 export type LinkList = 'overlay' | Direction | `${Direction}-${'some' | 'hosts' | `${'p' | 'n' | 'a'}${number}`}`;
-export type MacList = 'macs' | 'vxlanPeers';
+export type MacList = 'macs' | 'vxlanPeers' | 'gateways';
 
 /**
  * Links that may share a set of the list. Where a network is found, but with another link, the kernel looks for no larger one: so links

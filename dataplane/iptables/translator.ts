@@ -30,8 +30,8 @@ import { IPSETS, type LinkList, linkSet, listOf, type MacList, macSet } from './
 /** VNI of the system tenant, which is who gateways are. */
 const SYSTEM_IDENTITY = 1;
 
-/** Collections that have no form here: the guard says the same of answers. */
-export const IGNORED: ReadonlySet<Collection> = new Set(['podAddress']);
+/** Collections that have no form here: the guard says the same of answers; and no match looks into a VXLAN packet for a block. */
+export const IGNORED: ReadonlySet<Collection> = new Set(['podAddress', 'vxlanBlock']);
 
 export class Translator {
   readonly #blockLength: number;
@@ -152,10 +152,15 @@ export class Translator {
       case 'vxlanPeer':
         this.#putMac(isAdded, 'vxlanPeers', parseIp(first), parseMac(second));
         break;
+      case 'vxlanSystem':
+        // Overlay links of a node have a MAC by its address, which VXLAN packets are held to before.
+        this.#putMac(isAdded, 'gateways', parseIp(second), parseMac(macOf(parseIp(first))));
+        break;
       case 'exception':
         put(IPSETS.exception, { address: parseIp(first), protocol: Number(second), port: Number(third) });
         break;
       case 'podAddress':
+      case 'vxlanBlock':
         break;
       default:
         this.#changeSized(element, isAdded);
@@ -277,7 +282,7 @@ function pair(address: IpPrefix, link: string): IpsetMember {
   return { address, link };
 }
 
-/** The MAC that a container has by its address where it asked for none. */
+/** The MAC that a container has by its address where it asked for none, and a node's overlay links by the node's. */
 function macOf(address: IpAddress): string {
   return `0a:58:${Array.from(ipToBytes(address), (byte) => byte.toString(16).padStart(2, '0')).join(':')}`;
 }

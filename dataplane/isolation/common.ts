@@ -14,6 +14,14 @@ export const REFUSALS = {
 /** Networks no container's packet is for: this-network, loopback, link-local (metadata services), multicast and reserved. */
 const NEVER_BEYOND = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map(parsePrefix);
 
+/**
+ * What can share the node's address with others, because an answer says by a port, or an identifier, whose it is: IPPROTO numbers by
+ * name, the most frequent first. Anything else that the node sent for a pod would take all that the destination sends to the node.
+ */
+export const SHARES_ADDRESS = { tcp: 6, udp: 17, icmp: 1, sctp: 132 } as const;
+/** Those of them with ports, which one end alone names: an ICMP query's identifier is never a call's. */
+export const HAS_PORTS = { tcp: 6, udp: 17, sctp: 132 } as const;
+
 /** IPv4 pools of container addresses. */
 export function poolsOf(rules: RuleSetItem): IpPrefix[] {
   return rules.pools.filter(isIpv4);
@@ -22,6 +30,11 @@ export function poolsOf(rules: RuleSetItem): IpPrefix[] {
 /** IPv4 networks that are never beyond the cluster. */
 export function closedNetworks(rules: RuleSetItem): IpPrefix[] {
   return [...poolsOf(rules), ...rules.platformNetworks.filter(isIpv4), ...NEVER_BEYOND];
+}
+
+/** The underlay's own subnet, where it is of IPv4. */
+export function segmentsOf({ segment }: RuleSetItem): IpPrefix[] {
+  return [segment].filter(isIpv4);
 }
 
 /** Of the family for which there are no sets yet? */

@@ -7,9 +7,10 @@
  *                                                                            from_pod ─► beyond ─► call_beyond
  *                                  from an overlay: only to pods             from_overlay ─► to_pod ─► call_in
  *                                  from elsewhere:  only answers to egress   from_elsewhere
- *   input                          pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone
+ *   input                          pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone,
+ *                                  each for its own
  *   output                         the node sends into no tenant's overlay
- *   postrouting                    what leaves the cluster takes the node's address
+ *   postrouting (before others')   what leaves the cluster takes the node's address, and a port that is no one else's there
  *
  * Answers are judged by who may call whom now, like calls: what is no longer allowed ends with the transaction that says so.
  * An identity is looked up into `meta priority` (0: nobody), which forwarding had set from the type of service and which is put
@@ -34,7 +35,7 @@ import {
   thSport,
 } from '../nftables/field.ts';
 import { compare, ctState, inSet, ipHeaderLength, match, matchNot, matchPrefix, notInSet } from '../nftables/match.ts';
-import { accept, drop, goto, masquerade, returnFromChain, setMeta } from '../nftables/statement.ts';
+import { accept, drop, goto, setMeta } from '../nftables/statement.ts';
 import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
 import { base, type ChainSpec, chain, type Line } from './chain-spec.ts';
@@ -42,6 +43,8 @@ import { closedNetworks, poolsOf } from './common.ts';
 import { identification, LEAVE } from './identity.ts';
 import { policy, ports, REFUSALS_CHAINS } from './policy-chains.ts';
 import { SETS } from './sets.ts';
+import { notOfPods, PORTLESS, portless, shareAddress } from './share-address.ts';
+import { icmpErrors, underlayChains, vxlanInPieces } from './underlay-chains.ts';
 
 const IPPROTO_ICMP = 1;
 const IPPROTO_UDP = 17;
@@ -54,7 +57,6 @@ const SYSTEM_VNI = 1;
 const BEFORE_DEFRAGMENTATION = -450;
 /** In forward, input and output tracking is long done: early, so that what others set later stays as they set it. */
 const FIRST = -300;
-const SOURCE_NAT = 100;
 
 const fromPod = match(iifgroup, POD_GROUP);
 const fromOverlay = match(iifgroup, OVERLAY_GROUP);
@@ -99,6 +101,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
     chain('beyond', [
       ['nothing of ours is beyond', toPod, goto('refuse_out')],
       ['nothing of ours is beyond', toOverlay, goto('refuse_out')],
+      [PORTLESS, ...portless, goto('refuse_out')],
       ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
       ['nodes are closed', inSet([ipDaddr], SETS.node), goto('refuse_out')],
       ...closed.map((prefix): Line => ['never beyond the cluster', matchPrefix(ipDaddr, prefix), goto('refuse_out')]),
@@ -170,6 +173,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ...pools.map(
         (pool): Line => ['answers of pods never come from elsewhere', matchPrefix(ctIpSaddr('reply'), pool), drop],
       ),
+      ...notOfPods(item),
       ['nobody of the cluster', setMeta('priority', 0)],
       ['answers from beyond the cluster', ...answers, goto('answer_beyond')],
       ['calls from elsewhere', drop],
@@ -212,11 +216,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ],
       ['the node is closed', drop],
     ]),
-    chain('input_vxlan', [
-      ['a node on our segment', inSet([ipSaddr, etherSaddr], SETS.vxlanPeer), accept],
-      ['a node behind a router', inSet([ipSaddr], SETS.vxlanRouted), accept],
-      ['VXLAN comes from nodes alone', drop],
-    ]),
+    ...underlayChains(item),
     chain(
       'prerouting',
       [
@@ -224,6 +224,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['from an overlay', fromOverlay, goto('overlay_source')],
         ['a link we do not know yet', match(iifname, `${POD_LINK_PREFIX}*`), drop],
         ['a link we do not know yet', match(iifname, `${OVERLAY_LINK_PREFIX}*`), drop],
+        vxlanInPieces(item),
         ...pools.map(
           (pool): Line => [
             'pods and gateways never come from elsewhere',
@@ -253,6 +254,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['from a pod', fromPod, goto('input_pod')],
         ['from an overlay', fromOverlay, goto('input_overlay')],
         ['VXLAN', match(l4proto, IPPROTO_UDP), match(thDport, item.vxlanPort), goto('input_vxlan')],
+        icmpErrors,
       ],
       base('filter', 'input', FIRST),
     ),
@@ -270,15 +272,6 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ],
       base('filter', 'output', FIRST),
     ),
-    chain(
-      'postrouting',
-      [
-        ['the node talks to itself', match(oifname, 'lo'), returnFromChain],
-        ['inside the cluster addresses stay', toPod, returnFromChain],
-        ['inside the cluster addresses stay', toOverlay, returnFromChain],
-        ...pools.map((pool): Line => ['beyond it the node’s address is used', matchPrefix(ipSaddr, pool), masquerade]),
-      ],
-      base('nat', 'postrouting', SOURCE_NAT),
-    ),
+    ...shareAddress(item),
   ];
 }

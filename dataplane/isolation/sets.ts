@@ -46,6 +46,8 @@ export const SETS = {
   node: { ...TABLE, name: 'node4', key: ['ipv4_addr'], size: SIZE.nodes },
   vxlanPeer: { ...TABLE, name: 'vxlan_peer4', key: ['ipv4_addr', 'ether_addr'], size: SIZE.nodes },
   vxlanRouted: { ...TABLE, name: 'vxlan_routed4', key: ['ipv4_addr'], size: SIZE.nodes },
+  vxlanBlock: { ...TABLE, name: 'vxlan_block4', key: ['ipv4_addr', 'ipv4_addr'], size: SIZE.addresses },
+  vxlanSystem: { ...TABLE, name: 'vxlan_system4', key: ['ipv4_addr', 'ipv4_addr'], size: SIZE.nodes },
   exception: { ...TABLE, name: 'exception4', key: ['ipv4_addr', 'inet_proto', 'inet_service'], size: SIZE.few },
 } as const satisfies Record<Exclude<Collection, 'network'>, NftSet>;
 

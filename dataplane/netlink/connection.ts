@@ -127,22 +127,30 @@ export class NetlinkConnection {
     for (let tries = 0; tries < DUMP_TRIES; tries++) {
       const [first] = this.#number(bytes);
       this.#transport.send(bytes);
-      const messages = this.#tryReadDump(first, describe);
-      if (messages !== undefined) return messages;
+      const reading = this.#readDump(first, describe);
+      let read = reading.next();
+      while (!read.done) read = reading.next();
+      if (read.value !== undefined) return read.value;
     }
     throw interrupted(describe);
   }
 
   /**
-   * As {@link dump} for one that keeps the kernel searching for long and finds little: the search is done on another thread, what
-   * more than one datagram holds is read on this one. Nothing else may use the connection, nor `bytes`, meanwhile.
+   * As {@link dump} for one that keeps the kernel searching for long, or is long: what the first datagram holds is searched for on
+   * another thread, and every other datagram has a turn of the event loop of its own. Nothing else may use the connection, nor `bytes`,
+   * meanwhile.
    */
   async dumpAsync(bytes: Uint8Array, describe: Describe): Promise<NetlinkMessage[]> {
     for (let tries = 0; tries < DUMP_TRIES; tries++) {
       const [first] = this.#number(bytes);
       await this.#transport.sendAsync(bytes);
-      const messages = this.#tryReadDump(first, describe);
-      if (messages !== undefined) return messages;
+      const reading = this.#readDump(first, describe);
+      let read = reading.next();
+      while (!read.done) {
+        await new Promise(setImmediate);
+        read = reading.next();
+      }
+      if (read.value !== undefined) return read.value;
     }
     throw interrupted(describe);
   }
@@ -199,33 +207,29 @@ export class NetlinkConnection {
     }
   }
 
-  /** @returns undefined when it has to be asked for again */
-  #tryReadDump(first: number, describe: Describe): NetlinkMessage[] | undefined {
+  /** Stops after each datagram. @returns undefined when it has to be asked for again */
+  *#readDump(first: number, describe: Describe): Generator<void, NetlinkMessage[] | undefined> {
+    const messages: NetlinkMessage[] = [];
+    let inconsistent = false;
     try {
-      return this.#readDump(first, describe);
+      for (; ; yield) {
+        for (const message of parseMessages(this.#transport.receive())) {
+          if (message.sequence !== first) continue;
+          if (message.flags & NLM_F_DUMP_INTR) inconsistent = true;
+          if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
+            const error = errorOf(message, describe, 0);
+            if (error !== undefined) throw error;
+            return inconsistent ? undefined : messages;
+          }
+          messages.push(copy(message));
+          if (!(message.flags & NLM_F_MULTI)) return messages;
+        }
+      }
     } catch (error) {
       // A dump that was given up stays under way, and makes the next one EBUSY, until it has been read.
       this.#discard();
       if (isErrno(error, ERRNO.EBUSY, ERRNO.EINTR)) return undefined;
       throw error;
-    }
-  }
-
-  #readDump(first: number, describe: Describe): NetlinkMessage[] | undefined {
-    const messages: NetlinkMessage[] = [];
-    let inconsistent = false;
-    for (;;) {
-      for (const message of parseMessages(this.#transport.receive())) {
-        if (message.sequence !== first) continue;
-        if (message.flags & NLM_F_DUMP_INTR) inconsistent = true;
-        if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
-          const error = errorOf(message, describe, 0);
-          if (error !== undefined) throw error;
-          return inconsistent ? undefined : messages;
-        }
-        messages.push(copy(message));
-        if (!(message.flags & NLM_F_MULTI)) return messages;
-      }
     }
   }
 }

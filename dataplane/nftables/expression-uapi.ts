@@ -111,6 +111,9 @@ export const NFT_REJECT_ICMPX_ADMIN_PROHIBITED = 3;
 export const NFTA_MASQ_FLAGS = 1;
 export const NFTA_MASQ_REG_PROTO_MIN = 2;
 export const NFTA_MASQ_REG_PROTO_MAX = 3;
+/** @see include/uapi/linux/netfilter/nf_nat.h */
+export const NF_NAT_RANGE_PROTO_SPECIFIED = 1 << 1;
+export const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 1 << 4;
 
 export const NFTA_FIB_DREG = 1;
 export const NFTA_FIB_RESULT = 2;

@@ -69,6 +69,11 @@ export const ipSaddr = header('ipv4_addr', [IP], nft.NFT_PAYLOAD_NETWORK_HEADER,
 export const ipDaddr = header('ipv4_addr', [IP], nft.NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
 /** a plain number, which no data type of nft's is: encoded as one of its size */
 export const ipTtl = header('inet_proto', [IP], nft.NFT_PAYLOAD_NETWORK_HEADER, 8, 1);
+/** a plain number: more fragments (0x2000), and the offset in units of 8 bytes */
+export const ipFragment: Field = {
+  ...header('inet_service', [IP], nft.NFT_PAYLOAD_NETWORK_HEADER, 6, 2),
+  mask: Uint8Array.of(0x3f, 0xff),
+};
 /** the traffic class byte with the ECN bits cleared: the code point << 2 */
 export const ipDscp: Field = {
   ...header('dscp', [IP], nft.NFT_PAYLOAD_NETWORK_HEADER, 1, 1),
@@ -79,9 +84,30 @@ export const ip6Daddr = header('ipv6_addr', [IP6], nft.NFT_PAYLOAD_NETWORK_HEADE
 /** `th`: whatever protocol has ports there */
 export const thSport = header('inet_service', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2);
 export const thDport = header('inet_service', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+/** Of the packet that an ICMP error quotes, behind 8 bytes of ICMP: its first byte, protocol and destination. @see RFC 792 */
+export const quotedStart = header('inet_proto', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 8, 1);
+export const quotedProtocol = header('inet_proto', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + 9, 1);
+export const quotedDaddr = header('ipv4_addr', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + 16, 4);
+/** Its port. @param words length of its header in 32-bit words */
+export const quotedDport = (words: number): Field =>
+  header('inet_service', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + 4 * words + 2, 2);
+/**
+ * Of the frame in a VXLAN packet: its Ethernet type, a plain number, and the source of an IPv4 packet in it. Behind the headers of UDP,
+ * VXLAN and Ethernet. @see RFC 7348 section 5
+ */
+export const vxlanInnerType = header('inet_service', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + 8 + 12, 2);
+export const vxlanInnerSaddr = header('ipv4_addr', [], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + 8 + 14 + 12, 4);
 export const tcpDport = header('inet_service', [transport(IPPROTO_TCP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+/** the flags by which TCP calls: SYN alone of FIN, SYN, RST and ACK */
+export const TCP_CALL = 0x02;
+/** a plain number, which no data type of nft's is: encoded as one of its size. The flags that {@link TCP_CALL} is one value of. */
+export const tcpCallFlags: Field = {
+  ...header('inet_proto', [transport(IPPROTO_TCP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1),
+  mask: Uint8Array.of(0x17),
+};
 export const udpDport = header('inet_service', [transport(IPPROTO_UDP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
 export const icmpType = header('icmp_type', [IP, transport(IPPROTO_ICMP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
+export const icmpCode = header('inet_proto', [IP, transport(IPPROTO_ICMP)], nft.NFT_PAYLOAD_TRANSPORT_HEADER, 1, 1);
 export const icmpv6Type = header(
   'icmpv6_type',
   [IP6, transport(IPPROTO_ICMPV6)],

@@ -6,7 +6,7 @@ import type { Verdict } from './data.ts';
 import type { FieldValue } from './data-type.ts';
 import type { Expression, Log } from './expression.ts';
 import * as nft from './expression-uapi.ts';
-import { type Field, mark, priority } from './field.ts';
+import { type Field, mark, priority, thSport } from './field.ts';
 import { encodeValue, loadConcatenation, lookup } from './match.ts';
 import { type RulePart, register } from './rule-builder.ts';
 import type { NftSet } from './set.ts';
@@ -42,6 +42,20 @@ export const counter = statement({ kind: 'counter', packets: 0n, bytes: 0n });
 export const notrack = statement({ kind: 'notrack' });
 /** Only in a NAT chain at postrouting. */
 export const masquerade = statement({ kind: 'masq' });
+
+/**
+ * `masquerade to :61000-65535 fully-random`: the source port, or an ICMP query's identifier, is a random one of these. Only after a match
+ * of the transport protocol, as nft wants it.
+ */
+export function masqueradeToPorts(from: number, to: number): RulePart {
+  const [protoMin, protoMax] = [register(0), register(4)];
+  const flags = nft.NF_NAT_RANGE_PROTO_SPECIFIED | nft.NF_NAT_RANGE_PROTO_RANDOM_FULLY;
+  return () => [
+    { kind: 'immediate', dreg: protoMin, data: encodeValue(thSport, from) },
+    { kind: 'immediate', dreg: protoMax, data: encodeValue(thSport, to) },
+    { kind: 'masq', flags, protoMin, protoMax },
+  ];
+}
 /** Answers `administratively prohibited`, ICMP or ICMPv6. */
 export const rejectAdminProhibited = statement({
   kind: 'reject',

@@ -15,6 +15,8 @@ export interface Neighbour {
   readonly mac: MacAddress | undefined;
   readonly permanent: boolean;
   readonly fdb: boolean;
+  /** who made it, as routes have it (rtm_protocol); 0 where that was not said, and of kernels before 4.20 always */
+  readonly protocol: number;
 }
 
 /** of an FDB entry */
@@ -26,6 +28,8 @@ export interface NeighbourSpec {
   readonly linkIndex: number;
   readonly address: IpAddress;
   readonly mac: MacAddress;
+  /** not said unless given */
+  readonly protocol?: number;
 }
 
 export function encodeReplaceNeighbour(out: ByteWriter, spec: NeighbourSpec): void {
@@ -70,6 +74,7 @@ function encode(out: ByteWriter, type: number, flags: number, spec: NeighbourSpe
       .u8(fdb ? u.NTF_SELF : 0)
       .u8(0);
     message.bytes(u.NDA_DST, ipToBytes(spec.address)).bytes(u.NDA_LLADDR, macToBytes(spec.mac));
+    if (spec.protocol !== undefined) message.u8(u.NDA_PROTOCOL, spec.protocol);
   });
 }
 
@@ -102,5 +107,6 @@ export function decodeNeighbour(payload: Uint8Array): Neighbour {
     mac: mac?.length === 6 ? bytesToMac(mac) : undefined,
     permanent: (state & u.NUD_PERMANENT) !== 0,
     fdb: family === u.AF_BRIDGE,
+    protocol: attributes.get(u.NDA_PROTOCOL)?.u8() ?? 0,
   };
 }

@@ -102,6 +102,7 @@ export const RTNH_F_ONLINK = 4;
 
 export const NDA_DST = 1;
 export const NDA_LLADDR = 2;
+export const NDA_PROTOCOL = 12;
 export const NUD_INCOMPLETE = 0x01;
 export const NUD_NOARP = 0x40;
 export const NUD_PERMANENT = 0x80;

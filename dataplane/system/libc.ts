@@ -1,6 +1,6 @@
 /**
- * The few libc calls Node does not offer: sockets of any family, setns, unshare. Only this folder imports koffi. Every call throws
- * KernelError with the errno.
+ * The few libc calls Node does not offer: sockets of any family, setns, unshare, kinds of namespaces. Only this folder imports koffi.
+ * Every call throws KernelError with the errno.
  */
 import koffi from 'koffi';
 import { ERRNO, KernelError } from '../errors.ts';
@@ -15,6 +15,7 @@ const c = {
   recv: libc.func('intptr_t recv(int, void *, size_t, int)'),
   setns: libc.func('int setns(int, int)'),
   unshare: libc.func('int unshare(int)'),
+  ioctl: libc.func('int ioctl(int, unsigned long)'),
   close: libc.func('int close(int)'),
   flock: libc.func('int flock(int, int)'),
   if_nametoindex: libc.func('unsigned int if_nametoindex(const char *)'),
@@ -30,6 +31,11 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const MSG_PEEK = 0x02;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
+
+/** A descriptor that names a file without opening it. @see include/uapi/asm-generic/fcntl.h */
+export const O_PATH = 0o10000000;
+/** `_IO(0xb7, 0x3)`, since Linux 4.11. @see include/uapi/linux/nsfs.h */
+const NS_GET_NSTYPE = 0xb703;
 
 function checked(result: number, op: string, object: string): number {
   if (result < 0) throw new KernelError(op, object, koffi.errno());
@@ -101,6 +107,11 @@ export function recv(fd: number, buffer: Uint8Array, flags: number, object: stri
 /** Enters a namespace with THIS thread alone. @param fd of a namespace file @param type CLONE_NEW… */
 export function setns(fd: number, type: number, object: string): void {
   checked(c.setns(fd, type), 'setns', object);
+}
+
+/** @param fd of a namespace file @returns CLONE_NEW… */
+export function namespaceType(fd: number): number {
+  return checked(c.ioctl(fd, NS_GET_NSTYPE), 'ioctl', 'NS_GET_NSTYPE');
 }
 
 /** Gives THIS thread new namespaces. @param flags CLONE_NEW… */

@@ -2,22 +2,63 @@
  * Network namespaces: doing something synchronous inside another one, with this thread and no other. A socket opened inside keeps
  * belonging there; everything asynchronous would run back here, or worse, on a pool thread that stays there.
  */
-import { closeSync, openSync, statSync } from 'node:fs';
-import { CLONE_NEWNET, setns, unshare } from './libc.ts';
+import { closeSync, constants, fstatSync, openSync, type Stats, statfsSync, statSync } from 'node:fs';
+import { InvalidNetns, KernelError } from '../errors.ts';
+import { CLONE_NEWNET, namespaceType, O_PATH, setns, unshare } from './libc.ts';
 
 const OWN_NETNS = '/proc/thread-self/ns/net';
+/** @see include/uapi/linux/magic.h */
+const NSFS_MAGIC = 0x6e736673;
+
+/**
+ * Opens a file such as /run/netns/NAME. The path is a caller's word and may name anything: what is there is looked at first by a
+ * descriptor that neither reads nor waits (O_PATH), for opening a FIFO waits for its other end, and opening a device can do things.
+ * @returns a descriptor to close
+ * @throws InvalidNetns unless it is a network namespace
+ */
+export function openNetns(path: string): number {
+  const seen = openedOr(path, () => openSync(path, O_PATH));
+  try {
+    // The file that was looked at, whatever the path names by now.
+    const itself = `/proc/self/fd/${seen}`;
+    if (statfsSync(itself).type !== NSFS_MAGIC) throw new InvalidNetns(path, `it is ${kindOf(fstatSync(seen))}`);
+    const fd = openedOr(path, () => openSync(itself, constants.O_RDONLY | constants.O_NONBLOCK));
+    if (namespaceType(fd) === CLONE_NEWNET) return fd;
+    closeSync(fd);
+    throw new InvalidNetns(path, 'it is a namespace of another kind');
+  } finally {
+    closeSync(seen);
+  }
+}
+
+/** @throws InvalidNetns for whatever keeps a path from being opened */
+function openedOr(path: string, open: () => number): number {
+  try {
+    return open();
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new InvalidNetns(path, code === 'ENOENT' ? 'there is no such file' : String(code), { cause });
+  }
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isFIFO()) return 'a FIFO';
+  if (stats.isDirectory()) return 'a directory';
+  if (stats.isSocket()) return 'a socket';
+  return stats.isFile() ? 'another file' : 'a device';
+}
 
 /**
  * Runs `work` in the namespace of a file such as /run/netns/NAME. A way back that fails ends the process: half a process in a
  * container's namespace must not go on.
- * @throws KernelError if the namespace cannot be entered, Node's ENOENT if there is no such file, whatever `work` throws
+ * @throws InvalidNetns if the namespace cannot be entered, whatever `work` throws
  */
 export function withNetns<T>(path: string, work: () => T): T {
-  const target = openSync(path, 'r');
+  const target = openNetns(path);
   try {
     const own = openSync(OWN_NETNS, 'r');
     try {
-      setns(target, CLONE_NEWNET, path);
+      enter(target, path);
       try {
         const result = work();
         if (isThenable(result)) throw new TypeError('withNetns takes synchronous work');
@@ -30,6 +71,15 @@ export function withNetns<T>(path: string, work: () => T): T {
     }
   } finally {
     closeSync(target);
+  }
+}
+
+function enter(target: number, path: string): void {
+  try {
+    setns(target, CLONE_NEWNET, path);
+  } catch (cause) {
+    if (cause instanceof KernelError) throw new InvalidNetns(path, cause.message, { cause });
+    throw cause;
   }
 }
 
@@ -51,8 +101,16 @@ export function unshareNetns(): void {
   unshare(CLONE_NEWNET);
 }
 
-/** What tells one namespace from another, whatever it is called. @returns undefined when there is no such file */
+/**
+ * What tells one namespace from another, whatever it is called. Opens nothing.
+ * @returns undefined when there is no such file
+ * @throws InvalidNetns for what can be no path
+ */
 export function netnsIdentity(path: string): string | undefined {
-  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return stat && `${stat.dev}:${stat.ino}`;
+  try {
+    const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return stat && `${stat.dev}:${stat.ino}`;
+  } catch (cause) {
+    throw new InvalidNetns(path, String((cause as NodeJS.ErrnoException).code), { cause });
+  }
 }

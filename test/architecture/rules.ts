@@ -130,7 +130,7 @@ export const AREAS: readonly Area[] = [
   // cni-plugin: the compute node. The binary knows nothing of the agent but their protocol.
   {
     name: 'cni-plugin/protocol',
-    files: ['cni-plugin/{protocol,agent-protocol,cni-error,config,environment,result,version}.ts'],
+    files: ['cni-plugin/{protocol,agent-protocol,bounded-json,cni-error,config,environment,result,version}.ts'],
     mayImport: [],
     pure: true,
   },

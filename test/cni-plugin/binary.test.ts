@@ -178,12 +178,40 @@ describe('without an answer', () => {
     const calledOff = gate();
     await agent(async (_request, signal) => {
       signal.addEventListener('abort', calledOff.open);
+      // It may have come first.
+      if (signal.aborted) calledOff.open();
       await calledOff.opened;
       return { ok: true };
     });
     const { stdout } = await run({ env: { TENET_AGENT_TIMEOUT_MS: '1000' } });
     expect(JSON.parse(stdout)).toMatchObject({ code: 11, details: expect.stringContaining('nothing within 1000 ms') });
     await calledOff.opened;
+  });
+});
+
+describe('stdin of any size and shape', () => {
+  const MEBIBYTE = 1024 ** 2;
+  // Perl is on every Debian; RUSAGE_CHILDREN is -1, ru_maxrss (KiB) at byte 32. @see getrusage(2)
+  const getrusage = process.arch === 'arm64' ? 165 : 98;
+  const peak = `system { $ARGV[0] } @ARGV; my $code = $? >> 8; my $usage = "\\0" x 144;
+    syscall(${getrusage}, -1, $usage); print STDERR unpack("x32 q", $usage); exit $code`;
+
+  test.for([
+    ['20 MiB of opening brackets', '['.repeat(20 * MEBIBYTE), 7],
+    ['the longest there is, of opening brackets', '['.repeat(16 * MEBIBYTE), 7],
+    ['the longest there is, of objects', `[${'{},'.repeat(5 * MEBIBYTE)}{}]`, 7],
+    [
+      'the longest there is, of as many objects as are parsed',
+      `[${' '.repeat(14 * MEBIBYTE)}${'{},'.repeat(499_990)}{}]`,
+      6,
+    ],
+    ['20 MiB of one string', `"${'x'.repeat(20 * MEBIBYTE)}"`, 7],
+    ['nested 50,000 deep, and whole', `${'['.repeat(50_000)}${']'.repeat(50_000)}`, 7],
+  ] as const)('%s is refused, and takes little', async ([, stdin, code]) => {
+    const { exitCode, stdout, stderr } = await run({ stdin, by: ['perl', '-e', peak] });
+    expect({ exitCode, code: JSON.parse(stdout).code }).toEqual({ exitCode: 1, code });
+    expect(Number(stderr)).toBeGreaterThan(0);
+    expect(Number(stderr) / 1024).toBeLessThan(400);
   });
 });
 

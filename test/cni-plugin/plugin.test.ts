@@ -130,6 +130,22 @@ describe('errors', () => {
     expect(answer.cniVersion).toBe(told);
   });
 
+  test.each([
+    ['nested deeper than 64', '['.repeat(50_000)],
+    ['nested deeper than 64', `{"name":${'['.repeat(50_000)}${']'.repeat(50_000)}}`],
+    ['more than 1000000 values', `{"name":[${'0,'.repeat(1_000_001)}0]}`],
+  ])('a configuration %s is refused before it is parsed', async (why, stdin) => {
+    const { answer, exitCode } = await run({ readStdin: async () => stdin });
+    expect({ exitCode, ...answer }).toMatchObject({ exitCode: 1, code: 7, msg: expect.stringContaining(why) });
+  });
+
+  test('a time allowed that no timer can hold is no time at all', async () => {
+    const ask: Ask = async () => '{"ok":true}';
+    const readStdin = () => new Promise<string>((resolve) => setTimeout(resolve, 50, JSON.stringify(configuration())));
+    const env = { CNI_COMMAND: 'DEL', TENET_AGENT_TIMEOUT_MS: '1e12' };
+    expect(await run({ env, readStdin, ask })).toMatchObject({ exitCode: 0 });
+  });
+
   test('a configuration too long for the agent is refused here', async () => {
     const { answer } = await run({ config: { filler: 'x'.repeat(MESSAGE_BYTES_LIMIT) } });
     expect(answer).toMatchObject({ code: 7, msg: expect.stringContaining('longer than') });

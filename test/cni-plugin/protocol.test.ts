@@ -151,6 +151,20 @@ describe('environment', () => {
     },
   );
 
+  test.each([
+    ['CNI_ARGS', `K=${'x'.repeat(16 * 1024)}`, 'longer than 16384'],
+    ['CNI_ARGS', Array.from({ length: 65 }, (_, index) => `K${index}=`).join(';'), 'more than 64 keys'],
+    ['CNI_ARGS', 'x;'.repeat(60_000), 'more than 64 keys'],
+    ['CNI_CONTAINERID', 'c'.repeat(256), 'longer than 255'],
+    ['CNI_NETNS', `/${'n'.repeat(4_095)}`, 'at most 4095'],
+    ['CNI_COMMAND', 'A'.repeat(100_000), 'is unknown'],
+    ['CNI_IFNAME', 'e'.repeat(100_000), 'longer than 15'],
+  ])('%s of any length is refused in few words', (variable, value, why) => {
+    const { code, text } = refusal({ env: { [variable]: value } });
+    expect({ code, text }).toEqual({ code: 4, text: expect.stringContaining(why) });
+    expect(text.length).toBeLessThan(500);
+  });
+
   test('a key of CNI_ARGS cannot reach an object’s prototype', () => {
     const { args } = request({ env: { CNI_ARGS: '__proto__=x' } });
     expect(Object.getPrototypeOf(args)).toBe(Object.prototype);

@@ -33,6 +33,7 @@ test('every flag is understood', () => {
   const argv = [
     '--listen 0.0.0.0:80 --listen [::1]:7480 --listen unix:/run/tenet.sock --embedded-etcd /data --etcd-listen 192.0.2.1',
     '--pool 10.0.0.0/9 --pool fd00::/48 --subnet-prefix-length 24 --block-prefix-length 28 --platform-network 192.0.2.0/24',
+    '--open-network 168.63.129.16/32',
     '--exception dns=192.0.2.53:53/udp --exception dns6=[2001:db8::53]:53/TCP --default-tenant acme',
     '--token-file /t --name m1 --log-level debug --etcd-timeout 2.5',
   ];
@@ -50,6 +51,7 @@ test('every flag is understood', () => {
       subnetPrefixLength: 24,
       blockPrefixLength: 28,
       platformNetworks: ['192.0.2.0/24'],
+      openNetworks: ['168.63.129.16/32'],
       exceptions: [
         { name: 'dns', address: '192.0.2.53', protocol: 'UDP', port: 53 },
         { name: 'dns6', address: '2001:db8::53', protocol: 'TCP', port: 53 },

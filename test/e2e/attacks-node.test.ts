@@ -48,6 +48,7 @@ const fromNode2 = (cargo: Cargo) => (token: string) => {
 describe('a node in the wrong hands', () => {
   const RELAY = [cut('from_overlay', 'an overlay delivers to pods alone'), NOBODY_ELSE];
   const FORGED = cut('overlay_source', 'forged, or not IPv4');
+  const NOT_ITS_OWN = cut('vxlan_inside', 'no node sends for another');
   const ORIGIN = 'from node2';
   const relay = (name: string, destination: () => string): Attack => ({
     name,
@@ -90,13 +91,13 @@ describe('a node in the wrong hands', () => {
       name: 'poses as the outside',
       fire: fromNode2({ source: () => stage.lab.outside.address }),
       arrivesAt: 'red1',
-      cuts: [FORGED, NOBODY_ELSE],
+      cuts: [NOT_ITS_OWN, FORGED, NOBODY_ELSE],
     },
     {
       name: 'poses as nobody: an address of the pool that no node has',
       fire: fromNode2({ source: () => '10.255.255.250' }),
       arrivesAt: 'red1',
-      cuts: [FORGED, NOBODY_ELSE],
+      cuts: [NOT_ITS_OWN, FORGED, NOBODY_ELSE],
     },
   ];
   for (const attack of attacks)

@@ -79,7 +79,7 @@ async function foreignState(): Promise<string> {
     'ip -o address show | grep -vE "^[0-9]+: tn[pt]"',
     'ip -d route show table all | grep -vE "proto 126|dev tn[pt]"; ip -6 -d route show table all | grep -vE "dev tn[pt]"',
     'ip rule; ip -6 rule',
-    'ip neighbour show nud permanent | grep -vE "dev tn[pt]"; bridge fdb show | grep -vE "dev tn[pt]"',
+    'ip neighbour show nud permanent | grep -vE "dev tn[pt]|proto 126"; bridge fdb show | grep -vE "dev tn[pt]"',
     'sysctl -a 2>/dev/null | grep -E "^net\\.(ipv4|ipv6|core|bridge)" | grep -vE "\\.tn[pt]|ipv4\\.conf\\.eth0\\.forwarding"',
   ];
   const shown = await Promise.all(commands.map((command) => inside(node1, `${command}; true`)));

@@ -3,13 +3,15 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Container } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
-import { makeTenant, untilReached } from './support/cluster.ts';
+import { etcdDump, makeTenant, untilReached } from './support/cluster.ts';
 
 let lab: Lab;
 let caller: Container;
 let neighbour: Container;
 let far: Container;
 let stranger: Container;
+/** the only one of its tenant, and so refused whatever it calls */
+let loner: Container;
 
 interface DenialView {
   readonly from: { readonly ip: string; readonly name?: string; readonly namespace?: string };
@@ -24,10 +26,12 @@ beforeAll(async () => {
   lab = await startLab({ nodes: 2 });
   await makeTenant(lab, 'red');
   await makeTenant(lab, 'blue');
+  await makeTenant(lab, 'green');
   caller = await lab.attach('node1', { tenant: 'red' });
   neighbour = await lab.attach('node1', { tenant: 'red' });
   far = await lab.attach('node2', { tenant: 'red' });
   stranger = await lab.attach('node1', { tenant: 'blue' });
+  loner = await lab.attach('node1', { tenant: 'green' });
   await untilReached(lab, [
     [caller, neighbour],
     [caller, far],
@@ -68,6 +72,17 @@ async function allow(name: string): Promise<void> {
   );
   expect(status).toBe(200);
 }
+
+test('what is refused while no caller asks is nowhere in etcd, and is told to the first that asks', async () => {
+  const isTold = (key: string) => /^(denials|traffic|wanted)\//.test(key);
+  for (const port of [61, 62, 63, 64, 65, 66, 67]) await lab.prober(loner).udpExchange(neighbour.ip, port);
+  expect([...(await etcdDump(lab)).keys()].filter(isTold)).toEqual([]);
+  // Not a packet more: what is told now was refused before.
+  const isFirst = ({ port, direction, node }: DenialView) => port === 61 && direction === 'egress' && node === 'node1';
+  await waitFor(async () => (await denials('green')).some(isFirst), { what: 'the first one refused is told' });
+  const keys = [...(await etcdDump(lab)).keys()].filter(isTold).map((key) => key.replace(/^(wanted\/.*\/).*/, '$1'));
+  expect(keys.sort()).toEqual(['denials/green/node1', 'wanted/denials/green/']);
+});
 
 test('refused where it arrives: both ends, port and direction', async () => {
   expect(await denials('red')).toEqual([]);

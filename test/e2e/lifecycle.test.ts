@@ -2,9 +2,12 @@
  * A container's life as bad runtimes and bad luck make it: ADD killed half-way, the agent killed under it, everything asked twice, the
  * namespace gone before DEL. Nothing remains, no address is lost, and CHECK names what is wrong.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Attachment, type Container, cniAdd, cniCheck, cniDel } from '../lab/container.ts';
-import { removeNamespaces } from '../lab/fabric.ts';
+import { removeNamespaces, run } from '../lab/fabric.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { endpointsOf, makeTenant, type TenantView, untilListed, untilNothingLeft } from './support/cluster.ts';
@@ -144,6 +147,29 @@ describe('asked twice', () => {
     await cniCheck(again);
     expect(await endpointsOf(lab, 'red')).toHaveLength(1);
     await cniDel(again);
+  });
+});
+
+describe('CNI_NETNS', () => {
+  test('that names anything but a network namespace is refused by name, and the agent serves others meanwhile', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tenet-lifecycle-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const fifo = join(folder, 'fifo');
+    await run(['mkfifo', fifo]);
+    const refused = [fifo, folder, '/dev/null', '/proc/self/ns/mnt', join(folder, 'missing')];
+    const wrong = await attachment();
+    const others = await attachments(4);
+    // CHECK too: an agent that waits in any of them answers none of the others.
+    const calls = refused.map((path) => callPlugin(wrong, { verb: 'ADD', netnsPath: path }));
+    const attached = await Promise.all(others.map((each) => cniAdd(each)));
+    for (const { body } of await Promise.all(calls)) expect(body).toMatchObject({ code: 4, msg: 'CNI_NETNS is wrong' });
+    for (const [index, container] of attached.entries()) {
+      const netns = refused[index] ?? fifo;
+      expect((await callPlugin(container, { verb: 'CHECK', netnsPath: netns })).body).toMatchObject({ code: 11 });
+      await cniCheck(container);
+      expect(await callPlugin(container, { verb: 'DEL', netnsPath: netns })).toMatchObject({ exitCode: 0 });
+    }
+    await untilNothingLeft(lab, tenant);
   });
 });
 

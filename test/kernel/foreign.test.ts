@@ -109,6 +109,28 @@ describe('what others own', () => {
     expect(observeLinks(rtnetlink)).toEqual(new Map());
   });
 
+  it('keeps its neighbours on its own links: ours come and go beside them', () => {
+    const before = foreign();
+    const on = (address: string): Item => ({
+      kind: 'neighbour',
+      link: 'eth9',
+      address: parseIp(address),
+      mac: NEXT_HOP,
+    });
+    expect([...pass([on('192.0.2.7'), on('192.0.2.8')])]).toEqual([]);
+    expect([...observeLinks(rtnetlink).keys()]).toEqual(['neighbour 192.0.2.8 dev eth9']);
+    expect([...pass([])]).toEqual([]);
+    expect(foreign()).toBe(before);
+    pass([on('192.0.2.8')]);
+    // Others make one of their own in its place, between our look and our change.
+    const removal = diff(stateOf([]), observeLinks(rtnetlink));
+    ip(...'neighbour del 192.0.2.8 dev eth9'.split(' '));
+    ip(...'neighbour add 192.0.2.8 lladdr 02:00:00:00:00:08 dev eth9 nud permanent'.split(' '));
+    applyLinks(rtnetlink, removal, () => undefined);
+    expect(ip('neighbour', 'show', '192.0.2.8', 'dev', 'eth9')).toContain('02:00:00:00:00:08');
+    ip(...'neighbour del 192.0.2.8 dev eth9'.split(' '));
+  });
+
   it.each([
     ['IPv4', 'add 10.129.4.0/24 via 192.0.2.253 proto static', { destination: DESTINATION, gateway: GATEWAY }],
     [

@@ -26,6 +26,8 @@ const RULES: RuleSetItem = {
   platformNetworks: [parsePrefix('192.0.2.0/24')],
   blockPrefixLength: { v4: 27, v6: 123 },
   vxlanPort: 4789,
+  segment: parsePrefix('192.168.9.0/24'),
+  masqueradePorts: { from: 61_000, to: 65_535 },
 };
 const TENANT = 4711;
 const link = (index: number) => `tnp${index.toString(16).padStart(12, '0')}`;

@@ -141,6 +141,7 @@ const FULL: NodeState = stateOf([
   },
   { kind: 'address', link: 'tnt42', address: parseIp('10.129.0.1') },
   { kind: 'neighbour', link: 'tnt42', address: parseIp('192.0.2.7'), mac: parseMac('0a:58:c0:00:02:07') },
+  { kind: 'neighbour', link: 'under0', address: parseIp('192.0.2.8'), mac: parseMac('02:00:00:00:00:08') },
   { kind: 'fdb', link: 'tnt42', mac: parseMac('0a:58:c0:00:02:07'), remote: parseIp('192.0.2.7') },
   {
     kind: 'route',
@@ -206,6 +207,9 @@ describe('applyLinks', () => {
     expect(ipJson('neighbour', 'show', 'dev', 'tnt42')).toMatchObject([
       { dst: '192.0.2.7', lladdr: '0a:58:c0:00:02:07', state: ['PERMANENT'] },
     ]);
+    expect(ipJson('neighbour', 'show', 'dev', 'under0')).toMatchObject([
+      { dst: '192.0.2.8', lladdr: '02:00:00:00:00:08', state: ['PERMANENT'], protocol: '126' },
+    ]);
     expect(JSON.parse(run('bridge', ['-json', 'fdb', 'show', 'dev', 'tnt42']))).toMatchObject([
       { mac: '0a:58:c0:00:02:07', dst: '192.0.2.7', state: 'permanent' },
     ]);
@@ -222,6 +226,10 @@ describe('applyLinks', () => {
     'address add 10.9.9.9/32 dev tnt42',
     'neighbour del 192.0.2.7 dev tnt42',
     'neighbour replace 192.0.2.7 lladdr 0a:58:c0:00:02:99 dev tnt42 nud permanent',
+    'neighbour del 192.0.2.8 dev under0',
+    'neighbour replace 192.0.2.8 lladdr 02:00:00:00:00:99 dev under0 nud permanent',
+    'neighbour replace 192.0.2.8 lladdr 02:00:00:00:00:08 dev under0 nud reachable',
+    'neighbour add 192.0.2.9 lladdr 02:00:00:00:00:09 dev under0 nud permanent protocol 126',
     'route del 10.129.4.0/24 proto 126',
     'route replace 10.129.4.0/24 via 192.0.2.8 dev tnt42 onlink proto 126',
     'route replace unreachable 10.128.0.0/14 proto 126',

@@ -25,6 +25,7 @@ const TENANT: NodeState = stateOf([
   },
   { kind: 'address', link: 'tnt42', address: parseIp('10.129.0.1') },
   { kind: 'neighbour', link: 'tnt42', address: GATEWAY, mac: NEXT_HOP },
+  { kind: 'neighbour', link: 'eth8', address: parseIp('192.0.2.9'), mac: NEXT_HOP },
   { kind: 'fdb', link: 'tnt42', mac: NEXT_HOP, remote: GATEWAY },
   { kind: 'route', type: 'unicast', destination: parsePrefix('10.129.4.0/24'), link: 'tnt42', gateway: GATEWAY },
   { kind: 'route', type: 'blackhole', destination: parsePrefix('10.128.0.0/14') },
@@ -96,6 +97,9 @@ describe('the monitor tells of', () => {
     ['neighbour del 192.0.2.7 dev tnt42', 'neighbour 192.0.2.7'],
     ['neighbour replace 192.0.2.7 lladdr 0a:58:c0:00:02:99 dev tnt42 nud permanent', 'neighbour 192.0.2.7'],
     ['neighbour add 192.0.2.8 lladdr 0a:58:c0:00:02:99 dev tnt42 nud permanent', 'neighbour 192.0.2.8'],
+    ['neighbour del 192.0.2.9 dev eth8', 'neighbour 192.0.2.9'],
+    ['neighbour replace 192.0.2.9 lladdr 0a:58:c0:00:02:99 dev eth8 nud permanent', 'neighbour 192.0.2.9'],
+    ['neighbour add 192.0.2.10 lladdr 0a:58:c0:00:02:99 dev eth8 nud permanent protocol 126', 'neighbour 192.0.2.10'],
     ['address del 10.129.0.1/32 dev tnt42', 'address 10.129.0.1'],
     ['address add 10.9.9.9/32 dev tnt42', 'address 10.9.9.9'],
     ['address add 10.9.9.9/32 dev eth9', 'address 10.9.9.9'],
@@ -106,7 +110,7 @@ describe('the monitor tells of', () => {
     expect(await firstNews()).toBe(what);
     ip('link', 'set', 'eth9', 'up', 'mtu', '1500');
     ip('address', 'flush', 'dev', 'eth9');
-    if (command.includes('eth8')) ip(...command.replace(/ (replace|add) /, ' del ').split(' '));
+    if (/ (replace|add) .* eth8/.test(command)) ip(...command.replace(/ (replace|add) /, ' del ').split(' '));
   });
 
   it('a tunnel’s end that is taken away', async () => {

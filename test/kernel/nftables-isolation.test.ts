@@ -17,6 +17,8 @@ const RULES: RuleSetItem = {
   platformNetworks: [],
   blockPrefixLength: { v4: 27, v6: 123 },
   vxlanPort: 4789,
+  segment: parsePrefix('192.168.9.0/24'),
+  masqueradePorts: { from: 61_000, to: 65_535 },
 };
 const egress = (index: number): ElementItem => ({
   kind: 'element',

@@ -1,19 +1,23 @@
 /** What every node holds whatever runs on it: the rules, who the nodes are, what is open to all, what is never "beyond". Pure. */
 import type { Exception, Node } from '../../../controller/model/records.ts';
+import { closedServiceNetworks } from '../../../controller/model/service-networks.ts';
 import type { ElementItem, Item } from '../../../dataplane/state.ts';
-import { isOnSegment, type NodeFacts, VXLAN_PORT } from './node-facts.ts';
+import { isOnSegment, isPinned, type NodeFacts, VXLAN_PORT } from './node-facts.ts';
 import { PROTOCOL_NUMBER } from './protocol-number.ts';
 import type { World } from './world.ts';
 
 export function* clusterItems({ snapshot, facts }: World): Generator<Item> {
   const { cluster } = snapshot;
   if (cluster === undefined) return;
+  const services = closedServiceNetworks(cluster.openNetworks ?? []);
   yield {
     kind: 'ruleSet',
     pools: cluster.pools,
-    platformNetworks: [...new Set([...cluster.platformNetworks, facts.underlay.subnet])].sort(),
+    platformNetworks: [...new Set([...cluster.platformNetworks, facts.underlay.subnet, ...services])].sort(),
     blockPrefixLength: cluster.blockPrefixLength,
     vxlanPort: VXLAN_PORT,
+    segment: facts.underlay.subnet,
+    masqueradePorts: facts.masqueradePorts,
   };
   for (const destination of cluster.pools) yield { kind: 'route', type: 'blackhole', destination };
   for (const exception of cluster.exceptions) yield exceptionElement(exception);
@@ -24,6 +28,17 @@ export function* clusterItems({ snapshot, facts }: World): Generator<Item> {
 export function* nodeItems(node: Node, { facts }: World): Generator<Item> {
   yield { kind: 'element', collection: 'node', fields: [node.underlay] };
   if (node.name !== facts.name) yield vxlanPeer(node, facts);
+}
+
+/**
+ * The MAC of the node that says it is at an address of our own segment: no other word for it is taken then. Where two say so, ARP
+ * has to tell. @param nodes all that have the same address
+ */
+export function* neighbourItems(nodes: readonly Node[], { facts }: World): Generator<Item> {
+  const [node, ...others] = nodes;
+  if (node === undefined || node.underlay === facts.underlay.address || !isPinned(facts, node)) return;
+  if (others.some(({ underlayMac }) => underlayMac !== node.underlayMac)) return;
+  yield { kind: 'neighbour', link: facts.underlay.link, address: node.underlay, mac: node.underlayMac };
 }
 
 function exceptionElement(exception: Exception): ElementItem {

@@ -3,7 +3,7 @@
  * of parts, each a pure function of the world as it is now, so the order of events means nothing; an event makes anew only the parts
  * that it can have changed, so it costs its own effect, not the size of the cluster. Pure, and does no I/O.
  *
- *   cluster, nodes  ─► cluster.ts     rules, nodes, exceptions, pools
+ *   cluster, nodes  ─► cluster.ts     rules, nodes and their MACs, exceptions, pools
  *   tenants, blocks ─► overlays.ts    system overlay, tenants' and peers' overlays, remote blocks
  *   endpoints       ─► endpoints.ts   pod links, addresses
  *   policies, other nodes' endpoints ─► policy/   who is who, and who may call whom
@@ -13,9 +13,10 @@ import { keys } from '../../../controller/store/keys.ts';
 import type { IpAddress, IpPrefix } from '../../../dataplane/address.ts';
 import type { Item, NodeState } from '../../../dataplane/state.ts';
 import type { Snapshot } from '../watch/snapshot.ts';
-import { clusterItems, nodeItems } from './cluster.ts';
+import { clusterItems, neighbourItems, nodeItems } from './cluster.ts';
 import { endpointItems } from './endpoints.ts';
 import type { NodeFacts } from './node-facts.ts';
+import { NodePlaces } from './node-places.ts';
 import { blockItems, ownBlockItems, systemItems, tenantItems } from './overlays.ts';
 import { PartedState } from './parted-state.ts';
 import { PolicyState } from './policy/policy-state.ts';
@@ -47,6 +48,7 @@ export class Desired {
   /** node that each block's part was made with, and the blocks of each */
   readonly #holderOf = new Map<string, string>();
   readonly #blocksOn = new Map<string, Set<string>>();
+  readonly #places = new NodePlaces();
   /** of each tenant, as its blocks' parts were made with it */
   readonly #vniOf = new Map<string, number>();
   #gatewayAddress: IpAddress | undefined;
@@ -127,6 +129,7 @@ export class Desired {
     if (key === keys.cluster) this.#stale.add('cluster');
     else if (kind === 'nodes') {
       this.#stale.add(`node ${first}`);
+      this.#placeNode(first);
       for (const block of this.#blocksOn.get(first) ?? []) this.#stale.add(`block ${block}`);
     } else if (kind === 'tenants') this.#touchTenant(first);
     else if (kind === 'blocks') {
@@ -171,6 +174,7 @@ export class Desired {
     this.#gatewayAddress = address;
     const all = this.#allStale;
     this.#policy.settle();
+    if (all) for (const name of [...this.#places.nodes(), ...this.#snapshot.nodes.keys()]) this.#placeNode(name);
     if (all) for (const part of [...this.#parts.names(), ...this.#everyPart()]) this.#stale.add(part);
     if (all) for (const [name, { tenant }] of this.#snapshot.tenants) this.#vniOf.set(name, tenant.vni);
     // Until it is done: what fails half-way is made anew as a whole.
@@ -184,9 +188,9 @@ export class Desired {
   }
 
   *#everyPart(): Generator<string> {
-    yield 'cluster';
-    yield 'system';
+    yield* ['cluster', 'system'];
     for (const name of this.#snapshot.nodes.keys()) yield `node ${name}`;
+    for (const address of this.#places.addresses()) yield `at ${address}`;
     for (const name of this.#snapshot.tenants.keys()) {
       yield `tenant ${name}`;
       for (const key of this.#snapshot.blockKeys(name)) yield `block ${key}`;
@@ -212,6 +216,8 @@ export class Desired {
         const node = this.#snapshot.nodes.get(id);
         return node === undefined ? [] : nodeItems(node, world);
       }
+      case 'at':
+        return neighbourItems(this.#places.nodesAt(id as IpAddress, this.#snapshot.nodes), world);
       case 'tenant':
         return tenantItems(id, world);
       case 'block': {
@@ -265,6 +271,11 @@ export class Desired {
 
   #keyOf({ tenant, id }: Endpoint): string {
     return keys.endpoint(tenant, this.#world.facts.name, id);
+  }
+
+  /** Where the node is has changed, or its MAC there. */
+  #placeNode(name: string): void {
+    for (const at of this.#places.place(name, this.#snapshot.nodes.get(name)?.underlay)) this.#stale.add(`at ${at}`);
   }
 
   #recordHolder(key: string, node: string | undefined): void {

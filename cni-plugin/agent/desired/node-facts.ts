@@ -23,6 +23,13 @@ export interface NodeFacts {
   };
   /** require the sender's MAC of VXLAN packets from our own segment */
   readonly checkUnderlayMac: boolean;
+  /**
+   * Where the store answers; undefined: not known. Word of a new MAC comes by the store, so it has to be reached whatever MAC it has
+   * itself, and to reach a node that has a new one.
+   */
+  readonly storeAddresses: readonly IpAddress[] | undefined;
+  /** source ports, both ends included, of what pods send beyond the cluster: nothing else of the node has them */
+  readonly masqueradePorts: { readonly from: number; readonly to: number };
 }
 
 /** IANA's. @see RFC 7348 section 5 */
@@ -55,6 +62,19 @@ function fold(bytes: Uint8Array): number[] {
 /** Is the other node on our own segment, where its frames carry its own MAC? */
 export function isOnSegment(facts: NodeFacts, node: Node): boolean {
   return prefixContains(facts.underlay.subnet, node.underlay);
+}
+
+/** May the node's MAC be held to its record? Only on our own segment, where it is seen; and never between the store and others. */
+export function isPinned(facts: NodeFacts, node: Node): boolean {
+  const { storeAddresses, underlay } = facts;
+  if (!facts.checkUnderlayMac || storeAddresses === undefined) return false;
+  const isStore = (address: IpAddress) => storeAddresses.includes(address);
+  const isStoreHere = isStore(underlay.address) || storeAddresses.some(isLoopback);
+  return !isStoreHere && !isStore(node.underlay) && isOnSegment(facts, node);
+}
+
+function isLoopback(address: IpAddress): boolean {
+  return address === '::1' || address.startsWith('127.');
 }
 
 /** Gateways and manage nodes have an address in the system overlay and reach every tenant. */

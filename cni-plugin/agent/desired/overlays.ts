@@ -7,7 +7,7 @@ import { type Block, type Node, SYSTEM_TENANT, SYSTEM_VNI, type Tenant } from '.
 import { type IpAddress, type IpPrefix, parseIp, prefixBase } from '../../../dataplane/address.ts';
 import { overlayLinkName, POD_GATEWAY } from '../../../dataplane/ownership.ts';
 import type { Item } from '../../../dataplane/state.ts';
-import { overlayMac, overlayMtu, VXLAN_PORT } from './node-facts.ts';
+import { overlayMac, overlayMtu, reachesAllTenants, VXLAN_PORT } from './node-facts.ts';
 import { gatewayAddress, identityOf, isLocal, isReached, type World } from './world.ts';
 
 /** The platform's own overlay, on every node; the ways in it are its blocks'. */
@@ -47,6 +47,7 @@ export function* blockItems(block: Block, world: World): Generator<Item> {
   if (block.tenant === SYSTEM_TENANT) {
     const fields = [prefixBase(block.prefix)];
     yield { kind: 'element', collection: 'identity', fields, value: SYSTEM_VNI };
+    yield* maySend('vxlanSystem', block, world);
     yield* wayTo(block, overlayLinkName(SYSTEM_VNI), world, undefined);
     return;
   }
@@ -56,6 +57,7 @@ export function* blockItems(block: Block, world: World): Generator<Item> {
   const reached = isReached(world, tenant.name);
   if (!reached && source === undefined) return;
   yield blockIdentity(block, tenant);
+  yield* maySend('vxlanBlock', block, world);
   yield* wayTo(block, overlayLinkName(reached ? tenant.vni : SYSTEM_VNI), world, source);
 }
 
@@ -67,6 +69,18 @@ export function* ownBlockItems(block: Block, world: World): Generator<Item> {
 
 function mayArrive(link: string, identity: number): Item {
   return { kind: 'element', collection: 'overlaySource', fields: [link, identity] };
+}
+
+/** Another node sends for its own blocks alone; as a gateway if it is one, whatever address it has kept. */
+function* maySend(
+  collection: 'vxlanBlock' | 'vxlanSystem',
+  { node: name, prefix }: Block,
+  { facts, snapshot }: World,
+): Generator<Item> {
+  const node = snapshot.nodes.get(name);
+  if (node === undefined || name === facts.name) return;
+  if (collection === 'vxlanSystem' && !reachesAllTenants(node.roles)) return;
+  yield { kind: 'element', collection, fields: [node.underlay, prefixBase(prefix)] };
 }
 
 function blockIdentity(block: Block, tenant: Tenant): Item {

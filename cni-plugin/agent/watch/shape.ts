@@ -43,6 +43,7 @@ export function checkCluster(cluster: ClusterConfig): ClusterConfig {
   each(cluster.pools, 'pools', prefix);
   each(cluster.systemSubnets, 'systemSubnets', prefix);
   each(cluster.platformNetworks, 'platformNetworks', prefix);
+  each(cluster.openNetworks ?? [], 'openNetworks', prefix);
   const { blockPrefixLength } = cluster;
   expect(isObject(blockPrefixLength), 'blockPrefixLength');
   expect(isLength(blockPrefixLength.v4, 32) && isLength(blockPrefixLength.v6, 128), 'blockPrefixLength');

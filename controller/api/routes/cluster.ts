@@ -37,7 +37,7 @@ export const clusterRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
       schema: {
         operationId: 'changeCluster',
         tags,
-        summary: 'Change platform networks, exceptions or the default tenant',
+        summary: 'Change platform networks, open networks, exceptions or the default tenant',
         description: 'Pools and lengths are as they were when the cluster was made.',
         querystring: NoQuery,
         headers: WriteHeaders,

@@ -41,7 +41,7 @@ export const denialRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
       const isFollowed = request.query.follow ?? /\btext\/event-stream\b/.test(request.headers.accept ?? '');
       // A HEAD is answered as the list is: nobody reads what would follow.
       if (isFollowed && request.method === 'GET') return await sendStream(reply, registry, tenant, filter);
-      const { items, revision } = await listDenials(registry.store, tenant, filter, request.query.limit ?? 100);
+      const { items, revision } = await listDenials(registry, tenant, filter, request.query.limit ?? 100);
       return { items: items.map(viewDenial), revision };
     },
   );

@@ -2,7 +2,9 @@
  * The cluster's configuration on the wire. Shapes only. Pure.
  */
 import { Type } from '@fastify/type-provider-typebox';
+import { MOST_OPEN_NETWORKS } from '../../model/cluster.ts';
 import type { ClusterConfig } from '../../model/records.ts';
+import { SERVICE_NETWORKS } from '../../model/service-networks.ts';
 import type { Stored } from '../../operations/stored.ts';
 import { Cidr, Revision } from './common.ts';
 
@@ -20,12 +22,17 @@ const Networks = Type.Array(Cidr, {
   maxItems: 256,
   description: 'networks of the platform itself, closed to containers',
 });
+const OpenNetworks = Type.Array(Cidr, {
+  maxItems: MOST_OPEN_NETWORKS,
+  description: `of networks closed by default (${SERVICE_NETWORKS.join(', ')}), what containers may use`,
+});
 const Exceptions = Type.Array(Exception, { maxItems: 256 });
 const Lengths = Type.Object({ v4: Type.Integer(), v6: Type.Integer() });
 
 export const ClusterPatchBody = Type.Object(
   {
     platformNetworks: Type.Optional(Networks),
+    openNetworks: Type.Optional(OpenNetworks),
     exceptions: Type.Optional(Exceptions),
     defaultTenant: Type.Optional(
       Type.Unsafe<string | null>({
@@ -48,6 +55,7 @@ export const ClusterView = Type.Object(
     subnetPrefixLength: Lengths,
     blockPrefixLength: Lengths,
     platformNetworks: Networks,
+    openNetworks: OpenNetworks,
     exceptions: Exceptions,
     defaultTenant: Type.Optional(Type.String()),
     revision: Revision,
@@ -56,12 +64,13 @@ export const ClusterView = Type.Object(
 );
 
 export function viewCluster({ record, revision }: Stored<ClusterConfig>): object {
-  const { pools, systemSubnets, subnetPrefixLength, blockPrefixLength, platformNetworks, exceptions, defaultTenant } =
-    record;
+  const { pools, systemSubnets, subnetPrefixLength, blockPrefixLength } = record;
+  const { platformNetworks, openNetworks = [], exceptions, defaultTenant } = record;
   const fixed = { pools, systemSubnets, subnetPrefixLength, blockPrefixLength };
   return {
     ...fixed,
     platformNetworks,
+    openNetworks,
     exceptions,
     ...(defaultTenant === undefined ? {} : { defaultTenant }),
     revision,

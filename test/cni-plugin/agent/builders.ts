@@ -28,6 +28,8 @@ export function facts(tweak: Partial<NodeFacts> = {}): NodeFacts {
       mtu: 1500,
     },
     checkUnderlayMac: true,
+    storeAddresses: [],
+    masqueradePorts: { from: 61_000, to: 65_535 },
     ...tweak,
   };
 }

@@ -4,9 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { computeDesired, type LocalState } from '../../../cni-plugin/agent/desired/desired.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { Entry } from '../../../controller/store/store.ts';
-import { parsePrefix } from '../../../dataplane/address.ts';
+import { parseIp, parsePrefix } from '../../../dataplane/address.ts';
 import { diff } from '../../../dataplane/diff.ts';
-import { endpoint, entries, facts, node, tenant } from './builders.ts';
+import { cluster, endpoint, entries, facts, node, tenant } from './builders.ts';
 
 const red = tenant('red', 42);
 const blue = tenant('blue', 43);
@@ -100,6 +100,57 @@ describe('desired state of a compute node', () => {
     expect(keysOf(world)).toContain('element vxlanPeer 192.168.9.2 02:00:00:00:00:02');
     expect(keysOf(world, far)).toContain('element vxlanRouted 192.168.9.2');
     expect(keysOf(world).filter((key) => key.includes('vxlan') && key.includes('192.168.9.1 '))).toEqual([]);
+  });
+
+  it('holds nodes on its own segment to their MACs, and neither the store nor those it shares a host with', () => {
+    const held = (from: typeof here, list = world) =>
+      keysOf(list, from).filter((key) => /^neighbour .* dev eth0$/.test(key));
+    const here = facts();
+    const both = ['neighbour 192.168.9.2 dev eth0', 'neighbour 192.168.9.3 dev eth0'];
+    expect(held(here)).toEqual(both);
+    expect(held({ ...here, checkUnderlayMac: false })).toEqual([]);
+    expect(held(facts({ underlay: { ...here.underlay, subnet: parsePrefix('192.168.9.0/31') } }))).toEqual([]);
+    expect(held({ ...here, storeAddresses: [parseIp('192.168.9.3')] })).toEqual(both.slice(0, 1));
+    expect(held({ ...here, storeAddresses: [parseIp('192.0.2.1')] })).toEqual(both);
+    for (const own of [undefined, [parseIp('127.0.0.1')], [parseIp('::1')], [here.underlay.address]])
+      expect(held({ ...here, storeAddresses: own })).toEqual([]);
+    // Two that say they are at one address.
+    const twin = (tweak: object) => [
+      ...world,
+      ...entries({ nodes: [node(4, { underlay: node(2).underlay, ...tweak })] }),
+    ];
+    expect(held(here, twin({}))).toEqual(both.slice(1));
+    expect(held(here, twin({ underlayMac: node(2).underlayMac }))).toEqual(both);
+  });
+
+  it('closes what clouds serve machines with, but for what the cluster opens', () => {
+    const closed = (tweak: object) => {
+      const [changed] = entries({ cluster: { ...cluster, ...tweak } });
+      const item = computeDesired(snapshotOf([...world, ...(changed ? [changed] : [])]), facts(), local)?.get('rules');
+      return item?.kind === 'ruleSet' ? item.platformNetworks : [];
+    };
+    const services = ['100.64.0.0/10', '168.63.129.16/32', '192.0.0.0/24'];
+    expect(closed({})).toEqual([...services, '192.168.9.0/24']);
+    expect(closed({ openNetworks: ['100.64.0.0/10', '168.63.129.16/32'].map(parsePrefix) })).toEqual([
+      '192.0.0.0/24',
+      '192.168.9.0/24',
+    ]);
+    // What the platform says is closed stays closed.
+    const own = [parsePrefix('100.64.0.0/16')];
+    expect(closed({ openNetworks: [parsePrefix('100.64.0.0/10')], platformNetworks: own })).toContain(own[0]);
+  });
+
+  it('lets other nodes send for their own blocks alone, and as gateways only those that are', () => {
+    const senders = (list: readonly Entry[]) => keysOf(list).filter((key) => /^element vxlan(Block|System) /.test(key));
+    expect(senders(world)).toEqual([
+      'element vxlanBlock 192.168.9.2 10.170.0.64',
+      'element vxlanSystem 192.168.9.3 10.128.0.1',
+    ]);
+    const [demoted] = entries({ nodes: [node(3)] }).filter(({ key }) => key === 'nodes/node3');
+    if (demoted === undefined) throw new Error('no such entry');
+    expect(senders([...world.filter(({ key }) => key !== demoted.key), demoted])).toEqual([
+      'element vxlanBlock 192.168.9.2 10.170.0.64',
+    ]);
   });
 
   it('is the same whatever the order of events, with deletions in between', () => {

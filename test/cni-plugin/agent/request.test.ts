@@ -127,6 +127,14 @@ describe('labels', () => {
   });
 });
 
+test('so many labels and ports as an object may have, and no more', () => {
+  const labels = (count: number) => Array.from({ length: count }, (_, at) => ({ key: `k${at}`, value: '' }));
+  const ports = (count: number) => Array.from({ length: count }, (_, at) => ({ name: `p${at}`, containerPort: 80 }));
+  expect(parse({ cni: { labels: labels(64), ports: ports(128) } }).ports).toHaveLength(128);
+  expect(fault({ cni: { labels: labels(65) } })).toContain('args.cni.labels: has 65');
+  expect(fault({ cni: { ports: ports(129) } })).toContain('args.cni.ports: has 129');
+});
+
 describe('ports', () => {
   test('are TCP unless they say otherwise', () => {
     const ports = [

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test as base, describe, expect, vi } from 'vitest';
 import { type AgentServer, type Handler, type ServeOptions, serve } from '../../../cni-plugin/agent/server.ts';
 import { type AgentResponse, MESSAGE_BYTES_LIMIT } from '../../../cni-plugin/agent-protocol.ts';
-import { agentRequest } from '../calls.ts';
+import { agentRequest, RESULT } from '../calls.ts';
 import { gate } from '../gate.ts';
 
 interface Fixtures {
@@ -134,6 +134,10 @@ describe('a malformed request', () => {
     ['no interface', changed({ ifname: '' })],
     ['null for a namespace', changed({ netns: null })],
     ['no arguments', changed({ args: null })],
+    ['lists in lists without end', '['.repeat(100_000)],
+    ['a path that is too long', changed({ netns: `/${'n'.repeat(5_000)}` })],
+    ['a path that cannot be one', changed({ netns: '/run/netns/a\0b' })],
+    ['arguments without end', changed({ args: Object.fromEntries(Array.from({ length: 65 }, (_, at) => [at, ''])) })],
     ['a number for an argument', changed({ args: { IP: 5 } })],
     ['text for a configuration', changed({ config: 'x' })],
   ] as const)('such as %s is answered with error 6', async ([, line], { path, start }) => {
@@ -155,6 +159,46 @@ describe('a malformed request', () => {
     expect(await converse(path, '{"command":')).toBe('');
     // On a busy machine a whole request may be late as well.
     await expect.poll(() => answerTo(path, LINE)).toEqual({ ok: true });
+  });
+});
+
+describe('clients together', () => {
+  test('may hold so many connections: more are closed as they come, until one ends', async ({ path, start }) => {
+    await start(succeed, { maxConnections: 2 });
+    const first = await connect(path);
+    const second = await connect(path);
+    expect(await converse(path, LINE)).toBe('');
+    const ended = received(first);
+    first.end(LINE);
+    await ended;
+    expect(await answerTo(path, LINE)).toEqual({ ok: true });
+    second.destroy();
+  });
+
+  test('may have so much unread: what goes beyond it is to be tried again, until there is room', async ({
+    path,
+    start,
+  }) => {
+    await start(succeed, { unreadLimit: 2_000 });
+    const half = await connect(path);
+    half.write('x'.repeat(1_500));
+    const long = `${JSON.stringify(agentRequest({}, { prevResult: 'x'.repeat(1_000) }))}\n`;
+    const ask = async () => await answerTo(path, long);
+    await expect.poll(ask).toMatchObject({ ok: false, error: { code: 11 } });
+    half.destroy();
+    await expect.poll(ask).toEqual({ ok: true });
+  });
+
+  test('that do not take their answer are not waited for', async ({ path, start }) => {
+    const routes = Array.from({ length: 100_000 }, () => ({ dst: '10.0.0.0/8' }));
+    const handler: Handler = async () => ({ ok: true, result: { ...RESULT, routes } });
+    await start(handler, { transferTimeoutMs: 200, maxConnections: 1 });
+    const deaf = await connect(path);
+    deaf.pause();
+    deaf.write(LINE);
+    // There is room for another once it has been dropped.
+    await expect.poll(async () => (await converse(path, LINE)).length, { timeout: 10_000 }).toBeGreaterThan(2_000_000);
+    deaf.destroy();
   });
 });
 

@@ -70,7 +70,7 @@ export async function startApp(options: TestAppOptions = {}): Promise<TestApp & 
     ...(options.random && { random: options.random }),
   });
   metrics.countTenants(() => registry.claims.tenantCount);
-  metrics.countPackets(() => readTraffic(store));
+  metrics.countPackets(() => readTraffic(registry));
   const check = new AnswerCheck();
   const app = await buildApp({ registry, metrics: check.watching(metrics), token: TOKEN, version: '0.0.0', log });
   const started = registry.start();

@@ -254,12 +254,14 @@ describe('the cluster', () => {
       subnetPrefixLength: { v4: 22, v6: 64 },
       blockPrefixLength: { v4: 27, v6: 123 },
       platformNetworks: [],
+      openNetworks: [],
       exceptions: [],
       revision: 2,
     });
     const patch = {
       exceptions: [{ name: 'dns', address: '192.0.2.53', protocol: 'UDP', port: 53 }],
       platformNetworks: ['192.0.2.0/24'],
+      openNetworks: ['100.100.100.200/32'],
       defaultTenant: 'blue',
     };
     const changed = await call('PATCH', '/v1/cluster', patch, { 'if-match': headers.etag ?? '' });
@@ -294,6 +296,8 @@ describe('the cluster', () => {
       'exceptions[0].address',
     ],
     ['a platform network in the pool', { platformNetworks: ['10.200.0.0/24'] }, 'platformNetworks[0]'],
+    ['to open what is not closed', { openNetworks: ['100.64.0.0/10', '192.0.2.0/24'] }, 'openNetworks[1]'],
+    ['to open more than what is closed', { openNetworks: ['100.0.0.0/8'] }, 'openNetworks[0]'],
     ['a default tenant that is not there', { defaultTenant: 'red' }, 'defaultTenant'],
     ["the platform's tenant as default", { defaultTenant: 'system' }, 'defaultTenant'],
   ])('refuses %s, and nothing is written', async (_, patch, field) => {

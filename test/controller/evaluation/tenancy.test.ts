@@ -1,5 +1,6 @@
 /** What cluster and tenants decide before any policy is asked. */
 import { describe, expect, test } from 'vitest';
+import { WorldIndex } from '../../../controller/evaluation/world.ts';
 import { parseIp, parsePrefix } from '../../../dataplane/address.ts';
 import { ALL, ask, egress, endpoint, ingress, policy, tenant, world } from './world.ts';
 
@@ -30,6 +31,9 @@ describe('without a policy', () => {
     ['blue/blue/web', '192.0.2.99', 'TCP 80', false, ['platform']],
     ['blue/blue/web', '10.128.0.32', 'TCP 80', false, ['platform']],
     ['blue/blue/web', '169.254.169.254', 'TCP 80', false, ['platform']],
+    ['blue/blue/web', '100.100.100.200', 'TCP 80', false, ['platform']],
+    ['blue/blue/web', '168.63.129.16', 'TCP 80', false, ['platform']],
+    ['blue/blue/web', '192.0.0.192', 'TCP 80', false, ['platform']],
     ['blue/blue/web', '127.0.0.1', 'TCP 80', false, ['platform']],
     ['blue/blue/web', '0.0.0.1', 'TCP 80', false, ['platform']],
     ['blue/blue/web', '224.0.0.1', 'UDP 80', false, ['platform']],
@@ -146,6 +150,7 @@ describe('ends', () => {
     expect(shown('192.0.2.12')).toEqual({ kind: 'node', ip: '192.0.2.12', node: 'node2' });
     expect(shown('10.128.0.33')).toEqual({ kind: 'nobody', ip: '10.128.0.33', network: '10.128.0.0/9' });
     expect(shown('192.168.0.1')).toEqual({ kind: 'platform', ip: '192.168.0.1', network: '192.168.0.0/16' });
+    expect(shown('100.64.0.1')).toEqual({ kind: 'platform', ip: '100.64.0.1', network: '100.64.0.0/10' });
     expect(shown('169.254.1.1')).toEqual({ kind: 'reserved', ip: '169.254.1.1', network: '169.254.0.0/16' });
     expect(shown('203.0.113.9')).toEqual({ kind: 'external', ip: '203.0.113.9' });
   });
@@ -185,4 +190,18 @@ describe('ends', () => {
     expect(ask(about, '10.128.4.50', 'blue/blue/db').allowed).toBe(false);
     expect(ask(about, '10.128.4.60', 'blue/blue/db').allowed).toBe(true);
   });
+});
+
+test('a network that is closed by default is beyond the cluster where the cluster opens it', () => {
+  const { cluster, ...rest } = world();
+  const index = new WorldIndex({ ...rest, cluster: { ...cluster, openNetworks: [parsePrefix('100.100.0.0/16')] } });
+  expect(index.endAt(parseIp('100.100.100.200')).kind).toBe('external');
+  expect(index.endAt(parseIp('100.101.0.1'))).toMatchObject({ kind: 'platform', network: '100.64.0.0/10' });
+});
+
+test('a pool inside a network that is closed by default is a pool', () => {
+  const { cluster, ...rest } = world();
+  const index = new WorldIndex({ ...rest, cluster: { ...cluster, pools: [parsePrefix('100.64.0.0/16')] } });
+  expect(index.endAt(parseIp('100.64.3.3')).kind).toBe('nobody');
+  expect(index.endAt(parseIp('100.65.0.1')).kind).toBe('platform');
 });

@@ -405,6 +405,7 @@ describe('named ports of an endpoint', () => {
     ['one name for a port of each protocol', [port('dns', 53), port('dns', 53, 'UDP')], []],
     ['two names of a port', [port('http'), port('web')], []],
     ['a name twice', [port('http'), port('http', 81)], ['ports[1].name']],
+    ['too many', Array.from({ length: 129 }, (_, at) => port(`p${at}`)), ['ports']],
     ['a bad name', [port('HTTP')], ['ports[0].name']],
     [
       'a port that cannot be',

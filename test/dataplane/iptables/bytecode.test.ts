@@ -1,6 +1,14 @@
 /** The programs, run by an interpreter that does as the kernel does. @see net/core/filter.c, net/netfilter/xt_bpf.c */
 import { describe, expect, test } from 'vitest';
-import { SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from '../../../dataplane/iptables/bytecode.ts';
+import { parsePrefix } from '../../../dataplane/address.ts';
+import {
+  errorAboutPort,
+  SOUND_OWN_PACKET,
+  SOUND_PACKET,
+  SOUND_POD_PACKET,
+  tooLargeFor,
+  VXLAN_FROM_ITS_NODE,
+} from '../../../dataplane/iptables/bytecode.ts';
 
 const LINK_HEADER = 0xffe00000;
 
@@ -25,7 +33,17 @@ function matches(program: string, packet: Buffer, mac = '0a:58:0a:80:00:05'): bo
       const loaded = load(k, { 32: 4, 40: 2, 48: 1 }[op]);
       if (loaded === undefined) return false;
       a = loaded;
+    } else if (op === 0x40 || op === 0x48 || op === 0x50) {
+      const loaded = load(x + k, { 64: 4, 72: 2, 80: 1 }[op]);
+      if (loaded === undefined) return false;
+      a = loaded;
+    } else if (op === 0xb1) {
+      const loaded = load(k, 1);
+      if (loaded === undefined) return false;
+      x = 4 * (loaded & 0x0f);
     } else if (op === 0x54) a = (a & k) >>> 0;
+    else if (op === 0x64) a = (a << k) >>> 0;
+    else if (op === 0x0c) a = (a + x) >>> 0;
     else if (op === 0x07) x = a;
     else if (op === 0x15) jump(a === k);
     else if (op === 0x1d) jump(a === x);
@@ -108,4 +126,61 @@ test('fits what the kernel takes', () => {
     expect(Number(count)).toBe(lines.length);
     expect(lines.length).toBeLessThanOrEqual(64);
   }
+});
+
+describe('a VXLAN packet', () => {
+  const vxlan = ({ type = 0x0800, mac = '0a580a800005', words = 5 } = {}) => {
+    const inside = Buffer.from(`ffffffffffff${mac}${type.toString(16).padStart(4, '0')}`, 'hex');
+    return ipv4({ words, body: Buffer.concat([Buffer.alloc(16), inside, Buffer.alloc(20)]) });
+  };
+
+  test('is from its node with the MAC that goes with the address it comes from', () => {
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan())).toBe(true);
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan({ mac: '0a580a800009' }))).toBe(false);
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan({ mac: '02580a800005' }))).toBe(false);
+  });
+
+  test('carries IPv4, behind a header without options', () => {
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan({ type: 0x8100 }))).toBe(false);
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan({ type: 0x0806 }))).toBe(false);
+    expect(matches(VXLAN_FROM_ITS_NODE, vxlan({ words: 6 }))).toBe(false);
+    expect(matches(VXLAN_FROM_ITS_NODE, ipv4({}))).toBe(false);
+  });
+});
+
+describe('an ICMP error', () => {
+  const error = ({ type = 3, code = 4, protocol = 17, port = 4789, quotedWords = 5, words = 5, to = OTHER } = {}) => {
+    const quoted = Buffer.alloc(quotedWords * 4);
+    quoted[0] = 0x40 | quotedWords;
+    quoted[9] = protocol;
+    to.copy(quoted, 16);
+    const ports = Buffer.from([0xc3, 0x50, port >> 8, port & 255, 0, 0, 0, 0]);
+    return ipv4({
+      protocol: 1,
+      words,
+      body: Buffer.concat([Buffer.from([type, code, 0, 0, 0, 0, 0, 0]), quoted, ports]),
+    });
+  };
+
+  test('is about a datagram to a port, with whatever options there are', () => {
+    const program = errorAboutPort(4789);
+    for (const words of [5, 15]) {
+      for (const quotedWords of [5, 6, 15]) expect(matches(program, error({ words, quotedWords }))).toBe(true);
+      expect(matches(program, error({ words, port: 4788 }))).toBe(false);
+      expect(matches(program, error({ words, protocol: 6 }))).toBe(false);
+      expect(matches(program, error({ words, type: 11 }))).toBe(false);
+    }
+  });
+
+  test('says that a packet to a network was too large', () => {
+    for (const [network, expected] of [
+      ['10.128.0.8/29', true],
+      ['10.128.0.9/32', true],
+      ['0.0.0.0/0', true],
+      ['10.128.0.0/29', false],
+    ] as const)
+      for (const words of [5, 15])
+        expect(matches(tooLargeFor(parsePrefix(network)), error({ words, protocol: 1 })), network).toBe(expected);
+    expect(matches(tooLargeFor(parsePrefix('0.0.0.0/0')), error({ code: 3 }))).toBe(false);
+  });
 });

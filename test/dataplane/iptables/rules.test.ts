@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { parsePrefix } from '../../../dataplane/address.ts';
+import { jumpTo } from '../../../dataplane/iptables/chain-rules.ts';
 import type { PortSetRanges } from '../../../dataplane/iptables/port-table.ts';
-import { compileIpv4, compileIpv6, jumpTo } from '../../../dataplane/iptables/rules.ts';
+import { compileIpv4, compileIpv6 } from '../../../dataplane/iptables/rules.ts';
 import { isIntact, parseSaved, restoreInput } from '../../../dataplane/iptables/saved.ts';
 import type { RuleSetItem } from '../../../dataplane/state.ts';
 
@@ -11,6 +12,8 @@ const RULES: RuleSetItem = {
   platformNetworks: [],
   blockPrefixLength: { v4: 27, v6: 123 },
   vxlanPort: 4789,
+  segment: parsePrefix('192.168.9.0/24'),
+  masqueradePorts: { from: 61_000, to: 65_535 },
 };
 
 const PORT_SETS: PortSetRanges = new Map([

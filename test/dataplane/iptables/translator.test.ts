@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parsePrefix } from '../../../dataplane/address.ts';
+import { parseIp, parseMac, parsePrefix } from '../../../dataplane/address.ts';
 import type { FoundNumbers } from '../../../dataplane/iptables/link-numbers.ts';
 import { membershipKey } from '../../../dataplane/iptables/memberships.ts';
-import { LINKS_PER_SET } from '../../../dataplane/iptables/sets.ts';
+import { IPSETS, LINKS_PER_SET, macSet } from '../../../dataplane/iptables/sets.ts';
 import { Translator } from '../../../dataplane/iptables/translator.ts';
 import {
   type Collection,
@@ -20,6 +20,8 @@ const RULES: RuleSetItem = {
   platformNetworks: [],
   blockPrefixLength: { v4: 27, v6: 123 },
   vxlanPort: 4789,
+  segment: parsePrefix('192.168.9.0/24'),
+  masqueradePorts: { from: 61_000, to: 65_535 },
 };
 const stateOf = (items: readonly Item[]) => new Map([RULES, ...items].map((item) => [itemKey(item), item]));
 const element = (collection: Collection, fields: (string | number)[], value?: number): ElementItem => ({
@@ -75,6 +77,8 @@ const anElement: fc.Arbitrary<ElementItem> = fc.oneof(
   link.map((name) => element('internet', [name])),
   address.map((a) => element('node', [a])),
   fc.tuple(address, mac).map((fields) => element('vxlanPeer', fields)),
+  fc.tuple(address, address).map((fields) => element('vxlanSystem', fields)),
+  fc.tuple(address, address).map((fields) => element('vxlanBlock', fields)),
   fc.constant(element('identity', ['fd00::1'], 1)),
 );
 
@@ -166,4 +170,23 @@ test('more links found in one set than it may hold are shared out anew', () => {
   const translator = translate(items, found);
   expect(translator.count('tenet-ingress-3')).toBe(LINKS_PER_SET);
   expect(translator.count('tenet-ingress-0')).toBe(5);
+});
+
+test('a gateway is known by its address and the MAC of its node’s overlay links, a block of another node not at all', () => {
+  const bare = keysOf(translate([]));
+  const made = keysOf(
+    translate([
+      element('vxlanSystem', ['192.168.9.3', '10.128.0.1']),
+      element('vxlanBlock', ['192.168.9.2', '10.170.0.64']),
+    ]),
+  );
+  expect(made.filter((key) => !bare.includes(key))).toEqual(
+    [
+      membershipKey({
+        set: macSet('gateways', '10.128.0.1'),
+        member: { address: parseIp('10.128.0.1'), mac: parseMac('0a:58:c0:a8:09:03') },
+      }),
+      membershipKey({ set: IPSETS.gateways, member: { set: macSet('gateways', '10.128.0.1').name } }),
+    ].sort(),
+  );
 });

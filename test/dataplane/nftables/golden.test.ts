@@ -143,13 +143,27 @@ const RULES: Readonly<Record<string, readonly RulePart[]>> = {
   return: [s.returnFromChain],
   notrack: [s.notrack],
   masquerade: [s.masquerade],
+  'meta l4proto tcp masquerade to :61000-65535 fully-random': [
+    m.match(field.l4proto, 6),
+    s.masqueradeToPorts(61_000, 65_535),
+  ],
+  'meta l4proto tcp ct reply proto-dst != 61000-65535 drop': [
+    m.match(field.l4proto, 6),
+    m.matchNotRange(field.ctProtoDst('reply'), 61_000, 65_535),
+    s.drop,
+  ],
+  'tcp flags & (fin | syn | rst | ack) == syn drop': [m.match(field.tcpCallFlags, field.TCP_CALL), s.drop],
 };
 /** For some masks nft leaves NFTA_BITWISE_OP to its default, for others not; we always write it. */
 const WITHOUT_BITWISE_OP: readonly string[] = [
   'ct direction reply ct state established,related iifname . ct reply ip saddr @links4 accept',
   'oifgroup != 0x7e4f ip6 saddr fd00::/9 drop',
 ];
-const OTHER_CHAINS: Readonly<Record<string, string>> = { notrack: 'raw', masquerade: 'nat' };
+const OTHER_CHAINS: Readonly<Record<string, string>> = {
+  notrack: 'raw',
+  masquerade: 'nat',
+  'meta l4proto tcp masquerade to :61000-65535 fully-random': 'nat',
+};
 
 function ruleOf(text: string) {
   const parts = RULES[text];

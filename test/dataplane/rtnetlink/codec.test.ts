@@ -115,7 +115,7 @@ describe('what is written is read back', () => {
     ['an FDB entry to delete', encodeDelFdb, true],
   ])('%s', (_name, encode, fdb) => {
     fc.assert(
-      fc.property(fc.record({ linkIndex, address, mac }), (x) => {
+      fc.property(fc.record({ linkIndex, address, mac, protocol: fc.nat(255) }), (x) => {
         expect(decodeNeighbour(payloadOf((out) => encode(out, x)))).toEqual({ ...x, permanent: true, fdb });
       }),
     );

@@ -114,6 +114,9 @@ const cases: readonly Case[] = [
   route('unreachable', '10.132.0.0/14', { type: 'unreachable' }),
   route('prohibit', '10.136.0.0/14', { type: 'prohibit' }),
   neighbour('neighbour4', '192.0.2.2', 5, encodeReplaceNeighbour),
+  neighbour('neighbourProtocol', '192.0.2.2', 3, (out, spec) =>
+    encodeReplaceNeighbour(out, { ...spec, protocol: 126 }),
+  ),
   neighbour('neighbour6', 'fe80::1', 5, encodeReplaceNeighbour),
   neighbour('fdb4', '192.0.2.2', 5, encodeReplaceFdb),
   neighbour('fdb6', '2001:db8::2', 6, encodeReplaceFdb),

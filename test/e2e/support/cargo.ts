@@ -12,6 +12,8 @@ export interface Cargo {
   readonly vni?: (stage: Stage) => number;
   readonly source?: (stage: Stage) => string;
   readonly destination?: (stage: Stage) => string;
+  /** MAC of the frame inside */
+  readonly sourceMac?: (stage: Stage) => string;
 }
 
 /** @param outerSource underlay address that it claims to come from */
@@ -20,7 +22,13 @@ export function cargoTo(stage: Stage, cargo: Cargo, outerSource: string, token: 
   const { vni = () => red.vni, source = () => cast.red2.ip, destination = () => cast.red1.ip } = cargo;
   const packet = datagram({ source: source(stage), destination: destination(stage) }, token);
   const destinationMac = overlayMac(parseIp(node1.underlay));
-  return capsule({ source: outerSource, destination: node1.underlay }, { vni: vni(stage), destinationMac, packet });
+  const inside = {
+    vni: vni(stage),
+    destinationMac,
+    packet,
+    ...(cargo.sourceMac && { sourceMac: cargo.sourceMac(stage) }),
+  };
+  return capsule({ source: outerSource, destination: node1.underlay }, inside);
 }
 
 /** Expects that a packet arrives: the tests' packets are right in all but what they lie about. */

@@ -2,6 +2,8 @@
  * Packets that lie, each with a token to know it by: what containers, strangers and nodes send in the attack tests. Builds frames from
  * probe/packet.ts; sends and judges nothing.
  */
+import { overlayMac } from '../../../cni-plugin/agent/desired/node-facts.ts';
+import { parseIp } from '../../../dataplane/address.ts';
 import { HOST_END_MAC } from '../../../dataplane/ownership.ts';
 import {
   ETHERTYPE,
@@ -76,11 +78,20 @@ export interface Capsule {
   readonly packet: Buffer;
   /** of the packet inside; IPv4 unless given */
   readonly type?: number;
+  /** of the frame inside: the overlay links' of whose address the packet comes from, unless given */
+  readonly sourceMac?: string;
 }
 
 /** A VXLAN packet from one underlay address to another, its UDP header on. */
-export function capsule(between: Between, { vni, destinationMac, packet, type = ETHERTYPE.ipv4 }: Capsule): Buffer {
-  const inner = ethernet({ source: '0a:58:00:00:00:01', destination: destinationMac, type }, packet);
+export function capsule(between: Between, inside: Capsule): Buffer {
+  const {
+    vni,
+    destinationMac,
+    packet,
+    type = ETHERTYPE.ipv4,
+    sourceMac = overlayMac(parseIp(between.source)),
+  } = inside;
+  const inner = ethernet({ source: sourceMac, destination: destinationMac, type }, packet);
   const body = udp({ ...between, sourcePort: 50_000, destinationPort: 4789 }, vxlan(vni, inner));
   return ipv4({ ...between, protocol: PROTOCOL.udp }, body);
 }

@@ -46,8 +46,8 @@ export async function tenetState(node: Node): Promise<readonly string[]> {
     ...parse<RouteJson>(routes)
       .filter(({ dev }) => dev !== undefined && isOurName(dev))
       .map((each) => `route ${JSON.stringify(each)}`),
-    ...parse<{ dev: string }>(neighbours)
-      .filter(({ dev }) => isOurName(dev))
+    ...parse<{ dev: string; protocol?: string }>(neighbours)
+      .filter(({ dev, protocol }) => isOurName(dev) || protocol === '126')
       .map((each) => `neighbour ${JSON.stringify(each)}`),
     ...parse<{ ifname: string }>(fdb)
       .filter(({ ifname }) => isOurName(ifname))

@@ -23,6 +23,7 @@ const POD_SOURCE: Rule = ['raw', 'TENET-POD-SRC', 'forged, or too old to be forw
 const OVERLAY_SOURCE: Rule = ['raw', 'TENET-OVL-SRC', 'forged'];
 const FORGED = 'forged, or not IPv4';
 const UNKNOWN = 'a link we do not know yet';
+const PORTLESS = 'what has no ports cannot share the node’s address';
 const OUTSIDER = 'pods and gateways never come from elsewhere';
 /** One look at all pairs is two there: whom a pod may call in the cluster, and what it may call beyond. */
 const BEYOND: readonly Rule[] = [
@@ -51,6 +52,7 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
     ...same('TENET-ANSWER-IN', 'nothing allows it'),
   ],
   'call_out nobody it may meet': BEYOND,
+  'beyond never beyond the cluster': same('TENET-BEYOND', 'never beyond the cluster'),
   'call_in nobody it may meet': UNCALLED,
   'from_overlay an overlay delivers to pods alone': same('TENET-FROM-OVL', 'an overlay delivers to pods alone'),
   'from_elsewhere answers of pods never come from elsewhere': same(
@@ -58,16 +60,34 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
     'answers of pods never come from elsewhere',
   ),
   'from_elsewhere calls from elsewhere': same('TENET-ELSEWHERE', 'calls from elsewhere'),
+  'from_elsewhere calls are no answers': same('TENET-ELSEWHERE', 'calls are no answers'),
+  'from_elsewhere answers are to ports that are pods’ alone': same(
+    'TENET-ELSEWHERE',
+    'answers are to ports of pods alone',
+  ),
+  [`from_elsewhere ${PORTLESS}`]: same('TENET-ELSEWHERE', 'what has no ports cannot share the address of the node'),
+  [`beyond ${PORTLESS}`]: same('TENET-BEYOND', 'what has no ports cannot share the address of the node'),
   [`prerouting ${OUTSIDER}`]: [['raw', 'TENET-RAW', OUTSIDER]],
   // A link is known by its members alone.
   [`prerouting ${UNKNOWN}`]: [POD_SOURCE, OVERLAY_SOURCE, ...BEYOND, ...UNCALLED],
   [`forward ${UNKNOWN}`]: [
     ...same('TENET-ELSEWHERE', 'answers of pods never come from elsewhere'),
+    ...same('TENET-ELSEWHERE', 'answers are to ports of pods alone'),
     ...same('TENET-ELSEWHERE', 'calls from elsewhere'),
     ...same('TENET-FORWARD', 'into an overlay'),
   ],
   'forward into an overlay': same('TENET-FORWARD', 'into an overlay'),
   'input_pod the node is closed': [...same('TENET-IN-POD', 'the node is closed'), POD_SOURCE],
+  'vxlan_inside no node sends for another': [
+    ...same('TENET-VXLAN-INSIDE', 'no node sends for another'),
+    ['raw', 'TENET-OVL-SRC', 'gateways send from their own nodes alone'],
+  ],
+  ...Object.fromEntries(
+    [
+      'errors about VXLAN of ours',
+      'nothing is in between that a packet to a node beside us could be too large for',
+    ].map((comment) => [`input_error ${comment}`, same('TENET-IN-ERROR', comment)]),
+  ),
   'input_vxlan VXLAN comes from nodes alone': same('TENET-IN-VXLAN', 'VXLAN comes from nodes alone'),
 };
 
@@ -100,6 +120,31 @@ export async function frozen<T>(lab: Lab, nodes: readonly string[], body: () => 
     for (const node of nodes) await lab.killAgent(node, 'SIGCONT');
   }
 }
+
+/** Runs `body` without the rules while what leaves the cluster keeps its ports, as masquerading does unless told otherwise. */
+export async function portsKept<T>(lab: Lab, node: string, cuts: readonly Cut[], body: () => Promise<T>): Promise<T> {
+  const [list, keep] = PORTS_OF_PODS[BACKEND];
+  const before = await inside(lab.host(node), list);
+  try {
+    return await without(lab, cuts, async () => {
+      await inside(lab.host(node), keep);
+      return await body();
+    });
+  } finally {
+    await waitFor(async () => (await inside(lab.host(node), list)) === before, {
+      what: `${node}'s agent gives pods ports of their own again`,
+    });
+  }
+}
+
+/** Commands that list the rules by which pods get ports of their own, and that put one before them, or in their place, that does not. */
+const PORTS_OF_PODS = {
+  nftables: [
+    'nft list chain inet tenet share_address',
+    'nft flush chain inet tenet share_address; nft add rule inet tenet share_address masquerade',
+  ],
+  iptables: ['iptables -w -t nat -S TENET-SHARE-ADDR', 'iptables -w -t nat -I TENET-SHARE-ADDR 1 -j MASQUERADE'],
+} as const;
 
 /** A command that takes the guard at a pod link's ingress away, where the backend has one; agents that go on put it back. */
 export function openIngress(link: string): string {

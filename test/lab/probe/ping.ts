@@ -26,6 +26,8 @@ export interface PingOptions extends Patience {
   readonly ttl?: number;
   /** source address */
   readonly bindAddress?: string;
+  /** of the query, 0 to 65535; one after the other unless given */
+  readonly identifier?: number;
 }
 
 export type PingResult =
@@ -53,7 +55,7 @@ export async function ping(
   const started = performance.now();
   const elapsed = () => ({ elapsedMs: performance.now() - started });
   lastIdentifier = (lastIdentifier + 1) & 0xffff;
-  const identifier = lastIdentifier;
+  const identifier = options.identifier ?? lastIdentifier;
   let fd: number | undefined;
   try {
     const socket = openIcmp(netnsPath(netns), options.bindAddress);

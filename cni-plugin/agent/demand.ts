@@ -1,0 +1,71 @@
+/**
+ * What callers of REST want to be told just now of what nodes see, as their controllers ask for it in the store. Follows it, and
+ * decides nothing.
+ */
+import type { Logger } from 'pino';
+import { follow } from '../../controller/store/follow.ts';
+import { keys, wantedSubject } from '../../controller/store/keys.ts';
+import type { Entry, Store, WatchBatch } from '../../controller/store/store.ts';
+
+export interface DemandOptions {
+  readonly store: Store;
+  readonly log: Logger;
+  /** a subject that was not wanted, or has been asked for once more, such as `traffic` or `denials/blue` */
+  readonly onWanted: (subject: string) => void;
+}
+
+export class Demand {
+  readonly #options: DemandOptions;
+  readonly #stopping = new AbortController();
+  /** keys of those who ask, by subject */
+  #asked = new Map<string, Set<string>>();
+
+  constructor(options: DemandOptions) {
+    this.#options = options;
+  }
+
+  isWanted(subject: string): boolean {
+    return this.#asked.has(subject);
+  }
+
+  start(): void {
+    const { store, log } = this.#options;
+    const sink = {
+      snapshot: (entries: readonly Entry[]) => {
+        const before = this.#asked;
+        this.#asked = new Map();
+        for (const { key } of entries) this.#add(key);
+        for (const [subject, askers] of this.#asked) {
+          const known = before.get(subject);
+          if ([...askers].some((key) => known?.has(key) !== true)) this.#options.onWanted(subject);
+        }
+      },
+      events: ({ events }: WatchBatch) => {
+        for (const event of events) {
+          if (event.kind === 'delete') this.#remove(event.key);
+          else this.#options.onWanted(this.#add(event.entry.key));
+        }
+      },
+    };
+    follow(store, keys.wanted, sink, this.#stopping.signal).catch((error: unknown) => {
+      log.error({ op: 'sightings', err: error }, 'what callers want to be told can no longer be followed');
+    });
+  }
+
+  close(): void {
+    this.#stopping.abort();
+  }
+
+  #add(key: string): string {
+    const subject = wantedSubject(key);
+    const askers = this.#asked.get(subject) ?? new Set();
+    this.#asked.set(subject, askers.add(key));
+    return subject;
+  }
+
+  #remove(key: string): void {
+    const subject = wantedSubject(key);
+    const askers = this.#asked.get(subject);
+    if (askers?.delete(key) === true && askers.size === 0) this.#asked.delete(subject);
+  }
+}

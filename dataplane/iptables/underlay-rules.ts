@@ -1,0 +1,36 @@
+/**
+ * What comes by the underlay and carries overlays, or speaks of what does: who may send VXLAN and what may be inside, and which ICMP errors
+ * are believed. The same as isolation/underlay-chains.ts, as far as iptables can. Pure.
+ */
+import { segmentsOf } from '../isolation/common.ts';
+import type { RuleSetItem } from '../state.ts';
+import { errorAboutPort, tooLargeFor, VXLAN_FROM_ITS_NODE } from './bytecode.ts';
+import { type ChainRules, chain } from './chain-rules.ts';
+import { DROP, goto, inSet, type Line, program, RETURN } from './line.ts';
+import { IPSETS } from './sets.ts';
+
+/** Chains that TENET-INPUT goes to. */
+export function underlayChains(item: RuleSetItem): ChainRules[] {
+  return [
+    chain('VXLAN-INSIDE', [
+      ['from the overlay link of the node that sends it', program(VXLAN_FROM_ITS_NODE), RETURN],
+      ['no node sends for another', DROP],
+    ]),
+    chain('IN-VXLAN', [
+      ['a node on our segment', inSet(IPSETS.vxlanPeers, 'src,src'), goto('VXLAN-INSIDE')],
+      ['a node behind a router', inSet(IPSETS.vxlanRouted, 'src'), goto('VXLAN-INSIDE')],
+      ['VXLAN comes from nodes alone', DROP],
+    ]),
+    // Outer packets ask no router to refuse them; who says one did wants the path narrow, for all packets to that node.
+    chain('IN-ERROR', [
+      ['errors about VXLAN of ours', program(errorAboutPort(item.vxlanPort)), DROP],
+      ...segmentsOf(item).map(
+        (segment): Line => [
+          'nothing is in between that a packet to a node beside us could be too large for',
+          program(tooLargeFor(segment)),
+          DROP,
+        ],
+      ),
+    ]),
+  ];
+}
