@@ -1,17 +1,13 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { RunReport } from './test/ci/run-report.ts';
 
 /** With TEST_RESULTS=DIR every run also leaves its report in DIR; .ci/run judges them. */
 const results = process.env.TEST_RESULTS;
 const report = results ? [new RunReport(results)] : [];
 
-const testsOf = (names: readonly string[]): string[] => names.map((name) => `test/e2e/${name}.test.ts`);
-
-/** Floods that must not lose a message while parts of a cluster die: one at a time, with the machine to themselves. */
-const FLOODS = testsOf(['membership', 'peering', 'policy-window', 'survival', 'switching']);
-
-/** Attacks, verdicts and repairs that stand on rules: once on each backend that Tenet has. */
-const DEPENDS_ON_BACKEND = testsOf([
+/** What stands on rules, and so runs once on each backend that Tenet has. */
+const DEPENDS_ON_BACKEND = [
   'attacks-*',
   'coexistence',
   'denials',
@@ -19,18 +15,39 @@ const DEPENDS_ON_BACKEND = testsOf([
   'enforced',
   'isolation',
   'lifecycle',
+  'peering',
   'policy-conformance',
+  'policy-window',
+  'survival',
   'type-of-service',
-]);
-const FLOODS_ON_BACKEND = testsOf(['peering', 'policy-window', 'survival']);
+].map((name) => `test/e2e/${name}.test.ts`);
 
-/** Whole labs: hooks build and take down clusters. Times end what hangs, and decide nothing else. */
+/** Times end what hangs, and decide nothing else. */
 const lab = { testTimeout: 300_000, hookTimeout: 180_000 };
-/** Two files at once, for two processors. */
+/** So many files at once, for two processors: a lab waits more than it works. */
 const inPairs = { fileParallelism: true, maxWorkers: 2 };
-const alone = { fileParallelism: false, maxWorkers: 1 };
-const onNftables = { env: { TENET_LAB_BACKEND: 'nftables' } };
-const onIptables = { env: { TENET_LAB_BACKEND: 'iptables' } };
+const inThrees = { fileParallelism: true, maxWorkers: 3 };
+
+/** Files that take a minute or more, by their names: begun first, so that none of them is left alone at the end. */
+const LONG = [
+  'policy-conformance',
+  'survival',
+  'lifecycle',
+  'membership',
+  'drift',
+  'iptables-isolation',
+  'policy-window',
+];
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const found = LONG.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`));
+      return found < 0 ? LONG.length : found;
+    };
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
+  }
+}
 
 const common = {
   pool: 'forks' as const,
@@ -43,12 +60,14 @@ const common = {
 const group = (groupOrder: number) => ({ sequence: { groupOrder } });
 
 /**
- * `unit` needs nothing, `kernel` needs root (each file makes a network namespace of its own), `e2e` and `floods` need the build and
- * Debian's packages (real etcd, controllers, agents, packets). What of the latter stands on rules runs once more on the iptables backend.
+ * `unit` needs nothing, `kernel` needs root (each file makes a network namespace of its own), `e2e` needs the build and Debian's packages
+ * (real etcd, controllers, agents, packets, each file in a lab of its own), and `e2e-iptables` is what of that stands on rules, once more
+ * on the iptables backend.
  */
 export default defineConfig({
   test: {
     reporters: ['default', ...report],
+    sequence: { sequencer: LongFirst },
     projects: [
       {
         test: {
@@ -77,37 +96,22 @@ export default defineConfig({
         test: {
           ...common,
           ...lab,
-          ...inPairs,
+          ...inThrees,
           ...group(2),
-          ...onNftables,
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          exclude: FLOODS,
+          env: { TENET_LAB_BACKEND: 'nftables' },
         },
       },
       {
         test: {
           ...common,
           ...lab,
-          ...inPairs,
+          ...inThrees,
           ...group(2),
-          ...onIptables,
           name: 'e2e-iptables',
           include: DEPENDS_ON_BACKEND,
-        },
-      },
-      {
-        test: { ...common, ...lab, ...alone, ...group(3), ...onNftables, name: 'floods', include: FLOODS },
-      },
-      {
-        test: {
-          ...common,
-          ...lab,
-          ...alone,
-          ...group(3),
-          ...onIptables,
-          name: 'floods-iptables',
-          include: FLOODS_ON_BACKEND,
+          env: { TENET_LAB_BACKEND: 'iptables' },
         },
       },
     ],
