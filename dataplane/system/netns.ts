@@ -23,9 +23,13 @@ export function openNetns(path: string): number {
     const itself = `/proc/self/fd/${seen}`;
     if (statfsSync(itself).type !== NSFS_MAGIC) throw new InvalidNetns(path, `it is ${kindOf(fstatSync(seen))}`);
     const fd = openedOr(path, () => openSync(itself, constants.O_RDONLY | constants.O_NONBLOCK));
-    if (namespaceType(fd) === CLONE_NEWNET) return fd;
-    closeSync(fd);
-    throw new InvalidNetns(path, 'it is a namespace of another kind');
+    try {
+      if (namespaceType(fd) !== CLONE_NEWNET) throw new InvalidNetns(path, 'it is a namespace of another kind');
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
   } finally {
     closeSync(seen);
   }

@@ -8,7 +8,7 @@ import { newToken } from './support/ears.ts';
 import { datagram, fromContainer } from './support/forge.ts';
 import { raiseStage, type Stage, TCP_PORT, UDP_PORT } from './support/stage.ts';
 
-const ROUNDS = 200;
+const ROUNDS = 50;
 const BURST = 50;
 
 let stage: Stage;
