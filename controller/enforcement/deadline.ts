@@ -1,5 +1,5 @@
 /**
- * Times that run out: how long a caller lets something be waited for. Whoever waits is given a way to set them, so that tests run
+ * Times that run out: how long a caller lets something be waited for. What waits is given a way to set them, so that tests run
  * them out themselves.
  */
 

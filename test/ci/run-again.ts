@@ -24,7 +24,7 @@ export const MAY_RUN_AGAIN: readonly string[] = [
   'test/cni-plugin/plugin.test.ts',
   'test/cni-plugin/protocol.test.ts',
   'test/cni-plugin/result.test.ts',
-  // the controller as a process, REST but for who may reach whom, tenetctl, the store but for what is lost or given twice
+  // the controller as a process, REST but for reachability, tenetctl, the store but for what is lost or given twice
   'test/controller/api/app.test.ts',
   'test/controller/api/resources.test.ts',
   'test/controller/cli/',

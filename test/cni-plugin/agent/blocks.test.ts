@@ -49,7 +49,7 @@ async function hear(prefixes: readonly string[] = ['']): Promise<void> {
 
 const deleting: Tenant = { ...red, phase: 'deleting' };
 
-it('of whom a block is the store says within a second, for an agent that starts and ADDs wait for it', async () => {
+it('the store says within a second which node holds a block, for an agent that starts and ADDs wait for it', async () => {
   blocks.release(await blocks.allocate(red));
   const given: (number | undefined)[] = [];
   const get = store.get.bind(store);

@@ -1,5 +1,5 @@
 /**
- * Who reaches whom, expected beside observed. "Allowed" is an answer from the very listener that was meant; "denied" is silence until a
+ * Which ways are open, expected beside observed. "Allowed" is an answer from the very listener that was meant; "denied" is silence until a
  * sentinel sent behind the probe is back, from a listener that a witness reaches right after. A refusal, an ICMP error or a dead listener
  * is neither.
  */
