@@ -1,14 +1,14 @@
 /**
  * The iptables backend: fixed rules, written by iptables-restore once, over ipsets whose members come and go by netlink. Neither has a
- * transaction over all, so order is what keeps a change safe: members that go, then members that come, then rules. Neither tells of
- * foreign changes, so both are looked at from time to time.
+ * transaction over all, so order is what keeps a change safe (membership-order.ts). Neither tells of foreign changes, so both are looked
+ * at from time to time.
  */
 import { existsSync } from 'node:fs';
 import type { Change } from './diff.ts';
 import { ERRNO, KernelError } from './errors.ts';
 import type { Ipset, IpsetChange, IpsetDump, IpsetSpec } from './ipset/ipset.ts';
 import { foundKey } from './iptables/link-numbers.ts';
-import { bySet, holes, inTwo, isEntry } from './iptables/membership-order.ts';
+import { isEntry, ordered } from './iptables/membership-order.ts';
 import { type Membership, membershipKey } from './iptables/memberships.ts';
 import type { PortSetRanges } from './iptables/port-table.ts';
 import { compileIpv4, compileIpv6, type TableRules } from './iptables/rules.ts';
@@ -133,8 +133,9 @@ export class IptablesIsolation implements IsolationBackend {
       this.#guards.write();
       const { removed, added } = translator.takeChanges();
       const portSets = translator.portSets();
-      this.#writePortRules(current, new Map([...current.portSets, ...portSets]));
-      this.#write(removed, added, translator);
+      const both = new Map([...current.portSets, ...portSets]);
+      this.#writePortRules(current, both);
+      this.#write(removed, added, { translator, portSets: both });
       this.#writePortRules(current, portSets);
       this.#current = current;
     }
@@ -263,7 +264,7 @@ export class IptablesIsolation implements IsolationBackend {
     const known = new Set(found.map(({ spec }) => spec.name));
     const named = [...Object.values(IPSETS), ...[...portSets.keys()].flatMap(portSetLists)];
     for (const set of named) if (!known.has(set.name)) this.#create(set);
-    this.#write(removed, added, translator);
+    this.#write(removed, added, { translator, portSets });
     for (const { xtables, compile } of this.#families) writeRules(xtables, compile(rules, portSets));
     this.#removeFromOther();
     // Lists before what is in them.
@@ -280,30 +281,25 @@ export class IptablesIsolation implements IsolationBackend {
   }
 
   /**
-   * What closes comes first. But of a pod that is given something too, what it loses goes last: what both states allow it then passes
-   * throughout, and nothing that neither does, for every member allows something by itself.
+   * In the order of membership-order.ts: what passes on the way both states allow, or one of them.
+   * @param portSets of members that go as well as of those that come
    */
-  #write(removed: readonly Membership[], added: readonly Membership[], translator: Translator): void {
-    const { first, last } = inTwo(removed, added);
-    this.#takeOut(first);
-    // Holes before what they are in.
-    const inner = bySet(added.filter((each) => !isEntry(each))).toSorted((a, b) => holes(b) - holes(a));
-    for (const set of new Set(inner.map(({ set }) => set))) {
+  #write(
+    removed: readonly Membership[],
+    added: readonly Membership[],
+    { translator, portSets }: { readonly translator: Translator; readonly portSets: PortSetRanges },
+  ): void {
+    for (const set of new Set(added.flatMap((each) => (isEntry(each) ? [] : [each.set])))) {
       const capacity = this.#capacity.get(set.name);
       if (capacity === undefined) this.#create(set);
-      else if (translator.count(set.name) > capacity) this.#grow(set, translator);
+      else if (translator.count(set.name) > capacity) this.#grow(set, translator, { removed, added });
     }
-    const into = [...inner, ...added.filter(isEntry)];
-    if (into.length > 0) this.#ipset.change(into.map((each): IpsetChange => ({ op: 'add', ...each })));
-    this.#takeOut(last);
-  }
-
-  #takeOut(removed: readonly Membership[]): void {
-    // A set leaves its list before it is emptied: what is left of it must not be half of it.
-    const out = [...removed.filter(isEntry), ...bySet(removed.filter((each) => !isEntry(each)))];
-    if (out.length > 0) this.#ipset.change(out.map((each): IpsetChange => ({ op: 'del', ...each })));
-    // In a list of ours somebody may have put a set of theirs.
-    for (const { member } of removed) if (member.set?.startsWith(SET_PREFIX)) this.#destroy(member.set);
+    for (const { op, members } of ordered(removed, added, portSets)) {
+      this.#ipset.change(members.map((each): IpsetChange => ({ op, ...each })));
+      // In a list of ours others may have put a set of theirs.
+      if (op === 'del')
+        for (const { member } of members) if (member.set?.startsWith(SET_PREFIX)) this.#destroy(member.set);
+    }
   }
 
   #create(set: IpsetSpec): void {
@@ -318,13 +314,20 @@ export class IptablesIsolation implements IsolationBackend {
     this.#capacity.delete(name);
   }
 
-  /** A set cannot be made larger: a larger one, filled, takes its place and name, with no moment between. */
-  #grow(set: IpsetSpec, translator: Translator): void {
+  /** A set cannot be made larger: a larger one, filled as this is, takes its place and name, with no moment between. */
+  #grow(
+    set: IpsetSpec,
+    translator: Translator,
+    { removed, added }: { readonly removed: readonly Membership[]; readonly added: readonly Membership[] },
+  ): void {
     const maxElements = 2 ** Math.ceil(Math.log2(translator.count(set.name) * 2));
     const larger = { ...set, name: `${SET_PREFIX}growing`, maxElements };
     this.#ipset.destroy(larger.name);
     this.#ipset.create(larger);
-    const members = [...translator.members()].filter((each) => each.set === set);
+    const coming = new Set(added.map(membershipKey));
+    const members = [...translator.members(), ...removed].filter(
+      (each) => each.set.name === set.name && !coming.has(membershipKey(each)),
+    );
     this.#ipset.change(members.map(({ member }): IpsetChange => ({ op: 'add', set: larger, member })));
     this.#ipset.swap(set.name, larger.name);
     this.#ipset.destroy(larger.name);
