@@ -1,7 +1,7 @@
 /**
  * The iptables backend: fixed rules, written by iptables-restore once, over ipsets whose members come and go by netlink. Neither has a
- * transaction over all, so order is what keeps a change safe (membership-order.ts). Neither tells of foreign changes, so both are looked
- * at from time to time.
+ * transaction over all, so order is what keeps a change safe (membership-order.ts). Not all that others change
+ * is told by the kernel, so both are looked at from time to time.
  */
 import { existsSync } from 'node:fs';
 import type { Change } from './diff.ts';
@@ -20,10 +20,13 @@ import { LinkGuards } from './link-guards.ts';
 import { isPodLink } from './ownership.ts';
 import type { Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { type Collection, type Item, itemKey, type NodeState, type RuleSetItem, ruleSetOf } from './state.ts';
+import type { LoadedProgram } from './system/bpf.ts';
 import { Xtables, type XtablesVariant } from './system/xtables.ts';
 
 export interface IptablesIsolationOptions {
   readonly variant?: XtablesVariant;
+  /** what hangs at pod links' egress; none where the kernel does not load it; closed with the backend */
+  readonly admission?: LoadedProgram | undefined;
   /** members that a set of ours can hold at first; tests have few */
   readonly maxElements?: number;
   /** how often what the kernel does not tell of is looked at */
@@ -73,7 +76,7 @@ export class IptablesIsolation implements IsolationBackend {
   constructor(ipset: Ipset, rtnetlink: Rtnetlink, options: IptablesIsolationOptions = {}) {
     this.#ipset = ipset;
     this.#rtnetlink = rtnetlink;
-    this.#guards = new LinkGuards(rtnetlink);
+    this.#guards = new LinkGuards(rtnetlink, options.admission);
     this.#options = options;
     const { variant } = options;
     const ipv6: Family = { family: 6, xtables: new Xtables(6, variant), compile: compileIpv6 };
@@ -131,6 +134,7 @@ export class IptablesIsolation implements IsolationBackend {
         for (const each of [translator, this.#guards]) change.op === 'remove' ? each.remove(item) : each.add(item);
       }
       this.#guards.write();
+      this.#guards.seal();
       const { removed, added } = translator.takeChanges();
       const portSets = translator.portSets();
       const both = new Map([...current.portSets, ...portSets]);
@@ -188,30 +192,37 @@ export class IptablesIsolation implements IsolationBackend {
   remove(): void {
     this.#current = undefined;
     this.#doomed.clear();
+    // Links ask for what only the rules give.
+    this.#guards.removeFrom(this.#rtnetlink.links().flatMap(({ name }) => (isPodLink(name) ? [name] : [])));
     for (const { xtables } of this.#families) writeRules(xtables, []);
     this.#removeFromOther();
-    this.#guards.removeFrom(this.#rtnetlink.links().flatMap(({ name }) => (isPodLink(name) ? [name] : [])));
     const lists = (spec: IpsetSpec) => Number(spec.type !== 'list:set');
     const sets = this.#ipset.headers(SET_PREFIX).sort((a, b) => lists(a.spec) - lists(b.spec));
     for (const { spec } of sets) this.#ipset.destroy(spec.name);
     this.#capacity.clear();
   }
 
-  /** Looks from time to time whether all is as it was left. */
-  watch(onForeignChange: (what: string) => void): { close(): void } {
+  /** Looks whether all is as it was left: from time to time, and when something was heard. */
+  watch(onForeignChange: (what: string) => void) {
     let isClosed = false;
     let timer: NodeJS.Timeout | undefined;
+    let isLooking = false;
+    let isHeard = false;
     const look = async () => {
+      clearTimeout(timer);
+      [isLooking, isHeard] = [true, false];
       const what = await this.#check().catch((error: Error) => error.message);
+      isLooking = false;
       if (isClosed) return;
       if (what !== undefined) onForeignChange(what);
-      wait();
+      timer = setTimeout(() => void look(), isHeard ? 0 : (this.#options.checkMs ?? CHECK_MS)).unref();
     };
-    const wait = () => {
-      timer = setTimeout(() => void look(), this.#options.checkMs ?? CHECK_MS).unref();
-    };
-    wait();
+    timer = setTimeout(() => void look(), this.#options.checkMs ?? CHECK_MS).unref();
     return {
+      look: () => {
+        isHeard = true;
+        if (!isLooking && !isClosed) void look();
+      },
       close: () => {
         isClosed = true;
         clearTimeout(timer);
@@ -222,6 +233,7 @@ export class IptablesIsolation implements IsolationBackend {
   close(): void {
     this.#current = undefined;
     clearTimeout(this.#undertaker);
+    this.#options.admission?.close();
   }
 
   /** @returns what is not as it was left */
@@ -266,6 +278,7 @@ export class IptablesIsolation implements IsolationBackend {
     for (const set of named) if (!known.has(set.name)) this.#create(set);
     this.#write(removed, added, { translator, portSets });
     for (const { xtables, compile } of this.#families) writeRules(xtables, compile(rules, portSets));
+    this.#guards.seal();
     this.#removeFromOther();
     // Lists before what is in them.
     for (const name of stray.sort((a, b) => Number(isInner(a)) - Number(isInner(b)))) this.#destroy(name);

@@ -50,8 +50,6 @@ export const IPSETS = {
   /** never beyond the cluster */
   closed: hash('hash:net', 'closed'),
   node: hash('hash:ip', 'node'),
-  /** addresses of gateways and manage nodes in the system overlay */
-  system: hash('hash:ip', 'system'),
   vxlanRouted: hash('hash:ip', 'vxlan-routed'),
   /** (address, MAC) of nodes on our own segment */
   vxlanPeers: list('vxlan-peers'),

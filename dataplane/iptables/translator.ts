@@ -27,9 +27,6 @@ import { type Membership, Memberships } from './memberships.ts';
 import { type PortSetRanges, PortTable } from './port-table.ts';
 import { IPSETS, type LinkList, linkSet, listOf, type MacList, macSet } from './sets.ts';
 
-/** VNI of the system tenant, which is who gateways are. */
-const SYSTEM_IDENTITY = 1;
-
 /** Collections that have no form here: the guard says the same of answers. */
 export const IGNORED: ReadonlySet<Collection> = new Set(['podAddress']);
 
@@ -140,7 +137,6 @@ export class Translator {
         this.#changePrefix(collection, value, parsePrefix(first), isAdded);
         break;
       case 'identity':
-        if (value === SYSTEM_IDENTITY) put(IPSETS.system, { address: parseIp(first) });
         this.#changePrefix(collection, value, hostPrefix(parseIp(first)), isAdded);
         break;
       case 'node':
