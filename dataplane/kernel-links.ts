@@ -141,7 +141,7 @@ export function applyLinks(
 }
 
 /**
- * Of neighbours to be changed on links of others, those that are not ours to change: somebody else made them permanent, or there is
+ * Of neighbours to be changed on links of others, those that are not ours to change: others made them permanent, or there is
  * nothing of ours to take away. @returns keys of items
  */
 function neighboursOfOthers(rtnetlink: Rtnetlink, changes: readonly Change[]): ReadonlySet<string> {

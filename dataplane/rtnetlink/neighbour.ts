@@ -15,7 +15,7 @@ export interface Neighbour {
   readonly mac: MacAddress | undefined;
   readonly permanent: boolean;
   readonly fdb: boolean;
-  /** who made it, as routes have it (rtm_protocol); 0 where nobody said, and of kernels before 4.20 always */
+  /** who made it, as routes have it (rtm_protocol); 0 where that was not said, and of kernels before 4.20 always */
   readonly protocol: number;
 }
 

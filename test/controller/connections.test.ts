@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { tokenCheck } from '../../controller/api/authentication.ts';
 import { type ConnectionOptions, Connections } from '../../controller/connections.ts';
 import { listen } from '../../controller/listen.ts';
@@ -120,12 +120,17 @@ test('with the token everywhere, the one that has been idle longest makes room; 
 });
 
 test('one that does not show the token in time is closed, whatever else it asks; one that did stays', async () => {
-  const port = await start({ anonymousMs: 2_000 });
+  const port = await start({ anonymousMs: 600_000 });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
   const known = await Caller.of(port);
   expect(await known.get('/v1/tenants', AUTHORIZATION)).toBe('200');
   const [silent, probe, stranger] = await callers(3, port);
   expect(await probe?.get('/healthz')).toBe('200');
   expect(await stranger?.get('/v1/tenants')).toBe('401');
+  vi.advanceTimersByTime(599_999);
+  for (const each of [silent, probe, stranger]) expect(each?.isOpen).toBe(true);
+  vi.advanceTimersByTime(1);
   await Promise.all([silent?.closed, probe?.closed, stranger?.closed]);
   // It was there before them.
   expect(known.isOpen).toBe(true);

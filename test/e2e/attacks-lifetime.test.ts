@@ -190,9 +190,11 @@ describe('a link that no rule knows', () => {
   const ADDRESS = '10.128.200.200';
   const MAC = '02:66:00:00:00:07';
   const UNKNOWN = 'a link we do not know yet';
-  const FROM_ELSEWHERE = ['answers of pods never come from elsewhere', 'calls from elsewhere'].map((comment) =>
-    cut('from_elsewhere', comment),
-  );
+  const FROM_ELSEWHERE = [
+    'answers of pods never come from elsewhere',
+    'answers are to ports that are pods’ alone',
+    'calls from elsewhere',
+  ].map((comment) => cut('from_elsewhere', comment));
   const POOL = cut('prerouting', 'pods and gateways never come from elsewhere');
 
   /** A veth on node1 with a namespace at its other end, wired as a container is, but not by Tenet. */

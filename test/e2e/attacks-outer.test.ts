@@ -96,7 +96,7 @@ describe('errors of a stranger about packets between nodes', () => {
   };
   const legitimate = async () => {
     await friendsMeet();
-    // An error about the way to somebody beyond is what routers are for.
+    // An error about the way to a machine beyond is what routers are for.
     const { address } = stage.lab.outside;
     fromStranger(error(quotedEcho(address)));
     await waitFor(async () => (await pathMtu(address)) === NEXT_HOP_MTU, { what: 'a true error is believed' });

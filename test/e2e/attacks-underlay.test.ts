@@ -51,13 +51,14 @@ const plain = (source: () => string) => (token: string) => {
 describe('plain packets of a stranger to a container', () => {
   // For a call, too, it is the container's address that answers would come from.
   const ANSWERS = cut('from_elsewhere', 'answers of pods never come from elsewhere');
+  const PORTS = cut('from_elsewhere', 'answers are to ports that are pods’ alone');
   const CALLS = cut('from_elsewhere', 'calls from elsewhere');
   const POOL = cut('prerouting', 'pods and gateways never come from elsewhere');
   const attack = (name: string, source: () => string, ...cuts: Cut[]): Attack => ({
     name,
     fire: plain(source),
     arrivesAt: 'red1',
-    cuts: [...cuts, ANSWERS, CALLS],
+    cuts: [...cuts, ANSWERS, PORTS, CALLS],
   });
   const attacks = [
     attack('posing as a container of the same tenant', () => stage.cast.red2.ip, POOL),
@@ -76,7 +77,7 @@ describe('plain packets of a stranger to a container', () => {
       const packet = datagram({ source: red2.ip, destination: red1.ip }, token, { sourcePort: 5353, port: 4001 });
       beside.send(onUnderlay({ source: stranger.mac, destination: stage.node1.mac }, packet));
     };
-    const attack = { name: 'an answer', fire: answer, arrivesAt: 'red1', cuts: [POOL, ANSWERS] };
+    const attack = { name: 'an answer', fire: answer, arrivesAt: 'red1', cuts: [POOL, ANSWERS, PORTS] };
     await expectClosed(stage, attack, legitimate);
   });
 });

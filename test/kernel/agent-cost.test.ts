@@ -196,7 +196,7 @@ describe(`among ${BLOCKS} blocks of others, one change costs its own messages al
     expect(go.route).toBeLessThanOrEqual(3);
   });
 
-  it('a node comes: it may send VXLAN, is closed to pods, and its MAC is known, unless somebody else keeps that', async () => {
+  it('a node comes: it may send VXLAN, is closed to pods, and its MAC is known, unless others keep that', async () => {
     const cost = await costOf(
       () => put(keys.node('node9'), node(9)),
       () => run('nft', ['list', 'set', 'inet', 'tenet', 'vxlan_peer4']).includes('192.168.9.9'),

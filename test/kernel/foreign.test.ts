@@ -122,7 +122,7 @@ describe('what others own', () => {
     expect([...pass([])]).toEqual([]);
     expect(foreign()).toBe(before);
     pass([on('192.0.2.8')]);
-    // Somebody makes one of their own in its place, between our look and our change.
+    // Others make one of their own in its place, between our look and our change.
     const removal = diff(stateOf([]), observeLinks(rtnetlink));
     ip(...'neighbour del 192.0.2.8 dev eth9'.split(' '));
     ip(...'neighbour add 192.0.2.8 lladdr 02:00:00:00:00:08 dev eth9 nud permanent'.split(' '));

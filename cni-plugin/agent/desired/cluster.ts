@@ -31,7 +31,7 @@ export function* nodeItems(node: Node, { facts }: World): Generator<Item> {
 }
 
 /**
- * The MAC of the node that says it is at an address of our own segment: nobody else's word for it is taken then. Where two say so, ARP
+ * The MAC of the node that says it is at an address of our own segment: no other word for it is taken then. Where two say so, ARP
  * has to tell. @param nodes all that have the same address
  */
 export function* neighbourItems(nodes: readonly Node[], { facts }: World): Generator<Item> {

@@ -25,7 +25,7 @@ export interface NodeFacts {
   readonly checkUnderlayMac: boolean;
   /**
    * Where the store answers; undefined: not known. Word of a new MAC comes by the store, so it has to be reached whatever MAC it has
-   * itself, and to reach whoever has a new one.
+   * itself, and to reach a node that has a new one.
    */
   readonly storeAddresses: readonly IpAddress[] | undefined;
   /** source ports, both ends included, of what pods send beyond the cluster: nothing else of the node has them */

@@ -72,6 +72,7 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   [`prerouting ${UNKNOWN}`]: [POD_SOURCE, OVERLAY_SOURCE, ...BEYOND, ...UNCALLED],
   [`forward ${UNKNOWN}`]: [
     ...same('TENET-ELSEWHERE', 'answers of pods never come from elsewhere'),
+    ...same('TENET-ELSEWHERE', 'answers are to ports of pods alone'),
     ...same('TENET-ELSEWHERE', 'calls from elsewhere'),
     ...same('TENET-FORWARD', 'into an overlay'),
   ],
