@@ -1,12 +1,14 @@
 /** Chooses where isolation is enforced, and keeps the backend that does not at hand: what it left in the kernel has to go. */
 import { ERRNO, isErrno } from './errors.ts';
 import { Ipset } from './ipset/ipset.ts';
+import { admissionProgram } from './iptables/admission.ts';
 import { IptablesIsolation } from './iptables-isolation.ts';
 import type { BackendName, IsolationBackend } from './isolation-backend.ts';
 import type { NetlinkConnection } from './netlink/connection.ts';
 import { Nftables } from './nftables/nftables.ts';
 import { NftablesIsolation } from './nftables-isolation.ts';
 import type { Rtnetlink } from './rtnetlink/rtnetlink.ts';
+import { type LoadedProgram, loadClassifier } from './system/bpf.ts';
 import { Xtables, type XtablesVariant } from './system/xtables.ts';
 
 /** What the agent is asked for. */
@@ -40,18 +42,30 @@ export function chooseBackend(choice: BackendChoice, { filter, rtnetlink, isTouc
   const variant = choice.iptables ?? 'default';
   const lacksIptables = fault(() => checkIptables(ipset, variant));
   const asked = choice.backend === 'auto' ? undefined : 'asked for by --backend';
-  const ours = {
-    nftables: new NftablesIsolation(nftables, { isTouched }),
-    iptables: new IptablesIsolation(ipset, rtnetlink, { variant }),
-  };
   if (choice.backend === 'nftables' || (choice.backend === 'auto' && lacksNftables === undefined)) {
     if (lacksNftables !== undefined) throw lacksNftables;
-    const others = lacksIptables === undefined ? [ours.iptables] : [];
-    return { backend: ours.nftables, why: asked ?? 'the kernel has nf_tables', others };
+    const others = lacksIptables === undefined ? [new IptablesIsolation(ipset, rtnetlink, { variant })] : [];
+    return {
+      backend: new NftablesIsolation(nftables, { isTouched }),
+      why: asked ?? 'the kernel has nf_tables',
+      others,
+    };
   }
   if (lacksIptables !== undefined) throw lacksIptables;
-  const others = lacksNftables === undefined ? [ours.nftables] : [];
-  return { backend: ours.iptables, why: asked ?? `the kernel lacks nf_tables: ${lacksNftables?.message}`, others };
+  const others = lacksNftables === undefined ? [new NftablesIsolation(nftables, { isTouched })] : [];
+  const { admission, lack } = loadAdmission();
+  const backend = new IptablesIsolation(ipset, rtnetlink, { variant, admission });
+  return { backend, why: `${asked ?? `the kernel lacks nf_tables: ${lacksNftables?.message}`}${lack}`, others };
+}
+
+/** A kernel that does not load it is guarded by rules alone, and the log says so. */
+function loadAdmission(): { readonly admission?: LoadedProgram; readonly lack: string } {
+  try {
+    return { admission: loadClassifier(admissionProgram()), lack: '' };
+  } catch (error) {
+    if (!isErrno(error, ERRNO.ENOSYS, ERRNO.EPERM, ERRNO.EACCES, ERRNO.EINVAL)) throw error;
+    return { lack: `; what others accept ahead of our rules is not stopped at containers’ links: ${error.message}` };
+  }
 }
 
 /** @throws KernelError */

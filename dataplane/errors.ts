@@ -18,6 +18,7 @@ export const ERRNO = {
   EMFILE: 24,
   ENOSPC: 28,
   ERANGE: 34,
+  ENOSYS: 38,
   ERESTART: 85,
   EMSGSIZE: 90,
   EOPNOTSUPP: 95,

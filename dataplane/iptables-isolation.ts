@@ -1,7 +1,7 @@
 /**
  * The iptables backend: fixed rules, written by iptables-restore once, over ipsets whose members come and go by netlink. Neither has a
- * transaction over all, so order is what keeps a change safe: members that go, then members that come, then rules. Neither tells of
- * foreign changes, so both are looked at from time to time.
+ * transaction over all, so order is what keeps a change safe (membership-order.ts). Not all that others change
+ * is told by the kernel, so both are looked at from time to time.
  */
 import { existsSync } from 'node:fs';
 import type { Change } from './diff.ts';
@@ -9,7 +9,7 @@ import { ERRNO, KernelError } from './errors.ts';
 import type { Ipset, IpsetChange, IpsetDump, IpsetSpec } from './ipset/ipset.ts';
 import type { TableRules } from './iptables/chain-rules.ts';
 import { foundKey } from './iptables/link-numbers.ts';
-import { bySet, holes, inTwo, isEntry } from './iptables/membership-order.ts';
+import { isEntry, ordered } from './iptables/membership-order.ts';
 import { type Membership, membershipKey } from './iptables/memberships.ts';
 import type { PortSetRanges } from './iptables/port-table.ts';
 import { compileIpv4, compileIpv6 } from './iptables/rules.ts';
@@ -21,10 +21,13 @@ import { LinkGuards } from './link-guards.ts';
 import { isPodLink } from './ownership.ts';
 import type { Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { type Collection, type Item, itemKey, type NodeState, type RuleSetItem, ruleSetOf } from './state.ts';
+import type { LoadedProgram } from './system/bpf.ts';
 import { Xtables, type XtablesVariant } from './system/xtables.ts';
 
 export interface IptablesIsolationOptions {
   readonly variant?: XtablesVariant;
+  /** what hangs at pod links' egress; none where the kernel does not load it; closed with the backend */
+  readonly admission?: LoadedProgram | undefined;
   /** members that a set of ours can hold at first; tests have few */
   readonly maxElements?: number;
   /** how often what the kernel does not tell of is looked at */
@@ -74,7 +77,7 @@ export class IptablesIsolation implements IsolationBackend {
   constructor(ipset: Ipset, rtnetlink: Rtnetlink, options: IptablesIsolationOptions = {}) {
     this.#ipset = ipset;
     this.#rtnetlink = rtnetlink;
-    this.#guards = new LinkGuards(rtnetlink);
+    this.#guards = new LinkGuards(rtnetlink, options.admission);
     this.#options = options;
     const { variant } = options;
     const ipv6: Family = { family: 6, xtables: new Xtables(6, variant), compile: compileIpv6 };
@@ -132,10 +135,12 @@ export class IptablesIsolation implements IsolationBackend {
         for (const each of [translator, this.#guards]) change.op === 'remove' ? each.remove(item) : each.add(item);
       }
       this.#guards.write();
+      this.#guards.seal();
       const { removed, added } = translator.takeChanges();
       const portSets = translator.portSets();
-      this.#writePortRules(current, new Map([...current.portSets, ...portSets]));
-      this.#write(removed, added, translator);
+      const both = new Map([...current.portSets, ...portSets]);
+      this.#writePortRules(current, both);
+      this.#write(removed, added, { translator, portSets: both });
       this.#writePortRules(current, portSets);
       this.#current = current;
     }
@@ -188,30 +193,37 @@ export class IptablesIsolation implements IsolationBackend {
   remove(): void {
     this.#current = undefined;
     this.#doomed.clear();
+    // Links ask for what only the rules give.
+    this.#guards.removeFrom(this.#rtnetlink.links().flatMap(({ name }) => (isPodLink(name) ? [name] : [])));
     for (const { xtables } of this.#families) writeRules(xtables, []);
     this.#removeFromOther();
-    this.#guards.removeFrom(this.#rtnetlink.links().flatMap(({ name }) => (isPodLink(name) ? [name] : [])));
     const lists = (spec: IpsetSpec) => Number(spec.type !== 'list:set');
     const sets = this.#ipset.headers(SET_PREFIX).sort((a, b) => lists(a.spec) - lists(b.spec));
     for (const { spec } of sets) this.#ipset.destroy(spec.name);
     this.#capacity.clear();
   }
 
-  /** Looks from time to time whether all is as it was left. */
-  watch(onForeignChange: (what: string) => void): { close(): void } {
+  /** Looks whether all is as it was left: from time to time, and when something was heard. */
+  watch(onForeignChange: (what: string) => void) {
     let isClosed = false;
     let timer: NodeJS.Timeout | undefined;
+    let isLooking = false;
+    let isHeard = false;
     const look = async () => {
+      clearTimeout(timer);
+      [isLooking, isHeard] = [true, false];
       const what = await this.#check().catch((error: Error) => error.message);
+      isLooking = false;
       if (isClosed) return;
       if (what !== undefined) onForeignChange(what);
-      wait();
+      timer = setTimeout(() => void look(), isHeard ? 0 : (this.#options.checkMs ?? CHECK_MS)).unref();
     };
-    const wait = () => {
-      timer = setTimeout(() => void look(), this.#options.checkMs ?? CHECK_MS).unref();
-    };
-    wait();
+    timer = setTimeout(() => void look(), this.#options.checkMs ?? CHECK_MS).unref();
     return {
+      look: () => {
+        isHeard = true;
+        if (!isLooking && !isClosed) void look();
+      },
       close: () => {
         isClosed = true;
         clearTimeout(timer);
@@ -222,6 +234,7 @@ export class IptablesIsolation implements IsolationBackend {
   close(): void {
     this.#current = undefined;
     clearTimeout(this.#undertaker);
+    this.#options.admission?.close();
   }
 
   /** @returns what is not as it was left */
@@ -264,8 +277,9 @@ export class IptablesIsolation implements IsolationBackend {
     const known = new Set(found.map(({ spec }) => spec.name));
     const named = [...Object.values(IPSETS), ...[...portSets.keys()].flatMap(portSetLists)];
     for (const set of named) if (!known.has(set.name)) this.#create(set);
-    this.#write(removed, added, translator);
+    this.#write(removed, added, { translator, portSets });
     for (const { xtables, compile } of this.#families) writeRules(xtables, compile(rules, portSets));
+    this.#guards.seal();
     this.#removeFromOther();
     // Lists before what is in them.
     for (const name of stray.sort((a, b) => Number(isInner(a)) - Number(isInner(b)))) this.#destroy(name);
@@ -281,30 +295,25 @@ export class IptablesIsolation implements IsolationBackend {
   }
 
   /**
-   * What closes comes first. But of a pod that is given something too, what it loses goes last: what both states allow it then passes
-   * throughout, and nothing that neither does, for every member allows something by itself.
+   * In the order of membership-order.ts: what passes on the way both states allow, or one of them.
+   * @param portSets of members that go as well as of those that come
    */
-  #write(removed: readonly Membership[], added: readonly Membership[], translator: Translator): void {
-    const { first, last } = inTwo(removed, added);
-    this.#takeOut(first);
-    // Holes before what they are in.
-    const inner = bySet(added.filter((each) => !isEntry(each))).toSorted((a, b) => holes(b) - holes(a));
-    for (const set of new Set(inner.map(({ set }) => set))) {
+  #write(
+    removed: readonly Membership[],
+    added: readonly Membership[],
+    { translator, portSets }: { readonly translator: Translator; readonly portSets: PortSetRanges },
+  ): void {
+    for (const set of new Set(added.flatMap((each) => (isEntry(each) ? [] : [each.set])))) {
       const capacity = this.#capacity.get(set.name);
       if (capacity === undefined) this.#create(set);
-      else if (translator.count(set.name) > capacity) this.#grow(set, translator);
+      else if (translator.count(set.name) > capacity) this.#grow(set, translator, { removed, added });
     }
-    const into = [...inner, ...added.filter(isEntry)];
-    if (into.length > 0) this.#ipset.change(into.map((each): IpsetChange => ({ op: 'add', ...each })));
-    this.#takeOut(last);
-  }
-
-  #takeOut(removed: readonly Membership[]): void {
-    // A set leaves its list before it is emptied: what is left of it must not be half of it.
-    const out = [...removed.filter(isEntry), ...bySet(removed.filter((each) => !isEntry(each)))];
-    if (out.length > 0) this.#ipset.change(out.map((each): IpsetChange => ({ op: 'del', ...each })));
-    // In a list of ours somebody may have put a set of theirs.
-    for (const { member } of removed) if (member.set?.startsWith(SET_PREFIX)) this.#destroy(member.set);
+    for (const { op, members } of ordered(removed, added, portSets)) {
+      this.#ipset.change(members.map((each): IpsetChange => ({ op, ...each })));
+      // In a list of ours others may have put a set of theirs.
+      if (op === 'del')
+        for (const { member } of members) if (member.set?.startsWith(SET_PREFIX)) this.#destroy(member.set);
+    }
   }
 
   #create(set: IpsetSpec): void {
@@ -319,13 +328,20 @@ export class IptablesIsolation implements IsolationBackend {
     this.#capacity.delete(name);
   }
 
-  /** A set cannot be made larger: a larger one, filled, takes its place and name, with no moment between. */
-  #grow(set: IpsetSpec, translator: Translator): void {
+  /** A set cannot be made larger: a larger one, filled as this is, takes its place and name, with no moment between. */
+  #grow(
+    set: IpsetSpec,
+    translator: Translator,
+    { removed, added }: { readonly removed: readonly Membership[]; readonly added: readonly Membership[] },
+  ): void {
     const maxElements = 2 ** Math.ceil(Math.log2(translator.count(set.name) * 2));
     const larger = { ...set, name: `${SET_PREFIX}growing`, maxElements };
     this.#ipset.destroy(larger.name);
     this.#ipset.create(larger);
-    const members = [...translator.members()].filter((each) => each.set === set);
+    const coming = new Set(added.map(membershipKey));
+    const members = [...translator.members(), ...removed].filter(
+      (each) => each.set.name === set.name && !coming.has(membershipKey(each)),
+    );
     this.#ipset.change(members.map(({ member }): IpsetChange => ({ op: 'add', set: larger, member })));
     this.#ipset.swap(set.name, larger.name);
     this.#ipset.destroy(larger.name);

@@ -26,9 +26,13 @@ export interface IsolationBackend {
   apply(changes: readonly Change[], desired: NodeState): void;
   /**
    * Hears of changes by others that the kernel does not send notifications about.
-   * @param onForeignChange told what is not as it was left, within seconds
+   * @param onForeignChange told what is not as it was left, within seconds, or soon after `look`
    */
-  watch(onForeignChange: (what: string) => void): { close(): void };
+  watch(onForeignChange: (what: string) => void): {
+    /** Something was heard of tables that iptables may have. */
+    look(): void;
+    close(): void;
+  };
   /** Packets refused to pods and by them, by pod link, since its element was written. */
   refused(): ReadonlyMap<string, number>;
   /** Is anything of this backend's in the kernel? */

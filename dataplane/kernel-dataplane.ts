@@ -111,6 +111,7 @@ export class KernelDataplane implements Dataplane {
   }
 
   monitor(onForeignChange: (what: string) => void, alsoLinks: readonly string[]): { close(): void } {
+    const silent = this.#chosen.backend.watch(onForeignChange);
     const monitor = new KernelMonitor({
       ownPorts: this.#ownPorts,
       unsettled: this.#unsettled,
@@ -118,9 +119,9 @@ export class KernelDataplane implements Dataplane {
       links: () => this.links(),
       wanted: () => this.#wanted,
       onForeignChange,
+      onIptables: () => silent.look(),
     });
     this.#monitor = monitor;
-    const silent = this.#chosen.backend.watch(onForeignChange);
     return {
       close: () => {
         this.#monitor = undefined;

@@ -28,6 +28,8 @@ import { whenReadable } from './system/readiness.ts';
 const NFNLGRP_NFTABLES = 7;
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFGENMSG = 4;
+/** the subsystem's message 15, of no table. @see include/uapi/linux/netfilter/nf_tables.h */
+const NFT_MSG_NEWGEN = (NFNL_SUBSYS_NFTABLES << 8) | 15;
 /** NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE: all number 1 */
 const NFTA_TABLE = 1;
 
@@ -47,7 +49,12 @@ export interface MonitorOptions {
   /** what of ours should be in the kernel now: tells our own changes where the kernel does not say whose they are */
   readonly wanted: () => NodeState;
   readonly onForeignChange: (what: string) => void;
+  /** a table that iptables has, by its own program or another, may have changed, or others may have written beside our rules */
+  readonly onIptables: () => void;
 }
+
+/** Where the iptables backend decides, as the variant of its programs that writes nftables names them. */
+const IPTABLES_TABLES: readonly string[] = ['raw', 'mangle'];
 
 export class KernelMonitor {
   readonly #options: MonitorOptions;
@@ -75,13 +82,13 @@ export class KernelMonitor {
     for (const link of options.links()) if (options.alsoLinks.has(link.name)) this.#known.set(link.name, link);
     this.#stopWaiting = whenReadable([this.#route.fd, this.#filter.fd], () => {
       this.#drain(this.#route, (message) => this.#aboutRoute(message));
-      this.#drain(this.#filter, aboutNftables);
+      this.#hearFilter();
     });
   }
 
   /** Has somebody else changed our rules or elements, so that they have to be read back? Hears what there is to hear first. */
   rulesTouched(): boolean {
-    this.#drain(this.#filter, aboutNftables);
+    this.#hearFilter();
     return this.#rulesTouched;
   }
 
@@ -109,6 +116,16 @@ export class KernelMonitor {
       if (socket === this.#filter) this.#rulesTouched = true;
       this.#tell('notifications lost');
     }
+  }
+
+  #hearFilter(): void {
+    let isAboutIptables = false;
+    this.#drain(this.#filter, (message) => {
+      const table = tableOf(message);
+      if (table !== undefined && IPTABLES_TABLES.includes(table)) isAboutIptables = true;
+      return table === NFT_TABLE ? 'rules' : undefined;
+    });
+    if (isAboutIptables) this.#options.onIptables();
   }
 
   /** @param quietMs 0 for what may have opened a way: that is told at once, whatever else is being waited for */
@@ -240,9 +257,8 @@ function alike(a: Link, b: Link): boolean {
   return a.index === b.index && a.mac === b.mac && a.mtu === b.mtu && a.up === b.up;
 }
 
-function aboutNftables(message: NetlinkMessage): string | undefined {
-  if (message.type >> 8 !== NFNL_SUBSYS_NFTABLES) return undefined;
-  const table = parseAttributes(message.payload, NFGENMSG).get(NFTA_TABLE);
-  // A notification of a new generation has a number there.
-  return table !== undefined && table.payload.length > 4 && table.string() === NFT_TABLE ? 'rules' : undefined;
+/** The name of the nftables table that a notification is about. */
+function tableOf(message: NetlinkMessage): string | undefined {
+  if (message.type >> 8 !== NFNL_SUBSYS_NFTABLES || message.type === NFT_MSG_NEWGEN) return undefined;
+  return parseAttributes(message.payload, NFGENMSG).get(NFTA_TABLE)?.string();
 }

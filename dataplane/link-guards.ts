@@ -1,16 +1,21 @@
 /**
- * The iptables backend's first guard: a program at each pod link's ingress that passes the pod's own source and nothing else. iptables
- * itself sees fragments only once they have been put together, from whatever links they came.
+ * The iptables backend's first guard and its last, at each pod link: a program at the ingress that passes the pod's own source and nothing
+ * else, for iptables itself sees fragments only once they have been put together, from whatever links they came; and one at the egress
+ * that passes what a rule of ours has admitted, for of a packet that others accepted ahead of us iptables sees nothing.
  */
 import { parseIp, parseMac } from './address.ts';
 import { ERRNO, isErrno } from './errors.ts';
 import { type LinkSource, linkProgram } from './iptables/link-program.ts';
 import { isIpv6Element } from './isolation/common.ts';
-import { encodeAddClsact, encodeDelClsact, encodeReplaceFilter } from './rtnetlink/filter.ts';
+import { encodeAddClsact, encodeDelClsact, encodeReplaceFilter, encodeReplaceLoaded } from './rtnetlink/filter.ts';
 import { encodeHoldNeighbour, encodeReleaseNeighbour, type NeighbourSpec } from './rtnetlink/neighbour.ts';
 import { RtBatch, type Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { type ElementItem, type Item, itemKey, type NodeState } from './state.ts';
+import type { LoadedProgram } from './system/bpf.ts';
 import { linkIndex } from './system/libc.ts';
+
+/** As `tc filter show` names it. */
+const ADMISSION_NAME = 'tenet-admitted';
 
 export class LinkGuards {
   readonly #rtnetlink: Rtnetlink;
@@ -19,10 +24,17 @@ export class LinkGuards {
   readonly #changed = new Set<string>();
   /** links that have what filters hang on, by index */
   readonly #prepared = new Set<number>();
+  readonly #admission: LoadedProgram | undefined;
+  /** links whose egress may not have its program yet */
+  readonly #unsealed = new Set<string>();
 
-  /** @param rtnetlink stays the caller's to close */
-  constructor(rtnetlink: Rtnetlink) {
+  /**
+   * @param rtnetlink stays the caller's to close, and so does `admission`
+   * @param admission for the egress; none where the kernel does not load it
+   */
+  constructor(rtnetlink: Rtnetlink, admission: LoadedProgram | undefined) {
     this.#rtnetlink = rtnetlink;
+    this.#admission = admission;
   }
 
   /** Wants what a state says, and nothing else. */
@@ -30,6 +42,7 @@ export class LinkGuards {
     this.#sources = new Map();
     this.#prepared.clear();
     this.#changed.clear();
+    this.#unsealed.clear();
     for (const item of state.values()) this.add(item);
   }
 
@@ -41,6 +54,7 @@ export class LinkGuards {
     sources.set(itemKey(item), { mac: parseMac(mac), address: parseIp(address) });
     this.#sources.set(link, sources);
     this.#changed.add(link);
+    this.#unsealed.add(link);
   }
 
   remove(item: Item): void {
@@ -53,7 +67,10 @@ export class LinkGuards {
     this.#changed.add(link);
   }
 
-  /** Programs of changed links. A link that is not there gets its own when it comes: its guards come with it. @throws KernelError */
+  /**
+   * Programs at the ingress of changed links. A link that is not there gets its own when it comes: its guards come with it.
+   * @throws KernelError
+   */
   write(): void {
     const batch = new RtBatch();
     for (const link of this.#changed) {
@@ -73,7 +90,21 @@ export class LinkGuards {
     this.#changed.clear();
   }
 
-  /** Has every link that is there the program it should have, before all others? */
+  /** Programs at the egress of links that are new: to be called once the rules that admit stand. @throws KernelError */
+  seal(): void {
+    const batch = new RtBatch();
+    const { fd } = this.#admission ?? {};
+    for (const link of this.#unsealed) {
+      const index = linkIndex(link);
+      if (index === undefined || fd === undefined) continue;
+      const filter = (out: RtBatch['out']) => encodeReplaceLoaded(out, index, fd, ADMISSION_NAME);
+      batch.add('RTM_NEWTFILTER', `egress filter dev ${link}`, filter, [ERRNO.ENODEV]);
+    }
+    this.#rtnetlink.sendAll(batch);
+    this.#unsealed.clear();
+  }
+
+  /** Has every link that is there the programs it should have, before all others? */
   areIntact(): boolean {
     return [...this.#sources.keys()].every((link) => {
       const index = linkIndex(link);
@@ -103,9 +134,10 @@ export class LinkGuards {
 
   #isIntact(link: string, index: number): boolean {
     try {
-      const [first] = this.#rtnetlink.filters(index);
+      const [first] = this.#rtnetlink.filters(index, 'ingress');
       const wanted = this.#programOf(link);
-      return first !== undefined && wanted !== undefined && Buffer.compare(first.program, wanted) === 0;
+      if (first === undefined || wanted === undefined || Buffer.compare(first.program, wanted) !== 0) return false;
+      return this.#admission === undefined || this.#rtnetlink.filters(index, 'egress')[0]?.tag === this.#admission.tag;
     } catch (error) {
       // Nothing for filters to hang on, or the link has just gone.
       if (isErrno(error, ERRNO.EINVAL, ERRNO.ENOENT, ERRNO.ENODEV)) return false;

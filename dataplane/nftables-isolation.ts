@@ -101,8 +101,8 @@ export class NftablesIsolation implements IsolationBackend {
   }
 
   /** Of a table every change is told: whoever listens to the kernel hears of them. */
-  watch(): { close(): void } {
-    return { close: () => undefined };
+  watch() {
+    return { look: () => undefined, close: () => undefined };
   }
 
   exists(): boolean {

@@ -19,7 +19,7 @@ export interface SignedRule {
 
 /** The chains of one table. */
 export interface TableRules {
-  readonly table: 'raw' | 'filter' | 'nat';
+  readonly table: 'raw' | 'mangle' | 'nat';
   readonly chains: readonly ChainRules[];
 }
 

@@ -3,7 +3,7 @@
  * There are a few for each port set in use: iptables has no look-up of ranges of ports. Pure.
  */
 import { REFUSALS } from '../isolation/common.ts';
-import { DROP, goto, inSet, type Line, RETURN } from './line.ts';
+import { DROP, goto, inSet, type Line } from './line.ts';
 import type { PortRange, PortSetRanges } from './port-table.ts';
 import { IPSETS, listOf } from './sets.ts';
 
@@ -16,14 +16,16 @@ const PROTOCOLS: ReadonlyMap<number, string> = new Map([
 const PORTS_PER_RULE = 15;
 
 /**
- * Returns what is allowed at its port, and drops all else.
+ * Finds what is allowed at its port, and drops all else.
  * @param ends of the packet, address and link, in the lists @param port which of the packet's is the port that was called
+ * @param allow what becomes of a packet that is allowed
  */
 export function byPort(
   direction: 'egress' | 'ingress',
   ends: 'src,dst' | 'dst,src',
   port: 'src' | 'dst',
   portSets: PortSetRanges,
+  allow: string,
 ): Line[] {
   const everyPort =
     direction === 'egress'
@@ -33,12 +35,12 @@ export function byPort(
     const lists = (['p', 'n', 'a'] as const).map((kind) => listOf(`${direction}-${kind}${portSet}`));
     const matches = [...protocols].flatMap(([protocol, ranges]) => portMatches(protocol, ranges, port));
     return lists.flatMap((list): Line[] => [
-      ...matches.map((match): Line => ['by port', match, inSet(list, ends), RETURN]),
-      ['errors about a flow', '-p icmp -m conntrack --ctstate RELATED', inSet(list, ends), RETURN],
+      ...matches.map((match): Line => ['by port', match, inSet(list, ends), allow]),
+      ['errors about a flow', '-p icmp -m conntrack --ctstate RELATED', inSet(list, ends), allow],
     ]);
   };
   return [
-    ...everyPort.map((list): Line => ['every port there', inSet(list, ends), RETURN]),
+    ...everyPort.map((list): Line => ['every port there', inSet(list, ends), allow]),
     ...[...portSets].flatMap(ofPortSet),
     // Of a flow that is not allowed any more it is the calls that tell.
     ['nothing allows it', port === 'src' ? DROP : goto(direction === 'egress' ? 'REFUSE-OUT' : 'REFUSE-IN')],

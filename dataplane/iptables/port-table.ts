@@ -1,4 +1,5 @@
 /** Port sets as ranges, which is how iptables wants them, from the prefixes that elements are. Pure. */
+import { PORT_SET } from '../state.ts';
 
 export interface PortRange {
   readonly from: number;
@@ -44,4 +45,48 @@ function merge(ranges: readonly ({ readonly protocol: number } & PortRange)[]): 
     merged.set(protocol, known);
   }
   return merged;
+}
+
+/** Port sets by what they have in common. */
+export class Ports {
+  readonly #sets: PortSetRanges;
+  readonly #known = new Map<string, boolean>();
+
+  constructor(sets: PortSetRanges) {
+    this.#sets = sets;
+  }
+
+  /** Is every port of the second one of the first? */
+  holds(first: number, second: number): boolean {
+    if (first === PORT_SET.all || first === second) return true;
+    const [outer, inner] = [this.#sets.get(first), this.#sets.get(second)];
+    if (outer === undefined || inner === undefined) return false;
+    return this.#remember(`${first} holds ${second}`, () =>
+      [...inner].every(([protocol, ranges]) =>
+        ranges.every(({ from, to }) =>
+          (outer.get(protocol) ?? []).some((range) => range.from <= from && range.to >= to),
+        ),
+      ),
+    );
+  }
+
+  /** Have they a port in common? Of one that is not known it may be any. */
+  meet(first: number, second: number): boolean {
+    if (first === PORT_SET.all || second === PORT_SET.all || first === second) return true;
+    const [one, other] = [this.#sets.get(first), this.#sets.get(second)];
+    if (one === undefined || other === undefined) return true;
+    return this.#remember(`${first} meets ${second}`, () =>
+      [...one].some(([protocol, ranges]) => ranges.some((range) => overlap(range, other.get(protocol) ?? []))),
+    );
+  }
+
+  #remember(what: string, answer: () => boolean): boolean {
+    const known = this.#known.get(what) ?? answer();
+    this.#known.set(what, known);
+    return known;
+  }
+}
+
+function overlap({ from, to }: PortRange, others: readonly PortRange[]): boolean {
+  return others.some((other) => other.from <= to && other.to >= from);
 }

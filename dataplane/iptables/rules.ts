@@ -2,19 +2,22 @@
  * The rules as iptables has them: a fixed number, in chains of our own, each table's entered by one jump per hook. Who may reach whom
  * is in the sets alone. What is not dropped returns: others' rules come after ours. Pure.
  *
- *   raw PREROUTING    TENET-RAW      guard: is this source the link's own?   TENET-POD-SRC, TENET-OVL-SRC
- *   filter FORWARD    TENET-FORWARD  from a pod:      reply? known? allowed? TENET-FROM-POD ─► TENET-TO-CLUSTER, TENET-BEYOND
- *                                    from an overlay: only to pods           TENET-FROM-OVL ─► TENET-TO-POD
- *                                    from elsewhere:  only answers to egress TENET-ELSEWHERE
- *   filter INPUT      TENET-INPUT    pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone
- *   filter OUTPUT     TENET-OUTPUT   the node sends into no tenant's overlay
- *   nat POSTROUTING   TENET-NAT      what leaves the cluster takes the node's address, and a port that is no one else's there
+ *   raw PREROUTING     TENET-RAW      guard: is this source the link's own?   TENET-POD-SRC, TENET-OVL-SRC
+ *   mangle FORWARD     TENET-FORWARD  from a pod:      reply? known? allowed? TENET-FROM-POD ─► TENET-TO-CLUSTER, TENET-BEYOND
+ *                                     from an overlay: only to pods           TENET-FROM-OVL ─► TENET-TO-POD
+ *                                     from elsewhere:  only answers to egress TENET-ELSEWHERE
+ *   mangle INPUT       TENET-INPUT    pods and overlays reach nothing of the node but what it asked for; VXLAN comes from nodes alone
+ *   mangle POSTROUTING TENET-SENT     the node sends into no tenant's overlay
+ *   nat POSTROUTING    TENET-NAT      what leaves the cluster takes the node's address, and a port that is no one else's there
  *
+ * Not in table filter, where others accept: what they let pass there comes after ours. What a pod may be sent bears the sign that its
+ * link asks for (admission.ts), so that a packet that meets no rule of ours, for whatever reason, gets to none.
  * The same decisions as isolation/rules.ts in other words: where that looks an identity up, this asks for (network, link) pairs.
  */
 import { HAS_PORTS, poolsOf, SHARES_ADDRESS } from '../isolation/common.ts';
 import { overlayLinkName } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
+import { ADMITTED } from './admission.ts';
 import { PORTLESS_PACKET, SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from './bytecode.ts';
 import { chain, type TableRules } from './chain-rules.ts';
 import { call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from './line.ts';
@@ -29,6 +32,9 @@ const fromPod = `-i ${POD}`;
 const fromOverlay = `-i ${OVERLAY}`;
 const toPod = `-o ${POD}`;
 const toOverlay = `-o ${OVERLAY}`;
+/** Others' packets with an address of the node's as their source come no further than the kernel's own check of sources. */
+const fromNode = '-m addrtype --src-type LOCAL';
+const ADMIT = goto('ADMIT');
 const answers = '-m conntrack --ctdir REPLY --ctstate RELATED,ESTABLISHED';
 /** An ICMP error about no flow we know: forged, or too late to matter. */
 const strayIcmp = '-p icmp -m conntrack --ctstate INVALID';
@@ -42,21 +48,22 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
   const { from, to } = item.masqueradePorts;
   return [
     {
-      table: 'filter',
+      table: 'mangle',
       chains: [
         chain('REFUSE-OUT', refusal('egress', 'src')),
         chain('REFUSE-IN', refusal('ingress', 'dst')),
-        chain('CALL-IN', byPort('ingress', 'src,dst', 'dst', portSets)),
-        chain('CALL-OUT', byPort('egress', 'dst,src', 'dst', portSets)),
-        chain('ANSWER-IN', byPort('egress', 'src,dst', 'src', portSets)),
-        chain('ANSWER-OUT', byPort('ingress', 'dst,src', 'src', portSets)),
+        chain('ADMIT', [['the link of the pod asks for this', `-j CLASSIFY --set-class ${className(ADMITTED)}`]]),
+        chain('CALL-IN', byPort('ingress', 'src,dst', 'dst', portSets, ADMIT)),
+        chain('CALL-OUT', byPort('egress', 'dst,src', 'dst', portSets, RETURN)),
+        chain('ANSWER-IN', byPort('egress', 'src,dst', 'src', portSets, ADMIT)),
+        chain('ANSWER-OUT', byPort('ingress', 'dst,src', 'src', portSets, RETURN)),
         chain('REPLY-TO-POD', [
-          ['the pod may call who answers', inSet(IPSETS.egress, 'src,dst'), RETURN],
+          ['the pod may call who answers', inSet(IPSETS.egress, 'src,dst'), ADMIT],
           ['nobody it may call any more', notInSet(IPSETS.egressSome, 'src,dst'), DROP],
           ['at some ports', goto('ANSWER-IN')],
         ]),
         chain('TO-POD', [
-          ['the pod may be called by them', inSet(IPSETS.ingress, 'src,dst'), RETURN],
+          ['the pod may be called by them', inSet(IPSETS.ingress, 'src,dst'), ADMIT],
           ['nobody else', notInSet(IPSETS.ingressSome, 'src,dst'), goto('REFUSE-IN')],
           ['at some ports', goto('CALL-IN')],
         ]),
@@ -113,7 +120,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
             ],
           ),
           ['what has no ports cannot share the address of the node', portless, DROP],
-          ['errors come from anywhere on the way', '-p icmp', answers, RETURN],
+          ['errors come from anywhere on the way', '-p icmp', answers, ADMIT],
           ['answers from beyond the cluster', answers, goto('ANSWER-IN')],
           ['calls from elsewhere', DROP],
         ]),
@@ -147,14 +154,15 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ],
           'INPUT',
         ),
+        // After all that rewrites where a packet of the node's own goes to. What is forwarded into an overlay has a pod's source.
         chain(
-          'OUTPUT',
+          'SENT',
           [
+            ['the node calls its pods', toPod, fromNode, ADMIT],
             ['calls of the gateway itself', `-o ${overlayLinkName(1)}`, RETURN],
-            ['a node that is gateway and compute calls', toOverlay, inSet(IPSETS.system, 'src'), RETURN],
-            ['the node sends nothing into overlays', toOverlay, DROP],
+            ['nodes send nothing into overlays but as gateways', toOverlay, notInSet(IPSETS.pools, 'src'), DROP],
           ],
-          'OUTPUT',
+          'POSTROUTING',
         ),
       ],
     },
@@ -229,7 +237,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
 export function compileIpv6(item: RuleSetItem): TableRules[] {
   return [
     {
-      table: 'filter',
+      table: 'mangle',
       chains: [
         chain(
           'FORWARD',
@@ -240,7 +248,7 @@ export function compileIpv6(item: RuleSetItem): TableRules[] {
           'FORWARD',
         ),
         chain('INPUT', [['VXLAN comes from nodes alone', `-p udp -m udp --dport ${item.vxlanPort}`, DROP]], 'INPUT'),
-        chain('OUTPUT', [['the node sends nothing into overlays', toOverlay, DROP]], 'OUTPUT'),
+        chain('SENT', [['the node sends nothing into overlays', toOverlay, DROP]], 'POSTROUTING'),
       ],
     },
     {
@@ -257,4 +265,9 @@ export function compileIpv6(item: RuleSetItem): TableRules[] {
       ],
     },
   ];
+}
+
+/** As iptables takes a packet's priority: two halves, in hexadecimal. */
+function className(priority: number): string {
+  return `${(priority >>> 16).toString(16)}:${(priority & 0xffff).toString(16)}`;
 }

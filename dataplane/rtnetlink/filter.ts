@@ -1,8 +1,9 @@
 /**
- * One classic BPF program at a link's ingress, where packets come in before everything else. Pure.
+ * One program at a link's ingress, where packets come in before everything else: classic BPF; and one at its egress, after everything
+ * else: eBPF, loaded before. Pure.
  * @see include/uapi/linux/pkt_sched.h, pkt_cls.h; net/sched/sch_ingress.c, cls_bpf.c
  */
-import { parseAttributes } from '../netlink/attribute.ts';
+import { type AttributeWriter, parseAttributes } from '../netlink/attribute.ts';
 import { ByteReader, type ByteWriter } from '../netlink/bytes.ts';
 import { NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, writeMessage } from '../netlink/message.ts';
 import * as u from './uapi.ts';
@@ -14,11 +15,17 @@ export interface Filter {
   readonly priority: number;
   /** an array of struct sock_filter; empty for a filter of another kind */
   readonly program: Uint8Array;
+  /** of an eBPF program, by which the kernel tells it from others: hexadecimal */
+  readonly tag: string | undefined;
 }
+
+export type FilterPlace = 'ingress' | 'egress';
+
+const PARENT = { ingress: u.TC_H_INGRESS, egress: u.TC_H_EGRESS } as const satisfies Record<FilterPlace, number>;
 
 /** struct tcmsg */
 const TCMSG = 20;
-/** of ours at an ingress, before others' */
+/** of ours, before others' */
 const PRIORITY = 1;
 const HANDLE = 1;
 /** htons(ETH_P_ALL), in the lower half of tcm_info */
@@ -44,22 +51,39 @@ export function encodeDelClsact(out: ByteWriter, linkIndex: number): void {
   });
 }
 
-/** Puts a program in the place of the one that was there, if any, in one step. What it returns is what becomes of the packet. */
+/**
+ * Puts a program at the ingress in the place of the one that was there, if any, in one step. What it returns is what becomes of the
+ * packet.
+ * @param program an array of struct sock_filter
+ */
 export function encodeReplaceFilter(out: ByteWriter, linkIndex: number, program: Uint8Array): void {
+  encodeReplace(out, linkIndex, 'ingress', (options) =>
+    options.u16(u.TCA_BPF_OPS_LEN, program.length / 8).bytes(u.TCA_BPF_OPS, program),
+  );
+}
+
+/** As {@link encodeReplaceFilter}, at the egress. @param fd of a classifier of this process's @param name as tools list it */
+export function encodeReplaceLoaded(out: ByteWriter, linkIndex: number, fd: number, name: string): void {
+  encodeReplace(out, linkIndex, 'egress', (options) => options.u32(u.TCA_BPF_FD, fd).string(u.TCA_BPF_NAME, name));
+}
+
+function encodeReplace(
+  out: ByteWriter,
+  linkIndex: number,
+  place: FilterPlace,
+  program: (options: AttributeWriter) => AttributeWriter,
+): void {
   writeMessage(out, u.RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE, (message) => {
-    tcmsg(out, linkIndex, HANDLE, u.TC_H_INGRESS, (PRIORITY << 16) | ALL_PROTOCOLS);
-    message.string(u.TCA_KIND, 'bpf').nested(u.TCA_OPTIONS, (options) =>
-      options
-        .u16(u.TCA_BPF_OPS_LEN, program.length / 8)
-        .bytes(u.TCA_BPF_OPS, program)
-        .u32(u.TCA_BPF_FLAGS, u.TCA_BPF_FLAG_ACT_DIRECT),
-    );
+    tcmsg(out, linkIndex, HANDLE, PARENT[place], (PRIORITY << 16) | ALL_PROTOCOLS);
+    message
+      .string(u.TCA_KIND, 'bpf')
+      .nested(u.TCA_OPTIONS, (options) => program(options).u32(u.TCA_BPF_FLAGS, u.TCA_BPF_FLAG_ACT_DIRECT));
   });
 }
 
-/** All at one link's ingress. */
-export function encodeGetFilters(out: ByteWriter, linkIndex: number): void {
-  writeMessage(out, u.RTM_GETTFILTER, NLM_F_DUMP, () => tcmsg(out, linkIndex, 0, u.TC_H_INGRESS, 0));
+/** All at one place of a link. */
+export function encodeGetFilters(out: ByteWriter, linkIndex: number, place: FilterPlace): void {
+  writeMessage(out, u.RTM_GETTFILTER, NLM_F_DUMP, () => tcmsg(out, linkIndex, 0, PARENT[place], 0));
 }
 
 /** @returns undefined for what stands before the filters themselves @throws CodecError */
@@ -73,6 +97,13 @@ export function decodeFilter(payload: Uint8Array): Filter | undefined {
   if (handle === 0) return undefined;
   const attributes = parseAttributes(payload, TCMSG);
   const kind = attributes.get(u.TCA_KIND)?.string() ?? '';
-  const program = kind === 'bpf' ? attributes.get(u.TCA_OPTIONS)?.nested().get(u.TCA_BPF_OPS)?.payload : undefined;
-  return { linkIndex, kind, priority, program: program ?? new Uint8Array() };
+  const options = kind === 'bpf' ? attributes.get(u.TCA_OPTIONS)?.nested() : undefined;
+  const tag = options?.get(u.TCA_BPF_TAG)?.payload;
+  return {
+    linkIndex,
+    kind,
+    priority,
+    program: options?.get(u.TCA_BPF_OPS)?.payload ?? new Uint8Array(),
+    tag: tag && Array.from(tag, (byte) => byte.toString(16).padStart(2, '0')).join(''),
+  };
 }

@@ -6,7 +6,7 @@ import type { KernelError } from '../errors.ts';
 import { ByteWriter } from '../netlink/bytes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import type { NetlinkMessage } from '../netlink/message.ts';
-import { decodeFilter, encodeGetFilters, type Filter } from './filter.ts';
+import { decodeFilter, encodeGetFilters, type Filter, type FilterPlace } from './filter.ts';
 import { decodeAddress, encodeGetAddresses, type InterfaceAddress } from './ifaddr.ts';
 import { decodeLink, decodeSentPackets, encodeGetLinks, type Link } from './link.ts';
 import { decodeNeighbour, encodeGetFdb, encodeGetNeighbours, type Neighbour } from './neighbour.ts';
@@ -107,8 +107,8 @@ export class Rtnetlink {
   }
 
   /** At the ingress of one link. */
-  filters(linkIndex: number): Filter[] {
-    return this.#dump('RTM_GETTFILTER', (out) => encodeGetFilters(out, linkIndex)).flatMap(
+  filters(linkIndex: number, place: FilterPlace): Filter[] {
+    return this.#dump('RTM_GETTFILTER', (out) => encodeGetFilters(out, linkIndex, place)).flatMap(
       ({ payload }) => decodeFilter(payload) ?? [],
     );
   }

@@ -131,9 +131,14 @@ export const TC_H_CLSACT = 0xfffffff1;
 export const TC_H_CLSACT_HANDLE = 0xffff0000;
 /** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS) */
 export const TC_H_INGRESS = 0xfffffff2;
+/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) */
+export const TC_H_EGRESS = 0xfffffff3;
 export const TCA_KIND = 1;
 export const TCA_OPTIONS = 2;
 export const TCA_BPF_OPS_LEN = 4;
 export const TCA_BPF_OPS = 5;
+export const TCA_BPF_FD = 6;
+export const TCA_BPF_NAME = 7;
 export const TCA_BPF_FLAGS = 8;
+export const TCA_BPF_TAG = 10;
 export const TCA_BPF_FLAG_ACT_DIRECT = 1;

@@ -12,7 +12,7 @@ import { neighbourTables, setUpAttacker } from './support/attacker.ts';
 import { newToken } from './support/ears.ts';
 import { datagram, fromContainer } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
-import { admission, type Cut, frozen, openIngress } from './support/openings.ts';
+import { admission, type Cut, frozen, openLink } from './support/openings.ts';
 import { hostLink } from './support/stage.ts';
 
 const attacker = setUpAttacker();
@@ -148,7 +148,7 @@ describe('ARP', () => {
       const was = await inside(attacker.stage.node1, `cat /proc/sys/net/ipv4/conf/${link}/arp_ignore`);
       await inside(
         attacker.stage.node1,
-        `${openIngress(link)}; ip link set ${link} arp on; echo 0 > /proc/sys/net/ipv4/conf/${link}/arp_ignore`,
+        `${openLink(link)}; ip link set ${link} arp on; echo 0 > /proc/sys/net/ipv4/conf/${link}/arp_ignore`,
       );
       attacker.link.forget();
       for (const frame of lies()) attacker.link.send(frame);

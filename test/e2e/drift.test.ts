@@ -111,16 +111,18 @@ const OF_NFTABLES: Damages = {
 };
 
 const OF_IPTABLES: Damages = {
-  'a rule added': () => 'iptables -w -I TENET-FORWARD -j ACCEPT',
-  'a rule deleted': () => 'iptables -w -D TENET-FROM-POD 1',
+  'a rule added': () => 'iptables -w -t mangle -I TENET-FORWARD -j ACCEPT',
+  'a rule deleted': () => 'iptables -w -t mangle -D TENET-FROM-POD 1',
   'a rule of IPv6 deleted': () => 'ip6tables -w -t raw -D TENET-RAW 1',
   'a jump deleted': () => 'iptables -w -t raw -D PREROUTING 1',
-  'a chain added': () => 'iptables -w -N TENET-ALIEN',
-  'a chain flushed': () => 'iptables -w -F TENET-IN-POD',
+  'a chain added': () => 'iptables -w -t mangle -N TENET-ALIEN',
+  'a chain flushed': () => 'iptables -w -t mangle -F TENET-IN-POD',
   'an element deleted': ({ remoteBlock, overlay }) => `ipset del tenet-overlay-0 ${remoteBlock},${overlay}`,
   'an element added': ({ bluePod }) => `ipset add tenet-ingress-0 10.200.0.0/16,${bluePod}`,
   'a set flushed': () => 'ipset flush tenet-pod',
-  'the table deleted': () => 'for t in filter raw nat; do iptables -w -t $t -F; iptables -w -t $t -X; done',
+  'the table deleted': () => 'for t in mangle raw nat; do iptables -w -t $t -F; iptables -w -t $t -X; done',
+  'what a link asks for': ({ pod }) => `tc filter del dev ${pod} egress`,
+  'a link’s guards': ({ pod }) => `tc qdisc del dev ${pod} clsact`,
 };
 
 /** Of the rest, which is the same on every backend. */

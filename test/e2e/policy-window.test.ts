@@ -118,6 +118,30 @@ test('callers become somebody else to policies, and are still allowed', async ()
   await flood.stopUnharmed();
 });
 
+test('a policy turns round, and what neither side of it allows does not pass on the way', async () => {
+  const [one, other] = [await attach('node1', 'turning'), await attach('node1', 'turned')];
+  const spec = (to: string, from: string) => ({
+    podSelector: { matchExpressions: [{ key: 'app', operator: 'In', values: ['turning', 'turned'] }] },
+    policyTypes: ['Ingress', 'Egress'],
+    egress: [{ to: [{ podSelector: app(to) }] }],
+    ingress: [{ from: [{ podSelector: app(from) }] }],
+  });
+  // The one may call the other, which hears the guest alone; then the other hears the one, which may call the guest alone.
+  const specs = [spec('turned', 'guest'), spec('guest', 'turning')] as const;
+  await put('policies/turning', specs[0]);
+  const flood = await startFlood([
+    allowed('udp', 'the node itself', lab.host('node1'), other, UDP),
+    forbidden('what neither side allows', one, other, UDP),
+  ]);
+  for (let round = 1; round <= 2 * CHANGES; round++) {
+    await put('policies/turning', specs[round % 2] as object);
+    await flood.passes(2);
+  }
+  await flood.stopUnharmed();
+  await lab.rest('DELETE', '/v1/tenants/red/namespaces/red/policies/turning?wait=enforced');
+  for (const container of [one, other]) await lab.detach(container);
+});
+
 test('agents are killed and come back, and policies have changed meanwhile', async () => {
   const flood = await startFlood();
   for (const node of ['node1', 'node2']) await lab.killAgent(node, 'SIGKILL');

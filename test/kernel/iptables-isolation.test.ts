@@ -93,8 +93,10 @@ describe.each(['nft', 'legacy'] as const)('with iptables-%s', (variant) => {
   beforeEach(() => open({ variant }));
   afterEach(() => {
     isolation.remove();
-    iptables('-F');
-    iptables('-X');
+    for (const table of ['filter', 'mangle']) {
+      iptables('-t', table, '-F');
+      iptables('-t', table, '-X');
+    }
     socket.close();
   });
 
@@ -111,9 +113,10 @@ describe.each(['nft', 'legacy'] as const)('with iptables-%s', (variant) => {
   });
 
   it('is entered before all others’ rules, which stay as they are', () => {
-    iptables('-N', 'KUBE-FORWARD');
-    iptables('-A', 'FORWARD', '-j', 'KUBE-FORWARD');
-    iptables(
+    const mangle = (...args: string[]) => iptables('-t', 'mangle', ...args);
+    mangle('-N', 'KUBE-FORWARD');
+    mangle('-A', 'FORWARD', '-j', 'KUBE-FORWARD');
+    mangle(
       '-A',
       'FORWARD',
       '-s',
@@ -131,7 +134,7 @@ describe.each(['nft', 'legacy'] as const)('with iptables-%s', (variant) => {
         .filter((line) => !line.includes('TENET-') && line !== '');
     const before = theirs();
     reach(pods(1));
-    iptables('-I', 'FORWARD', '-j', 'ACCEPT');
+    mangle('-I', 'FORWARD', '-j', 'ACCEPT');
     expect(isAsWanted()).toBe(false);
     putRight(pods(1));
     expect(isAsWanted()).toBe(true);
@@ -144,7 +147,7 @@ describe.each(['nft', 'legacy'] as const)('with iptables-%s', (variant) => {
       'KUBE-FORWARD',
       'ACCEPT',
     ]);
-    iptables('-D', 'FORWARD', '-j', 'ACCEPT');
+    mangle('-D', 'FORWARD', '-j', 'ACCEPT');
     isolation.remove();
     expect(theirs().filter((line) => !/^[*:]|COMMIT/.test(line))).toEqual(
       before.filter((line) => !/^[*:]|COMMIT/.test(line)),
@@ -154,15 +157,18 @@ describe.each(['nft', 'legacy'] as const)('with iptables-%s', (variant) => {
   });
 
   it.each([
-    ['a rule deleted', () => iptables('-D', 'TENET-TO-POD', '2')],
-    ['a rule added', () => iptables('-I', 'TENET-TO-POD', '-j', 'ACCEPT')],
-    ['a chain emptied', () => iptables('-F', 'TENET-FROM-POD')],
-    ['the jump deleted', () => iptables('-D', 'INPUT', '1')],
-    ['the jump twice', () => iptables('-A', 'FORWARD', '-m', 'comment', '--comment', 'another', '-j', 'TENET-FORWARD')],
-    ['a chain of ours that is none', () => iptables('-N', 'TENET-OLD')],
-    ['a jump from elsewhere', () => iptables('-A', 'OUTPUT', '-j', 'TENET-FORWARD')],
-    ['all emptied', () => iptables('-F')],
-    ['a rule of IPv6 deleted', () => run(`ip6tables-${variant}`, ['-F', 'TENET-FORWARD'])],
+    ['a rule deleted', () => iptables('-t', 'mangle', '-D', 'TENET-TO-POD', '2')],
+    ['a rule added', () => iptables('-t', 'mangle', '-I', 'TENET-TO-POD', '-j', 'ACCEPT')],
+    ['a chain emptied', () => iptables('-t', 'mangle', '-F', 'TENET-FROM-POD')],
+    ['the jump deleted', () => iptables('-t', 'mangle', '-D', 'INPUT', '1')],
+    [
+      'the jump twice',
+      () => iptables('-t', 'mangle', '-A', 'FORWARD', '-m', 'comment', '--comment', 'another', '-j', 'TENET-FORWARD'),
+    ],
+    ['a chain of ours that is none', () => iptables('-t', 'mangle', '-N', 'TENET-OLD')],
+    ['a jump from elsewhere', () => iptables('-t', 'mangle', '-A', 'OUTPUT', '-j', 'TENET-FORWARD')],
+    ['all emptied', () => iptables('-t', 'mangle', '-F')],
+    ['a rule of IPv6 deleted', () => run(`ip6tables-${variant}`, ['-t', 'mangle', '-F', 'TENET-FORWARD'])],
     ['a member gone', () => ipset('del', 'tenet-egress-0', `10.139.0.0/20,${link(0)}`)],
     ['a member more', () => ipset('add', 'tenet-egress-0', `10.99.0.0/16,${link(0)}`)],
     ['a set emptied', () => ipset('flush', 'tenet-closed')],
@@ -193,6 +199,19 @@ describe.each(['nft', 'legacy'] as const)('with iptables-%s', (variant) => {
     expect([save(), save('6')].join()).toBe(before.join());
     expect(members('tenet-egress')).toEqual(['tenet-egress-0']);
     if (ipset('list', '-name').includes('theirs')) ipset('destroy', 'theirs');
+  });
+
+  it('looks at once when something was heard, and not before', async () => {
+    open({ variant, checkMs: 2 ** 30 });
+    reach(pods(1));
+    let watch: ReturnType<typeof isolation.watch> | undefined;
+    const seen = new Promise<string>((resolve) => {
+      watch = isolation.watch(resolve);
+    });
+    iptables('-t', 'mangle', '-I', 'FORWARD', '-j', 'ACCEPT');
+    watch?.look();
+    expect(await seen).toBe('rules of iptables');
+    watch?.close();
   });
 
   it('takes away what the other variant of the programs wrote', () => {

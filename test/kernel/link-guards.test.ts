@@ -1,13 +1,16 @@
 /** Programs at pod links' ingress, in a real kernel: which frames get past them, and what tc and others see of them. */
 import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { parseMac } from '../../dataplane/address.ts';
+import { ADMITTED, admissionProgram } from '../../dataplane/iptables/admission.ts';
 import { LinkGuards } from '../../dataplane/link-guards.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
 import type { ElementItem } from '../../dataplane/state.ts';
+import { type LoadedProgram, loadClassifier } from '../../dataplane/system/bpf.ts';
 import { NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { ETHERTYPE, ethernet, ipv4, PROTOCOL } from '../lab/probe/packet.ts';
@@ -25,16 +28,21 @@ const guard = (address: string, mac = MAC, link = LINK): ElementItem => ({
 });
 
 let rtnetlink: Rtnetlink;
+let admission: LoadedProgram;
 let guards: LinkGuards;
 let pod: OtherNamespace;
 
 beforeAll(() => {
   enterOwnNamespace();
   rtnetlink = new Rtnetlink(new NetlinkConnection(new NetlinkSocket(NETLINK_ROUTE)));
+  admission = loadClassifier(admissionProgram());
 });
-afterAll(() => rtnetlink.close());
+afterAll(() => {
+  admission.close();
+  rtnetlink.close();
+});
 beforeEach(() => {
-  guards = new LinkGuards(rtnetlink);
+  guards = new LinkGuards(rtnetlink, admission);
   pod = addNamespace();
   ip('link', 'add', LINK, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod.name);
   ip('link', 'set', LINK, 'address', HOST, 'addrgenmode', 'none');
@@ -47,7 +55,7 @@ afterEach(() => {
   pod.remove();
 });
 
-const filters = () => run('tc', ['filter', 'show', 'dev', LINK, 'ingress']);
+const filters = (place = 'ingress') => run('tc', ['filter', 'show', 'dev', LINK, place]);
 
 /** Sends all from the pod. @returns names of those that this namespace's routing was given */
 async function passed(frames: Readonly<Record<string, Buffer>>): Promise<readonly string[]> {
@@ -109,29 +117,69 @@ it('are found again as they were, and missed when somebody took or changed them'
   guards.reset(stateOf([guard('10.129.0.5')]));
   expect(guards.areIntact()).toBe(false);
   guards.write();
+  expect(guards.areIntact()).toBe(false);
+  guards.seal();
   expect(guards.areIntact()).toBe(true);
   expect(filters()).toContain('bpf');
-  const later = new LinkGuards(rtnetlink);
+  expect(filters('egress')).toContain('tenet-admitted');
+  const later = new LinkGuards(rtnetlink, admission);
   later.reset(stateOf([guard('10.129.0.5')]));
   expect(later.areIntact()).toBe(true);
   later.reset(stateOf([guard('10.129.0.6')]));
   expect(later.areIntact()).toBe(false);
   for (const tamper of [
     ['filter', 'del', 'dev', LINK, 'ingress'],
+    ['filter', 'del', 'dev', LINK, 'egress'],
     ['qdisc', 'del', 'dev', LINK, 'clsact'],
   ]) {
     run('tc', tamper);
     expect(guards.areIntact(), tamper.join(' ')).toBe(false);
     guards.reset(stateOf([guard('10.129.0.5')]));
     guards.write();
+    guards.seal();
     expect(guards.areIntact()).toBe(true);
   }
 });
 
-it('come and go while the link is in use, and nothing that is sent to the pod is lost', async () => {
+function wayToPod(): void {
   ip('address', 'add', '10.129.0.1/32', 'dev', LINK);
   ip('route', 'add', '10.129.0.5/32', 'dev', LINK);
   ip('neighbour', 'add', '10.129.0.5', 'lladdr', MAC, 'dev', LINK, 'nud', 'permanent');
+}
+
+it('let in what rules have admitted, and nothing else', async () => {
+  wayToPod();
+  // As a rule of ours does it.
+  const admit = `{ type filter hook postrouting priority 0; udp dport 7001 meta priority set ${ADMITTED}; }`;
+  run('nft', ['-f', '-'], `table ip admits { chain post ${admit}; }`);
+  const heard = new RawLink(pod.name, 'eth0');
+  const socket = createSocket('udp4');
+  const send = (port: number) => new Promise((sent) => socket.send('x', port, '10.129.0.5', sent));
+  const ports = () => heard.heard().flatMap(({ fields }) => fields.ports?.destination ?? []);
+  /** What of these arrives before one that passes for sure. */
+  const arrive = async (...numbers: number[]) => {
+    heard.forget();
+    for (const port of [...numbers, 7001]) await send(port);
+    await waitFor(() => ports().includes(7001), { what: 'what is admitted' });
+    return ports();
+  };
+  try {
+    expect(await arrive(7000)).toEqual([7000, 7001]);
+    guards.add(guard('10.129.0.5'));
+    guards.write();
+    guards.seal();
+    expect(await arrive(7000)).toEqual([7001]);
+    guards.removeFrom([LINK]);
+    expect(await arrive(7000)).toEqual([7000, 7001]);
+  } finally {
+    socket.close();
+    heard.close();
+    run('nft', ['delete', 'table', 'ip', 'admits']);
+  }
+});
+
+it('come and go while the link is in use, and nothing that is sent to the pod is lost', async () => {
+  wayToPod();
   ip('-n', pod.name, 'link', 'set', 'eth0', 'address', MAC);
   ip('-n', pod.name, 'address', 'add', '10.129.0.5/32', 'dev', 'eth0');
   ip('-n', pod.name, 'route', 'add', '10.129.0.1/32', 'dev', 'eth0');
@@ -149,7 +197,7 @@ it('come and go while the link is in use, and nothing that is sent to the pod is
     for (; flood.exitCode === null; times++) {
       guards.reset(stateOf([guard('10.129.0.5')]));
       guards.write();
-      if (!guards.areIntact()) throw new Error('not guarded');
+      if (!filters().includes('bpf')) throw new Error('not guarded');
       guards.removeFrom([LINK]);
       await turn();
     }
@@ -163,9 +211,10 @@ it('go with the backend, and a link that is not there is no fault', () => {
   guards.add(guard('10.129.0.5'));
   guards.add(guard('10.129.0.9', parseMac('02:00:00:00:00:09'), 'tnpffffffffffff'));
   guards.write();
+  guards.seal();
   expect(guards.areIntact()).toBe(true);
   guards.removeFrom([LINK, 'tnpffffffffffff']);
-  expect(filters()).toBe('');
+  expect(filters() + filters('egress')).toBe('');
   expect(ipJson<{ qdisc?: string }>('link', 'show', 'dev', LINK)[0]?.qdisc).not.toBe('clsact');
   guards.removeFrom([LINK]);
 });

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTes
 import { parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
 import { diff } from '../../dataplane/diff.ts';
 import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
+import { KernelMonitor } from '../../dataplane/kernel-monitor.ts';
 import type { Item, NodeState } from '../../dataplane/state.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { addNamespace, enterOwnNamespace, ip, run } from './namespace.ts';
@@ -146,6 +147,32 @@ describe('the monitor tells of', () => {
     run('nft', command.split(' '));
     expect(await firstNews()).toBe('rules');
     run('nft', ['flush', 'ruleset']);
+  });
+
+  it('tables that iptables decides in, changed by the variant of its programs that writes nftables', async () => {
+    let heard = 0;
+    const other = new KernelMonitor({
+      ownPorts: new Set(),
+      unsettled: new Set(),
+      alsoLinks: new Set(),
+      links: () => dataplane.links(),
+      wanted: () => TENANT,
+      onForeignChange: (what) => news.push(what),
+      onIptables: () => heard++,
+    });
+    try {
+      run('iptables-nft', ['-A', 'FORWARD', '-j', 'ACCEPT']);
+      run('nft', ['add', 'table', 'inet', 'tenet']);
+      await waitFor(() => news.length >= 2, { what: 'news of both monitors, which come after it' });
+      expect(heard).toBe(0);
+      run('iptables-nft', ['-t', 'mangle', '-I', 'FORWARD', '-j', 'ACCEPT']);
+      await waitFor(() => heard > 0, { what: 'word of a rule' });
+      heard = 0;
+      run('nft', ['flush', 'ruleset']);
+      await waitFor(() => heard > 0, { what: 'word of the end of all rules' });
+    } finally {
+      other.close();
+    }
   });
 
   it('filters of a pod’s link that somebody puts there or takes away', async () => {

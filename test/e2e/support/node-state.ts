@@ -22,15 +22,21 @@ export async function ruleHandles(node: Node): Promise<readonly string[]> {
   return [...text.matchAll(/# handle (\d+)$/gm)].map(([, handle]) => handle ?? '');
 }
 
+/** Programs at pod links, one line each; without the number that the kernel gives each program it loads. */
+const FILTERS = `for link in $(ls /sys/class/net | grep -E "^tnp[0-9a-f]{12}$" || true); do for place in ingress egress; do
+  tc filter show dev $link $place | grep bpf | sed "s/^/filter $link $place /; s/ id [0-9]*//" || true
+done; done`;
+
 /**
  * All of Tenet's in a node's kernel, one line each, sorted: rules and elements, links, addresses, routes, neighbours, FDB entries. Two
  * equal lists are the same network.
  */
 export async function tenetState(node: Node): Promise<readonly string[]> {
-  const [table, chains, sets, links, addresses, routes, neighbours, fdb] = await Promise.all([
+  const [table, chains, sets, filters, links, addresses, routes, neighbours, fdb] = await Promise.all([
     inside(node, 'nft -j list table inet tenet || true'),
     inside(node, 'iptables-save; ip6tables-save'),
     inside(node, 'ipset save'),
+    inside(node, FILTERS),
     inside(node, 'ip -j -d link show'),
     inside(node, 'ip -j address show'),
     inside(node, 'ip -j -4 -d route show'),
@@ -41,6 +47,7 @@ export async function tenetState(node: Node): Promise<readonly string[]> {
     ...linesOfTable(table),
     ...linesOfTenet(chains, /TENET-/),
     ...linesOfTenet(sets, /^\w+ tenet-/),
+    ...filters.split('\n').filter((line) => line !== ''),
     ...parse<LinkJson>(links).filter(isOurs).map(lineOfLink),
     ...parse<LinkJson & AddressJson>(addresses).filter(isOurs).map(lineOfAddresses),
     ...parse<RouteJson>(routes)

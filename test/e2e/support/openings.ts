@@ -17,7 +17,7 @@ export interface Cut {
 }
 
 /** A rule of iptables. */
-type Rule = readonly [table: 'raw' | 'filter', chain: string, comment: string];
+type Rule = readonly [table: 'raw' | 'mangle', chain: string, comment: string];
 
 const POD_SOURCE: Rule = ['raw', 'TENET-POD-SRC', 'forged, or too old to be forwarded'];
 const OVERLAY_SOURCE: Rule = ['raw', 'TENET-OVL-SRC', 'forged'];
@@ -31,8 +31,8 @@ const BEYOND: readonly Rule[] = [
   'nodes are closed',
   'never beyond the cluster',
   'all else is closed',
-].map((comment) => ['filter', 'TENET-BEYOND', comment]);
-const same = (chain: string, comment: string): readonly Rule[] => [['filter', chain, comment]];
+].map((comment) => ['mangle', 'TENET-BEYOND', comment]);
+const same = (chain: string, comment: string): readonly Rule[] => [['mangle', chain, comment]];
 
 /** Nobody at all, and nobody at this port. */
 const UNCALLED = [...same('TENET-TO-POD', 'nobody else'), ...same('TENET-CALL-IN', 'nothing allows it')];
@@ -146,9 +146,9 @@ const PORTS_OF_PODS = {
   iptables: ['iptables -w -t nat -S TENET-SHARE-ADDR', 'iptables -w -t nat -I TENET-SHARE-ADDR 1 -j MASQUERADE'],
 } as const;
 
-/** A command that takes the guard at a pod link's ingress away, where the backend has one; agents that go on put it back. */
-export function openIngress(link: string): string {
-  return BACKEND === 'iptables' ? `tc filter del dev ${link} ingress` : 'true';
+/** A command that takes the guards at a pod's link away, where the backend has some; agents that go on put them back. */
+export function openLink(link: string): string {
+  return BACKEND === 'iptables' ? `tc filter del dev ${link} ingress; tc filter del dev ${link} egress` : 'true';
 }
 
 /** Commands that let (address, MAC) through, as a pod's or as a node's, and that undo it. To be used while agents are frozen. */
@@ -168,7 +168,7 @@ export function admission(
   const pair = whose === 'pod' ? `tenet-own-mac ${address},${link}` : undefined;
   const range = address.replace(/\.\d+\.\d+$/, '.0.0/16');
   return {
-    admit: `${pair === undefined ? '' : openIngress(link)}
+    admit: `${pair === undefined ? '' : openLink(link)}
       ipset create opening bitmap:ip,mac range ${range}; ipset add opening ${address},${mac}; ipset add ${list} opening
       ${pair === undefined ? '' : `ipset add ${pair}`}`,
     undo: `ipset del ${list} opening 2>/dev/null || true; ipset destroy opening
@@ -188,13 +188,13 @@ async function inTable(lab: Lab, { node, chain, comment }: Cut): Promise<readonl
   return lines.map((line) => `nft delete rule inet tenet ${chain} handle ${/ # handle (\d+)$/.exec(line)?.[1]}`);
 }
 
-/** The guard at each pod link's ingress. */
-async function ingressFilters(lab: Lab, node: string): Promise<readonly string[]> {
+/** Guards of pod links at one place: at the egress none lets in what no rule has admitted, whichever rule is cut. */
+async function linkGuards(lab: Lab, node: string, place: 'ingress' | 'egress'): Promise<readonly string[]> {
   const links = await inside(lab.host(node), 'ls /sys/class/net | grep -E "^tnp[0-9a-f]{12}$" || true');
   const commands = await Promise.all(
     links.split('\n').map(async (link) => {
-      const shown = link === '' ? '' : await inside(lab.host(node), `tc filter show dev ${link} ingress`);
-      return shown.includes('bpf') ? [openIngress(link)] : [];
+      const shown = link === '' ? '' : await inside(lab.host(node), `tc filter show dev ${link} ${place}`);
+      return shown.includes('bpf') ? [`tc filter del dev ${link} ${place}`] : [];
     }),
   );
   return commands.flat();
@@ -203,7 +203,8 @@ async function ingressFilters(lab: Lab, node: string): Promise<readonly string[]
 async function inChains(lab: Lab, { node, chain, comment }: Cut): Promise<readonly string[]> {
   const rules = ON_IPTABLES[`${chain} ${comment}`];
   if (rules === undefined) throw new Error(`no rule of iptables is known for "${comment}" in ${chain}`);
-  const found: string[] = rules.includes(POD_SOURCE) ? [...(await ingressFilters(lab, node))] : [];
+  const found = [...(await linkGuards(lab, node, 'egress'))];
+  if (rules.includes(POD_SOURCE)) found.push(...(await linkGuards(lab, node, 'ingress')));
   for (const [table, name, text] of rules) {
     const listed = await inside(lab.host(node), `iptables -w -t ${table} -S ${name}`);
     const lines = listed.split('\n').filter((line) => line.startsWith('-A'));
