@@ -369,7 +369,8 @@ function placesIn(found: readonly IpsetDump[]): Map<string, number> {
   for (const { spec, members } of found) {
     const place = linkSetPlace(spec.name);
     if (place === undefined) continue;
-    for (const { link = '' } of members) places.set(foundKey(place.list, link), place.number);
+    for (const { link = '', address } of members)
+      if (address !== undefined) places.set(foundKey(place.list, link, address), place.number);
   }
   return places;
 }

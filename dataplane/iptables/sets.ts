@@ -68,13 +68,18 @@ type Direction = 'egress' | 'ingress';
 export type LinkList = 'overlay' | Direction | `${Direction}-${'some' | 'hosts' | `${'p' | 'n' | 'a'}${number}`}`;
 export type MacList = 'macs' | 'vxlanPeers' | 'gateways';
 
+/** Does the longest prefix count in this list, so that all prefixes of a link are in one set? */
+export function countsLongestPrefix(of: LinkList): boolean {
+  return /-n\d+$/.test(of);
+}
+
 /**
  * Links that may share a set of the list. Where a network is found, but with another link, the kernel looks for no larger one: so links
- * share only sets in which all networks are disjoint, or what a larger one would say is said by another list.
+ * share only sets in which all networks are disjoint.
  * @see net/netfilter/ipset/ip_set_hash_gen.h, mtype_test_cidrs
  */
 export function linksPerSet(of: LinkList): number {
-  return /-n\d+$/.test(of) ? 1 : LINKS_PER_SET;
+  return countsLongestPrefix(of) ? 1 : LINKS_PER_SET;
 }
 
 /** The lists of a port set. */

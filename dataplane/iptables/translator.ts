@@ -241,7 +241,8 @@ export class Translator {
   /** A pair belongs in one of the sets of its list, which is in the list while it has any. */
   #putPair(isAdded: boolean, list: LinkList, prefix: IpPrefix, link: string, nomatch = false): void {
     const put = this.#putter(isAdded);
-    const set = linkSet(list, isAdded ? this.#numbers.take(list, link) : this.#numbers.release(list, link));
+    const number = isAdded ? this.#numbers.take(list, link, prefix) : this.#numbers.release(list, link, prefix);
+    const set = linkSet(list, number);
     put(set, nomatch ? { ...pair(prefix, link), nomatch } : pair(prefix, link));
     put(listOf(list), { set: set.name });
   }

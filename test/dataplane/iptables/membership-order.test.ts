@@ -76,7 +76,11 @@ function changeBetween(before: State, after: State): Change {
   return { before: members, ops, portSets };
 }
 
-/** Members as sets in lists, asked as the kernel is: in each set of a list the longest prefix of the link's decides. */
+/**
+ * Members as sets in lists, asked as the kernel is: in each set of a list the longest prefix decides that any link has there, and says no
+ * to a link that does not have it.
+ * @see net/netfilter/ipset/ip_set_hash_gen.h, mtype_test_cidrs
+ */
 class Sets {
   /** by name of the set */
   readonly #members = new Map<string, Map<string, Membership['member']>>();
@@ -97,10 +101,10 @@ class Sets {
 
   has(list: string, address: string, link: string): boolean {
     return [...(this.#members.get(`tenet-${list}`)?.values() ?? [])].some(({ set = '' }) => {
-      const found = [...(this.#members.get(set)?.values() ?? [])]
-        .filter((member) => member.link === link && holds(member.address, address))
-        .sort((one, other) => bitsOf(other.address) - bitsOf(one.address));
-      return found.length > 0 && found[0]?.nomatch !== true;
+      const around = [...(this.#members.get(set)?.values() ?? [])].filter((member) => holds(member.address, address));
+      const longest = Math.max(...around.map((member) => bitsOf(member.address)));
+      const found = around.find((member) => member.link === link && bitsOf(member.address) === longest);
+      return found !== undefined && found.nomatch !== true;
     });
   }
 
@@ -231,6 +235,19 @@ test('one policy that turns round: to one and from another, then the other way',
     ]);
   expect(faults(turned(12, 13), turned(13, 11))).toEqual([]);
   expect(faults(turned(13, 11), turned(12, 13))).toEqual([]);
+});
+
+test('an address gains an identity and loses it: pods that may meet all of its tenant meet it throughout', () => {
+  const open = PODS.flatMap(({ link }) => [
+    element('egress', [TENANT, link], PORT_SET.all),
+    element('ingress', [TENANT, link], PORT_SET.all),
+    element('egress', [11, link], PORT_SET.all),
+    element('ingress', [11, link], PORT_SET.all),
+  ]);
+  const bare = [element('network', ['10.128.0.0/20'], TENANT), ...open];
+  const labelled = [...bare, ...PODS.slice(0, 2).map(({ address }) => element('identity', [address], 11))];
+  expect(faults(stateOf(bare), stateOf(labelled))).toEqual([]);
+  expect(faults(stateOf(labelled), stateOf(bare))).toEqual([]);
 });
 
 test('a set enters its list once it has members, and leaves it before it is emptied', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseIp, parseMac, parsePrefix } from '../../../dataplane/address.ts';
-import type { FoundNumbers } from '../../../dataplane/iptables/link-numbers.ts';
+import { type FoundNumbers, foundKey } from '../../../dataplane/iptables/link-numbers.ts';
 import { membershipKey } from '../../../dataplane/iptables/memberships.ts';
 import { IPSETS, LINKS_PER_SET, macSet } from '../../../dataplane/iptables/sets.ts';
 import { Translator } from '../../../dataplane/iptables/translator.ts';
@@ -159,16 +159,33 @@ test('links are shared out among sets, and stay where they were found', () => {
   expect(keysOf(translate(items)).filter((key) => key.startsWith('tenet-ingress '))).toHaveLength(2);
   const last = links.at(-1) ?? '';
   const few = [items[0], element('ingress', [7, last], 1)].filter((item) => item !== undefined);
-  const moved = translate(few, new Map([[`ingress ${last}`, 5]]));
-  expect(keysOf(moved)).toContain(`tenet-ingress-5 10.130.0.0/20,${last}`);
+  const moved = translate(few, new Map([[foundKey('ingress', last, parsePrefix('10.130.0.0/20')), 4]]));
+  expect(keysOf(moved)).toContain(`tenet-ingress-4 10.130.0.0/20,${last}`);
+});
+
+test('single addresses share no set with networks, where one link’s address would hide the network from the others', () => {
+  const items = [
+    element('network', ['10.130.0.0/20'], 7),
+    element('identity', ['10.130.0.9'], 8),
+    element('ingress', [7, 'tnp000000000001'], 1),
+    element('ingress', [8, 'tnp000000000002'], 1),
+  ];
+  const members = ['tenet-ingress-0 10.130.0.0/20,tnp000000000001', 'tenet-ingress-1 10.130.0.9/32,tnp000000000002'];
+  expect(keysOf(translate(items))).toEqual(expect.arrayContaining(members));
+  // As an earlier version has left it: both in one.
+  const found = new Map([
+    [foundKey('ingress', 'tnp000000000001', parsePrefix('10.130.0.0/20')), 1],
+    [foundKey('ingress', 'tnp000000000002', parseIp('10.130.0.9')), 0],
+  ]);
+  expect(keysOf(translate(items, found))).toEqual(expect.arrayContaining(members));
 });
 
 test('more links found in one set than it may hold are shared out anew', () => {
   const links = Array.from({ length: LINKS_PER_SET + 5 }, (_, index) => `tnp${String(index).padStart(12, '0')}`);
   const items = [element('network', ['10.130.0.0/20'], 7), ...links.map((name) => element('ingress', [7, name], 1))];
-  const found = new Map(links.map((name) => [`ingress ${name}`, 3]));
+  const found = new Map(links.map((name) => [foundKey('ingress', name, parsePrefix('10.130.0.0/20')), 2]));
   const translator = translate(items, found);
-  expect(translator.count('tenet-ingress-3')).toBe(LINKS_PER_SET);
+  expect(translator.count('tenet-ingress-2')).toBe(LINKS_PER_SET);
   expect(translator.count('tenet-ingress-0')).toBe(5);
 });
 
