@@ -1,6 +1,6 @@
 /**
  * The CNI binary `tenet`: hands the process's environment and stdin to plugin.ts, prints what comes back, exits. Runs compiled by
- * build.ts, whose run-time is Bun. Bun's own stdin and stdout save 9 ms a call over Node's streams, most of a call.
+ * deploy/build.ts, whose run-time is Bun. Bun's own stdin and stdout save 9 ms a call over Node's streams, most of a call.
  */
 import { askAgent } from './agent-client.ts';
 import { MESSAGE_BYTES_LIMIT } from './agent-protocol.ts';

@@ -10,7 +10,7 @@ set -eu
 
 packages='etcd-server etcd-client iproute2 nftables iptables ipset conntrack iputils-ping procps'
 node_minimum='20.11'
-sources='controller cni-plugin dataplane test bench package.json package-lock.json tsconfig.json'
+sources='deploy controller cni-plugin dataplane test bench package.json package-lock.json tsconfig.json'
 build_stamp='dist/.setup-stamp'
 # Debian's plain su leaves these out, and ip, nft and nsenter's friends live there.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
