@@ -96,8 +96,7 @@ function hostCommands(address: string): string[] {
 
 /** An empty namespace with its loopback up, as a runtime makes it for a container. */
 export async function makeContainerNetns(netns: string): Promise<void> {
-  await ip(undefined, [`netns add ${netns}`]);
-  await ip(netns, ['link set lo up']);
+  await run(['sh', '-ec', `ip netns add ${netns}; ip -n ${netns} link set lo up`]);
 }
 
 export function listNamespaces(id: string): readonly string[] {

@@ -46,8 +46,6 @@ export function etcdCommand({ dir, etcdUrl }: Topology): Command {
     `--initial-advertise-peer-urls=${peer}`,
     `--initial-cluster=manage1=${peer}`,
     '--unsafe-no-fsync',
-    '--heartbeat-interval=10',
-    '--election-timeout=100',
     '--logger=zap',
     '--log-level=warn',
   ];

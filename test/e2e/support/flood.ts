@@ -75,8 +75,8 @@ export class Flood {
 
   /** Resolves once something has come back on every allowed flow. @throws WaitTimeout naming those that stay silent */
   static async start(flows: readonly FloodFlow[]): Promise<Flood> {
-    const worker = join(ROOT, 'test/e2e/support/flood-worker.ts');
-    const child = fork(worker, { cwd: ROOT, execArgv: ['--import', 'tsx'], stdio: 'inherit' });
+    const worker = join(ROOT, 'dist/test/e2e/support/flood-worker.js');
+    const child = fork(worker, { cwd: ROOT, execArgv: [], stdio: 'inherit' });
     const flood = new Flood(child, flows);
     await flood.#order({ op: 'start', flows });
     await flood.passes(1);

@@ -3,6 +3,7 @@
  * tests' business.
  */
 import { run } from '../../lab/fabric.ts';
+import { netnsPath } from '../../lab/probe/netns-path.ts';
 
 interface Node {
   readonly netns: string;
@@ -10,8 +11,21 @@ interface Node {
 
 /** Runs a command inside a node. @returns stdout @throws Error with its words */
 export function inside({ netns }: Node, command: string): Promise<string> {
-  return run(['ip', 'netns', 'exec', netns, 'sh', '-ec', command]);
+  return run(['nsenter', `--net=${netnsPath(netns)}`, '--', 'sh', '-ec', command]);
 }
+
+/** Of several commands the stdout of each; one process less for each than one by one. */
+async function allInside<const Commands extends readonly string[]>(
+  node: Node,
+  commands: Commands,
+): Promise<{ [Index in keyof Commands]: string }> {
+  const end = '-- end of a command --';
+  const text = await inside(node, commands.map((command) => `${command}\necho; echo '${end}'`).join('\n'));
+  return text.split(`\n${end}\n`).slice(0, -1) as { [Index in keyof Commands]: string };
+}
+
+/** Names of pod links, one a line, for a shell. */
+export const POD_LINKS = 'ip -o link show | grep -oE "tnp[0-9a-f]{12}" | sort -u || true';
 
 /**
  * Handles of all rules, and of their tables: they change when something is made anew. On the iptables backend they are those of
@@ -23,7 +37,7 @@ export async function ruleHandles(node: Node): Promise<readonly string[]> {
 }
 
 /** Programs at pod links, one line each; without the number that the kernel gives each program it loads. */
-const FILTERS = `for link in $(ls /sys/class/net | grep -E "^tnp[0-9a-f]{12}$" || true); do for place in ingress egress; do
+const FILTERS = `for link in $(${POD_LINKS}); do for place in ingress egress; do
   tc filter show dev $link $place | grep bpf | sed "s/^/filter $link $place /; s/ id [0-9]*//" || true
 done; done`;
 
@@ -32,16 +46,16 @@ done; done`;
  * equal lists are the same network.
  */
 export async function tenetState(node: Node): Promise<readonly string[]> {
-  const [table, chains, sets, filters, links, addresses, routes, neighbours, fdb] = await Promise.all([
-    inside(node, 'nft -j list table inet tenet || true'),
-    inside(node, 'iptables-save; ip6tables-save'),
-    inside(node, 'ipset save'),
-    inside(node, FILTERS),
-    inside(node, 'ip -j -d link show'),
-    inside(node, 'ip -j address show'),
-    inside(node, 'ip -j -4 -d route show'),
-    inside(node, 'ip -j neighbour show nud permanent'),
-    inside(node, 'bridge -j fdb show'),
+  const [table, chains, sets, filters, links, addresses, routes, neighbours, fdb] = await allInside(node, [
+    'nft -j list table inet tenet || true',
+    'iptables-save; ip6tables-save',
+    'ipset save',
+    FILTERS,
+    'ip -j -d link show',
+    'ip -j address show',
+    'ip -j -4 -d route show',
+    'ip -j neighbour show nud permanent',
+    'bridge -j fdb show',
   ]);
   return [
     ...linesOfTable(table),

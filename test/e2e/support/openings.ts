@@ -6,7 +6,7 @@
 import type { Lab } from '../../lab/lab.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
 import { BACKEND } from './backend.ts';
-import { inside } from './node-state.ts';
+import { inside, POD_LINKS } from './node-state.ts';
 
 /** Rules to take out: all of a chain whose comment is this, but for the hash at its end. */
 export interface Cut {
@@ -34,6 +34,11 @@ const BEYOND: readonly Rule[] = [
 ].map((comment) => ['mangle', 'TENET-BEYOND', comment]);
 const same = (chain: string, comment: string): readonly Rule[] => [['mangle', chain, comment]];
 
+/** What is forwarded is judged once more on its way out. */
+const INTO_OVERLAYS = [
+  ...same('TENET-FORWARD', 'into an overlay'),
+  ...same('TENET-SENT', 'nodes send nothing into overlays but as gateways'),
+];
 /** Nobody at all, and nobody at this port. */
 const UNCALLED = [...same('TENET-TO-POD', 'nobody else'), ...same('TENET-CALL-IN', 'nothing allows it')];
 
@@ -74,9 +79,9 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
     ...same('TENET-ELSEWHERE', 'answers of pods never come from elsewhere'),
     ...same('TENET-ELSEWHERE', 'answers are to ports of pods alone'),
     ...same('TENET-ELSEWHERE', 'calls from elsewhere'),
-    ...same('TENET-FORWARD', 'into an overlay'),
+    ...INTO_OVERLAYS,
   ],
-  'forward into an overlay': same('TENET-FORWARD', 'into an overlay'),
+  'forward into an overlay': INTO_OVERLAYS,
   'input_pod the node is closed': [...same('TENET-IN-POD', 'the node is closed'), POD_SOURCE],
   'vxlan_inside no node sends for another': [
     ...same('TENET-VXLAN-INSIDE', 'no node sends for another'),
@@ -190,14 +195,11 @@ async function inTable(lab: Lab, { node, chain, comment }: Cut): Promise<readonl
 
 /** Guards of pod links at one place: at the egress none lets in what no rule has admitted, whichever rule is cut. */
 async function linkGuards(lab: Lab, node: string, place: 'ingress' | 'egress'): Promise<readonly string[]> {
-  const links = await inside(lab.host(node), 'ls /sys/class/net | grep -E "^tnp[0-9a-f]{12}$" || true');
-  const commands = await Promise.all(
-    links.split('\n').map(async (link) => {
-      const shown = link === '' ? '' : await inside(lab.host(node), `tc filter show dev ${link} ${place}`);
-      return shown.includes('bpf') ? [`tc filter del dev ${link} ${place}`] : [];
-    }),
+  const guarded = await inside(
+    lab.host(node),
+    `for link in $(${POD_LINKS}); do if tc filter show dev $link ${place} | grep -q bpf; then echo $link; fi; done`,
   );
-  return commands.flat();
+  return guarded.split('\n').flatMap((link) => (link === '' ? [] : [`tc filter del dev ${link} ${place}`]));
 }
 
 async function inChains(lab: Lab, { node, chain, comment }: Cut): Promise<readonly string[]> {

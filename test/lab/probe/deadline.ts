@@ -6,7 +6,7 @@ export interface WaitOptions {
   readonly timeoutMs?: number;
   /** for the error: what was waited for */
   readonly what: string;
-  /** between two looks; 20 ms unless given */
+  /** between two looks at least, 20 ms unless given; a look that takes long is made less often */
   readonly everyMs?: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -28,6 +28,7 @@ export async function waitFor<T>(
   let cause: unknown;
   for (;;) {
     signal?.throwIfAborted();
+    const began = performance.now();
     try {
       const found = await look();
       if (found !== undefined && found !== false) return found as Exclude<T, undefined | false>;
@@ -35,8 +36,10 @@ export async function waitFor<T>(
     } catch (error) {
       cause = error;
     }
-    if (performance.now() >= deadline) break;
-    await sleep(everyMs);
+    const now = performance.now();
+    if (now >= deadline) break;
+    // What is waited for needs the processor too.
+    await sleep(Math.max(everyMs, now - began));
   }
   const because = cause instanceof Error ? `: ${cause.message}` : '';
   throw new WaitTimeout(`${what}: not within ${timeoutMs} ms${because}`, { cause });

@@ -78,9 +78,13 @@ export interface Endpoint {
   readonly port: number;
 }
 
+/** By their text: few addresses, and packets without end. */
+const addressBytes = new Map<string, Uint8Array>();
+
 /** struct sockaddr_in or sockaddr_in6. @see include/uapi/linux/in.h, in6.h */
 function sockaddr({ address, port }: Endpoint): Buffer {
-  const ip = ipToBytes(parseIp(address));
+  const ip = addressBytes.get(address) ?? ipToBytes(parseIp(address));
+  addressBytes.set(address, ip);
   const bytes = Buffer.alloc(ip.length === 4 ? 16 : 28);
   bytes.writeUInt16LE(ip.length === 4 ? AF_INET : AF_INET6, 0);
   bytes.writeUInt16BE(port, 2);
