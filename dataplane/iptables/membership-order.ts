@@ -1,7 +1,7 @@
 /**
  * In which order members of sets come and go: ipset has no transaction over all, and a packet between two pods needs a member on either
  * side: its sender may call, and its receiver may be called. So both sides are narrowed to what the old and the new state allow before
- * either is widened: then what neither state allows never passes, and what both allow always does. Pure.
+ * either is widened: then what neither state allows never passes. Pure.
  *
  *   1. what comes and allows nothing new
  *   2. what goes and takes nothing that stays
@@ -9,8 +9,8 @@
  *   4. what else comes
  *
  * Left to the third are members that allow more than both states do and are not replaced by something within them, for their ports or
- * networks overlap a newcomer's in part. While one direction has these the other is narrow, so nothing slips through. Only where both
- * ends of a pair change in such a way at once can pass in between what either end allows in another state.
+ * networks overlap a newcomer's in part. While one direction has these the other is narrow: such members of it go with the second step.
+ * What both states allow passes throughout but in that case, of which only networks are capable.
  */
 import type { IpsetSpec } from '../ipset/member.ts';
 import { type Claim, Claims, claimOf, type Direction } from './claims.ts';
@@ -30,7 +30,7 @@ export function ordered(removed: readonly Membership[], added: readonly Membersh
   const [gone, come] = [new Claims(goes.claims), new Claims(comes.claims)];
   const elements = new Set(added.map(elementOf));
   const covered = comes.claims.filter(
-    (claim) => !claim.isHole && gone.around(claim).some((other) => isWithin(claim, other, ports)),
+    (claim) => !claim.isHole && gone.around(claim).some((other) => isWithin(claim, other, gone, ports)),
   );
   const early = new Set(covered);
   const isNeeded = (claim: Claim) =>
@@ -50,31 +50,42 @@ export function ordered(removed: readonly Membership[], added: readonly Membersh
   const rest = comes.claims.filter((claim) => !early.has(claim));
   const replacing = new Set(rest.filter(isReplacement));
   const isReplaced = (claim: Claim) =>
-    claim.isHole ||
-    claim.kind === 'some' ||
-    come
-      .around(claim)
-      .some(({ kind, isHole, portSet }) => kind !== 'some' && !isHole && ports.holds(portSet, claim.portSet));
-  const losing = [...late].find((claim) => !isReplaced(claim));
+    claim.isHole || come.around(claim).some((other) => isWithin(claim, other, come, ports));
+  const losing = new Set([...late].filter((claim) => !isReplaced(claim)));
+  const first = [...losing][0]?.direction ?? 'egress';
+  // The other direction stays as it is while the first changes, so that it must allow nothing then that it loses.
+  const closed = new Set([...losing].filter(({ direction }) => direction !== first));
+  const staying = [...late].filter((claim) => !closed.has(claim));
   const of = (claims: Iterable<Claim>, wanted: (claim: Claim) => boolean) =>
     [...claims].filter(wanted).map(({ membership }) => membership);
   const exchange = (direction: Direction): Step[] => {
     const here = (claim: Claim) => claim.direction === direction;
+    const isPair = ({ kind }: Claim) => kind === 'all' || kind === 'p' || kind === 'some';
+    const isMember = (claim: Claim) => here(claim) && !claim.isHole;
     return [
       { op: 'del', members: of(turned, here) },
       // Holes before what they are in, and after it when it goes.
       { op: 'add', members: of(replacing, (claim) => here(claim) && claim.isHole && isInNew(claim)) },
-      { op: 'add', members: of(replacing, (claim) => here(claim) && !claim.isHole) },
+      { op: 'add', members: of(replacing, (claim) => isMember(claim) && isPair(claim)) },
+      // Networks that come are not for pods that are in `some` no longer.
+      { op: 'del', members: of(staying, (claim) => isMember(claim) && claim.kind === 'some') },
+      { op: 'add', members: of(replacing, (claim) => isMember(claim) && !isPair(claim)) },
       { op: 'add', members: of(replacing, (claim) => here(claim) && claim.isHole && !isInNew(claim)) },
-      { op: 'del', members: of(late, (claim) => here(claim) && !claim.isHole) },
-      { op: 'del', members: of(late, (claim) => here(claim) && claim.isHole) },
+      { op: 'del', members: of(staying, (claim) => isMember(claim) && claim.kind !== 'some') },
+      { op: 'del', members: of(staying, (claim) => here(claim) && claim.isHole) },
     ];
   };
   const steps: Step[] = [
     { op: 'add', members: of(covered, () => true) },
-    { op: 'del', members: [...goes.others, ...of(goes.claims, (claim) => !late.has(claim) && !turned.has(claim))] },
-    ...exchange(losing?.direction ?? 'egress'),
-    ...exchange(losing?.direction === 'ingress' ? 'egress' : 'ingress'),
+    {
+      op: 'del',
+      members: [
+        ...goes.others,
+        ...of(goes.claims, (claim) => closed.has(claim) || !(late.has(claim) || turned.has(claim))),
+      ],
+    },
+    ...exchange(first),
+    ...exchange(first === 'ingress' ? 'egress' : 'ingress'),
     { op: 'add', members: [...comes.others, ...of(rest, (claim) => !replacing.has(claim))] },
   ];
   return withEntries(steps, removed.filter(isEntry), added.filter(isEntry));
@@ -127,11 +138,15 @@ function claimsOf(memberships: readonly Membership[]) {
   return { claims, others };
 }
 
-/** Does one that comes allow nothing that another, which is there, does not? In networks there may be holes. */
-function isWithin(claim: Claim, other: Claim, ports: Ports): boolean {
+/**
+ * Does a claim allow nothing that another one around it does not, of those that come or go with that? In networks there may be holes, and
+ * what is said of addresses counts only for pods in `some`, as those that are in `p` always are.
+ */
+function isWithin(claim: Claim, other: Claim, those: Claims, ports: Ports): boolean {
   if (other.kind === 'all') return true;
-  if (claim.kind === 'some' || other.isHole) return false;
-  return (other.kind === 'p' || other.kind === 'hosts') && ports.holds(other.portSet, claim.portSet);
+  if (claim.kind === 'some') return other.kind === 'some';
+  if (other.isHole || !ports.holds(other.portSet, claim.portSet)) return false;
+  return other.kind === 'p' || (other.kind === 'hosts' && those.around(claim).some(({ kind }) => kind === 'some'));
 }
 
 /** May what one takes away be among what the other, which is not there yet, allows? */
