@@ -13,8 +13,8 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  write,
   writeFileSync,
+  write as writeSome,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -22,7 +22,14 @@ import type { Block, Endpoint } from '../../controller/model/records.ts';
 import type { IpPrefix } from '../../dataplane/address.ts';
 import { tryLock } from '../../dataplane/system/libc.ts';
 
-const writeFd = promisify(write);
+/** `write(2)` at a position of a file: it may take less than it is given. */
+type Write = (
+  fd: number,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+) => Promise<{ readonly bytesWritten: number }>;
 const syncFd = promisify(fdatasync);
 
 /** An endpoint of this node, and how to find its container again. */
@@ -74,6 +81,7 @@ export class Journal {
   /** endpoint ids still in the store, with their tenant */
   readonly #owed = new Map<string, string>();
   readonly #fd: number;
+  readonly #write: Write;
   readonly #lock: number;
   /** bytes of whole lines */
   #size: number;
@@ -82,13 +90,14 @@ export class Journal {
   #onBlock: (block: Block, isOurs: boolean) => void = () => undefined;
 
   /** @throws JournalError if the file is damaged in its middle, or another agent has it */
-  static open(stateDir: string, node: string): Journal {
+  static open(stateDir: string, node: string, write: Write = promisify(writeSome)): Journal {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-    return new Journal(join(stateDir, FILE), node);
+    return new Journal(join(stateDir, FILE), node, write);
   }
 
-  private constructor(path: string, node: string) {
+  private constructor(path: string, node: string, write: Write) {
     this.node = node;
+    this.#write = write;
     this.#lock = lockDirectory(dirname(path));
     try {
       if (existsSync(path)) this.#replay(path);
@@ -156,7 +165,7 @@ export class Journal {
   async #append(bytes: Buffer): Promise<void> {
     try {
       for (let at = 0; at < bytes.length; ) {
-        const { bytesWritten } = await writeFd(this.#fd, bytes, at, bytes.length - at, this.#size + at);
+        const { bytesWritten } = await this.#write(this.#fd, bytes, at, bytes.length - at, this.#size + at);
         at += bytesWritten;
       }
       await syncFd(this.#fd);

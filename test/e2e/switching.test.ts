@@ -8,7 +8,7 @@ import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { makeTenant, silentPairs, untilReached } from './support/cluster.ts';
 import { allowed, Flood, forbidden } from './support/flood.ts';
-import { inside } from './support/node-state.ts';
+import { inside, POD_LINKS } from './support/node-state.ts';
 
 const NODES = ['node1', 'node2', 'gw1'];
 
@@ -61,7 +61,7 @@ async function found(node: string): Promise<Readonly<Record<string, number>>> {
     iptables: await count('{ iptables-save; ip6tables-save; iptables-legacy-save; } 2>/dev/null | grep TENET-'),
     ipsets: await count('ipset list -name | grep tenet-'),
     filters: await count(
-      'for link in $(ls /sys/class/net | grep ^tnp); do tc filter show dev $link ingress | grep bpf || true; done',
+      `for link in $(${POD_LINKS}); do tc filter show dev $link ingress | grep bpf || true; done`,
     ),
   };
 }

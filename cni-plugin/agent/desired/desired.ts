@@ -53,7 +53,7 @@ export class Desired {
   readonly #vniOf = new Map<string, number>();
   #gatewayAddress: IpAddress | undefined;
   /** names of parts to be made anew */
-  #stale = new Set<string>();
+  readonly #stale = new Set<string>();
   #allStale = true;
 
   /** @param snapshot to be followed by {@link touch} */
@@ -179,9 +179,11 @@ export class Desired {
     if (all) for (const [name, { tenant }] of this.#snapshot.tenants) this.#vniOf.set(name, tenant.vni);
     // Until it is done: what fails half-way is made anew as a whole.
     this.#allStale = true;
-    // Those that become stale on the way too: a part may be the first to use a port set.
-    for (const name of this.#stale) this.#parts.set(name, [...this.#make(name)]);
-    this.#stale = new Set();
+    // Those that become stale on the way too, be it again: a part may be the first to use a port set that was just let go.
+    for (const name of this.#stale) {
+      this.#stale.delete(name);
+      this.#parts.set(name, [...this.#make(name)]);
+    }
     this.#allStale = false;
     const changed = this.#parts.takeChanged();
     return { state: this.#parts.state, changed: all ? 'all' : changed };

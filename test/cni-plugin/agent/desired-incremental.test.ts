@@ -137,11 +137,17 @@ const ownBlocks: readonly Block[] = [
   { tenant: 'blue', prefix: parsePrefix('10.171.0.32/27'), node: 'node1' },
 ];
 
-/** One thing that happens: a record comes or goes, an endpoint or block of this node's comes or goes, the machine changes. */
+/**
+ * One thing that happens: a record comes or goes, an endpoint or block of this node's comes or goes, the machine changes, the state is
+ * brought up to date, or what is unused is let go of, which is one with whatever comes until the next update.
+ */
 type Event =
   | { readonly kind: 'put'; readonly entry: Entry }
   | { readonly kind: 'remove'; readonly key: string }
-  | { readonly kind: 'endpoint' | 'endpointGone' | 'block' | 'blockGone' | 'facts'; readonly index: number };
+  | { readonly kind: 'endpoint' | 'endpointGone'; readonly index: number }
+  | { readonly kind: 'block' | 'blockGone'; readonly index: number }
+  | { readonly kind: 'facts'; readonly index: number }
+  | { readonly kind: 'update' | 'sweep' };
 
 const event: fc.Arbitrary<Event> = fc.oneof(
   fc.constantFrom(...world, ...variants).map((entry): Event => ({ kind: 'put', entry })),
@@ -152,6 +158,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   }),
   fc.record({ kind: fc.constantFrom('block' as const, 'blockGone' as const), index: fc.nat(ownBlocks.length - 1) }),
   fc.record({ kind: fc.constant('facts' as const), index: fc.nat(2) }),
+  fc.record({ kind: fc.constantFrom('update' as const, 'sweep' as const) }),
 );
 
 class Life {
@@ -160,9 +167,13 @@ class Life {
   readonly desired = new Desired(this.snapshot, this.facts);
   readonly endpoints = new Map<number, (typeof endpoints)[number]>();
   readonly blocks = new Map<number, Block>();
+  /** keys that may have changed since it was asked for the last time */
+  #changed: Wanted['changed'] = new Set();
 
   happen(event: Event): void {
     if (event.kind === 'put') this.snapshot.put(event.entry);
+    else if (event.kind === 'update') this.#update();
+    else if (event.kind === 'sweep') this.desired.sweep();
     else if (event.kind === 'remove') this.snapshot.remove(event.key);
     else if (event.kind === 'facts') {
       this.facts = facts({ underlay: { ...facts().underlay, mtu: 1500 + event.index } });
@@ -173,7 +184,7 @@ class Life {
       else this.desired.removeEndpoint(each.id);
       if (event.kind === 'endpoint') this.endpoints.set(event.index, each);
       else this.endpoints.delete(event.index);
-    } else {
+    } else if (event.kind === 'block' || event.kind === 'blockGone') {
       const block = ownBlocks[event.index] as Block;
       if (event.kind === 'block') this.desired.setOwnBlock(block);
       else this.desired.removeOwnBlock(block.prefix);
@@ -184,18 +195,23 @@ class Life {
 
   /** What is wanted once what packets under way may still look up has gone. */
   settle(): Wanted | undefined {
-    let wanted = this.desired.update();
+    let wanted = this.#update();
     for (let rounds = 0; wanted !== undefined && this.desired.hasUnused; rounds++) {
       if (rounds > 3) throw new Error('nothing more should be unused');
-      const before = wanted.changed;
       this.desired.sweep();
-      wanted = this.desired.update();
-      if (wanted !== undefined)
-        wanted = {
-          ...wanted,
-          changed: before === 'all' || wanted.changed === 'all' ? 'all' : new Set([...before, ...wanted.changed]),
-        };
+      wanted = this.#update();
     }
+    if (wanted === undefined) return undefined;
+    const changed = this.#changed;
+    this.#changed = new Set();
+    return { ...wanted, changed };
+  }
+
+  #update(): Wanted | undefined {
+    const wanted = this.desired.update();
+    if (wanted === undefined) return undefined;
+    const isAll = this.#changed === 'all' || wanted.changed === 'all';
+    this.#changed = isAll ? 'all' : new Set([...this.#changed, ...wanted.changed]);
     return wanted;
   }
 
@@ -208,6 +224,23 @@ class Life {
 }
 
 describe('the desired state kept up to date', () => {
+  it('keeps what a port set holds that is let go of and used again before the next update', () => {
+    const life = new Life();
+    for (const entry of tenancy) life.snapshot.put(entry);
+    for (const index of endpoints.keys()) life.happen({ kind: 'endpoint', index });
+    const [, , open] = policies.map((each) => stored(each)) as [Entry, Entry, Entry];
+    life.snapshot.put(open);
+    const before = life.settle()?.state;
+    const ports = () => [...(life.fromNothing()?.keys() ?? [])].filter((key) => key.startsWith('element port/'));
+    expect(ports().length).toBeGreaterThan(0);
+    expect([...(before?.keys() ?? [])]).toEqual(expect.arrayContaining(ports()));
+    life.happen({ kind: 'remove', key: open.key });
+    life.happen({ kind: 'update' });
+    life.happen({ kind: 'sweep' });
+    life.happen({ kind: 'put', entry: open });
+    expect([...(life.desired.update()?.state.keys() ?? [])]).toEqual(expect.arrayContaining(ports()));
+  });
+
   it.each([
     ['a compute node', 'compute' as const],
     ['a gateway that runs containers too', 'gateway' as const],

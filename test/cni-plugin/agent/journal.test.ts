@@ -1,26 +1,25 @@
 /** The journal: what was remembered is there again, a line cut short is not, damage is told. */
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, write, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Journal, JournalError } from '../../../cni-plugin/agent/journal.ts';
 import { parsePrefix } from '../../../dataplane/address.ts';
 import { endpoint, tenant } from './builders.ts';
 
-/** Bytes that still fit; then a write is cut short, and the next one fails, as on a disk that is full. */
-const disk = vi.hoisted(() => ({ room: Number.POSITIVE_INFINITY }));
-vi.mock('node:fs', async (importOriginal) => {
-  const fs = await importOriginal<typeof import('node:fs')>();
-  const { promisify } = await import('node:util');
-  const writeWhole = promisify(fs.write);
+/** A disk with so many bytes left: a write is cut short, and the next one fails. */
+function diskOf(room: number) {
+  const disk = { room };
+  const writeWhole = promisify(write);
   const writeWhatFits = async (fd: number, bytes: Uint8Array, offset: number, length: number, position: number) => {
     if (disk.room === 0) throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
     const fitting = Math.min(length, disk.room);
     disk.room -= fitting;
     return writeWhole(fd, bytes, offset, fitting, position);
   };
-  return { ...fs, write: Object.assign(() => undefined, { [promisify.custom]: writeWhatFits }) };
-});
+  return { disk, writeWhatFits };
+}
 
 let dir: string;
 beforeEach(() => {
@@ -113,7 +112,8 @@ describe('journal', () => {
   });
 
   it('takes back what a full disk took only half of, and goes on when there is room', async () => {
-    const journal = Journal.open(dir, 'node1');
+    const { disk, writeWhatFits } = diskOf(Number.POSITIVE_INFINITY);
+    const journal = Journal.open(dir, 'node1', writeWhatFits);
     await journal.record(block);
     disk.room = 40;
     await expect(journal.record(wiring)).rejects.toThrow(/ENOSPC/);
