@@ -60,9 +60,7 @@ async function found(node: string): Promise<Readonly<Record<string, number>>> {
     nftables: await count('nft list table inet tenet 2>/dev/null'),
     iptables: await count('{ iptables-save; ip6tables-save; iptables-legacy-save; } 2>/dev/null | grep TENET-'),
     ipsets: await count('ipset list -name | grep tenet-'),
-    filters: await count(
-      `for link in $(${POD_LINKS}); do tc filter show dev $link ingress | grep bpf || true; done`,
-    ),
+    filters: await count(`for link in $(${POD_LINKS}); do tc filter show dev $link ingress | grep bpf || true; done`),
   };
 }
 

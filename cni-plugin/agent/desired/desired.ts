@@ -284,10 +284,8 @@ export class Desired {
     const before = this.#holderOf.get(key);
     if (before === node) return;
     if (before !== undefined) this.#blocksOn.get(before)?.delete(key);
-    if (node === undefined) {
-      this.#holderOf.delete(key);
-      return;
-    }
+    this.#holderOf.delete(key);
+    if (node === undefined) return;
     this.#holderOf.set(key, node);
     this.#blocksOn.set(node, (this.#blocksOn.get(node) ?? new Set()).add(key));
   }
