@@ -26,7 +26,7 @@ const DEPENDS_ON_BACKEND = [
 const lab = { testTimeout: 300_000, hookTimeout: 180_000 };
 /** So many files at once, for two processors: a lab waits more than it works. */
 const inPairs = { fileParallelism: true, maxWorkers: 2 };
-const inFours = { fileParallelism: true, maxWorkers: 4 };
+const inThrees = { fileParallelism: true, maxWorkers: 3 };
 
 /** Files that take a minute or more, by their names: begun first, so that none of them is left alone at the end. */
 const LONG = [
@@ -98,7 +98,7 @@ export default defineConfig({
         test: {
           ...common,
           ...lab,
-          ...inFours,
+          ...inThrees,
           ...group(2),
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
@@ -109,7 +109,7 @@ export default defineConfig({
         test: {
           ...common,
           ...lab,
-          ...inFours,
+          ...inThrees,
           ...group(2),
           name: 'e2e-iptables',
           include: DEPENDS_ON_BACKEND,
