@@ -1,12 +1,12 @@
 /**
- * Who may ask: whoever sends the token. Applies to every path, known or not, but those named here.
+ * A request must carry the token. This applies to every path, known or not, except the few named here.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { sendProblem } from './error-handler.ts';
 
-/** Probes, and the documentation's page itself, which holds no data: it asks for the token before it loads any. */
-const ANONYMOUS: readonly RegExp[] = [/^\/(healthz|readyz)$/, /^\/docs(\/|\/static\/.*)?$/];
+/** Probes, and the API's page with the description that it shows: neither holds data. A call tried on the page needs the token. */
+const ANONYMOUS: readonly RegExp[] = [/^\/(healthz|readyz)$/, /^\/docs(\/|\/json|\/yaml|\/static\/.*)?$/];
 
 export function useAuthentication(app: FastifyInstance, token: string): void {
   const hasToken = tokenCheck(token);

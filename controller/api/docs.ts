@@ -1,6 +1,6 @@
 /**
- * The API's description, made from the routes' own schemas: /openapi.json for programs, /docs for people. The page is open to all;
- * what it shows is not, so it asks for the token and sends it along.
+ * The API's description, made from the routes' own schemas: /openapi.json for programs, /docs for people. The page and the
+ * description that it loads are open to all. A call tried on the page is not: the page asks for the token and sends it along.
  */
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
@@ -35,12 +35,13 @@ const NAMED_SCHEMAS = [
   DenialView,
 ];
 
-/** Runs in the browser, before the page loads anything. Kept for the tab alone. */
+/** Runs in the browser, before the page loads anything. Asks for the token at the first call that is tried; keeps it for the tab. */
 const ASK_FOR_TOKEN = `
 const fetchPlain = window.fetch.bind(window);
 window.fetch = async (input, init) => {
   const request = new Request(input, init);
-  if (new URL(request.url).origin !== location.origin) return fetchPlain(request);
+  const { origin, pathname } = new URL(request.url);
+  if (origin !== location.origin || pathname.startsWith('/docs/')) return fetchPlain(request);
   const saved = sessionStorage.getItem('tenet-token') ?? prompt('Bearer token (the controller logs where its file is)');
   if (saved) request.headers.set('authorization', 'Bearer ' + saved.trim());
   const response = await fetchPlain(request);

@@ -1,4 +1,5 @@
 /** What holds for every request: who may ask, how failures look, what is documented, what is measured. */
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { PROBLEMS } from '../../../controller/api/problems.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
@@ -26,11 +27,14 @@ describe('only with the token', () => {
     ['DELETE', '/v1/nodes/node1'],
     ['GET', '/metrics'],
     ['GET', '/openapi.json'],
-    ['GET', '/docs/json'],
-    ['GET', '/docs/yaml'],
+    ['GET', '/docs/json/'],
+    ['GET', '/docs/json/x'],
+    ['GET', '/docs/nothing'],
+    ['GET', '/docsjson'],
     ['GET', '/nothing'],
     ['GET', '//healthz'],
     ['GET', '/docs/../v1/tenants'],
+    ['GET', '/docs/json/../../v1/tenants'],
     ['GET', '/docs/static/../../v1/tenants'],
     ['GET', '/docs/static/%2e%2e/%2e%2e/v1/tenants'],
   ])('%s %s', async (method, url) => {
@@ -55,13 +59,57 @@ describe('only with the token', () => {
     }
   });
 
-  test.each(['/healthz', '/readyz', '/docs/', '/docs/static/swagger-ui.css', '/docs/static/theme/token.js'])(
-    'but %s is open to all',
-    async (url) => {
-      const { call } = await startApp();
-      expect((await call('GET', url, undefined, { authorization: '' })).status).toBe(200);
-    },
-  );
+  test.each([
+    '/healthz',
+    '/readyz',
+    '/docs/',
+    '/docs/json',
+    '/docs/yaml',
+    '/docs/static/swagger-ui.css',
+    '/docs/static/theme/token.js',
+  ])('but %s is open to all', async (url) => {
+    const { call } = await startApp();
+    expect((await call('GET', url, undefined, { authorization: '' })).status).toBe(200);
+  });
+
+  test('and without it the page shows the same description as /openapi.json', async () => {
+    const { call } = await startApp();
+    const shown = await call('GET', '/docs/json', undefined, { authorization: '' });
+    expect(shown.body).toEqual((await call('GET', '/openapi.json')).body);
+  });
+
+  test('which the page asks for at a call that is tried, not for what it loads itself', async () => {
+    const { call } = await startApp();
+    const { body } = await call('GET', '/docs/static/theme/token.js', undefined, { authorization: '' });
+    const sent: [string, string | null][] = [];
+    const window = {
+      fetch: async (request: Request) => {
+        sent.push([new URL(request.url).pathname, request.headers.get('authorization')]);
+        return new Response('{}');
+      },
+    };
+    const saved = new Map<string, string>();
+    const sessionStorage = {
+      getItem: (name: string) => saved.get(name) ?? null,
+      setItem: (name: string, value: string) => void saved.set(name, value),
+      removeItem: (name: string) => void saved.delete(name),
+    };
+    const asked: string[] = [];
+    const prompt = (question: string) => {
+      asked.push(question);
+      return TOKEN;
+    };
+    const location = { origin: 'http://127.0.0.1:7480' };
+    runInNewContext(String(body.text), { window, location, sessionStorage, prompt, Request, URL });
+    for (const path of ['/docs/json', '/v1/tenants', '/v1/nodes'])
+      await window.fetch(new Request(`${location.origin}${path}`));
+    expect(asked).toHaveLength(1);
+    expect(sent).toEqual([
+      ['/docs/json', null],
+      ['/v1/tenants', `Bearer ${TOKEN}`],
+      ['/v1/nodes', `Bearer ${TOKEN}`],
+    ]);
+  });
 
   test('in any spelling of the scheme', async () => {
     const { call } = await startApp();
