@@ -15,7 +15,8 @@ import {
   matches,
   parseImports,
 } from './architecture/check.ts';
-import { AREAS, LIBRARY_FREE, LONG_FILES } from './architecture/rules.ts';
+import { formatImportTable } from './architecture/import-table.ts';
+import { AREAS, type Area, LIBRARY_FREE, LONG_FILES } from './architecture/rules.ts';
 
 const root = join(import.meta.dirname, '..');
 const HEADER = '/**\n * Owns one thing of this test and never does another.\n */\n';
@@ -69,6 +70,30 @@ describe('the table', () => {
     expect(dataplane.flatMap(({ mayImport }) => mayImport).filter((name) => !name.startsWith('dataplane/'))).toEqual(
       [],
     );
+  });
+
+  test('is what docs/internals/imports.md shows', () => {
+    const page = repository.get('docs/internals/imports.md') ?? '';
+    const [, shown] = /^```text\n([\s\S]*?)^```$/m.exec(page) ?? [];
+    const wanted = formatImportTable();
+    expect(shown, `between its fences docs/internals/imports.md has to show:\n\n${wanted}`).toBe(wanted);
+  });
+
+  test('is shown with long lists over lines, and folders apart', () => {
+    const names = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth'].map((name) => `a/${name}-of-the-areas`);
+    const areas: Area[] = [
+      { name: 'a/first', files: ['a/first.ts', 'a/first/**'], mayImport: [], pure: true },
+      { name: 'b', files: ['b/**'], mayImport: names },
+    ];
+    expect(formatImportTable(areas).split('\n')).toEqual([
+      'a/first                    pure  a/first.ts a/first/**',
+      '                                 → nothing',
+      '',
+      'b                                b/**',
+      '                                 → a/first-of-the-areas, a/second-of-the-areas, a/third-of-the-areas,',
+      '                                   a/fourth-of-the-areas, a/fifth-of-the-areas, a/sixth-of-the-areas',
+      '',
+    ]);
   });
 
   test('reports an area it names and does not have', () => {

@@ -1,4 +1,4 @@
-/** What the design wants of rule updates, and whether it is so. Pure. @see ARCHITECTURE.md, "Targets" */
+/** What the design wants of rule updates, and whether it is so. Pure. @see docs/internals/targets.md */
 import { formatCount, formatRatio, formatValue } from '../format.ts';
 import type { Figure, Target } from '../result.ts';
 import { OPERATIONS } from './contestant.ts';

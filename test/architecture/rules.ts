@@ -1,6 +1,6 @@
 /**
  * The shape of the code as data: which part may import which, which parts are pure, which library has a single importer.
- * ARCHITECTURE.md quotes this table and check.ts enforces it. Data only: reads no file, decides nothing.
+ * docs/internals/imports.md shows this table (import-table.ts) and check.ts enforces it. Data only: reads no file, decides nothing.
  */
 
 /** A part of the code. A file belongs to the FIRST area one of whose patterns matches its path. */

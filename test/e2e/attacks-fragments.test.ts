@@ -142,7 +142,7 @@ describe('fragments', () => {
       await expectClosed(attacker.stage, { name: 'mixed', fire, arrivesAt: 'red1b', cuts }, attacker.legitimate);
     });
 
-    // iptables has no table before defragmentation, and only pods' links have a guard before that: see ARCHITECTURE.md, "The rules".
+    // iptables has no table before defragmentation, and only pods' links have a guard before that: see docs/internals/iptables.md.
     test.skipIf(BACKEND === 'iptables')('from a stranger on the underlay', async () => {
       const { lab, cast, node1 } = attacker.stage;
       const liar = new RawLink((await lab.addStranger()).netns);

@@ -143,7 +143,7 @@ describe('errors of a stranger about packets between nodes', () => {
   });
 });
 
-// iptables sees packets once they are whole; but no node sends pieces that others could be put to. See ARCHITECTURE.md, "The rules".
+// iptables sees packets once they are whole, but no node sends pieces that others could join: see docs/internals/iptables.md, "VXLAN".
 describe.skipIf(BACKEND === 'iptables')('pieces of a stranger', () => {
   let lastId = 0x7000;
   /** A packet in two, behind its first bytes. */

@@ -96,7 +96,7 @@ describe('a compute node in the wrong hands', () => {
   for (const each of attacks) test(each.name, () => expectClosed(stage, each, legitimate));
 });
 
-// No match of iptables looks an address inside a VXLAN packet up: see ARCHITECTURE.md, "On the iptables backend".
+// No match of iptables looks an address inside a VXLAN packet up: see docs/internals/iptables.md, "VXLAN".
 describe.skipIf(BACKEND === 'iptables')('a node in the wrong hands, of whatever kind', () => {
   const attacks = [
     attack('poses as a container of another node', fromGateway({}), 'from gw1'),
