@@ -20,13 +20,13 @@ export const WaitQuery = Type.Object(
       Type.Unsafe<'enforced'>({
         type: 'string',
         enum: ['enforced'],
-        description: '`enforced`: answer when every node concerned has it in its kernel, with `status`',
+        description: '`enforced`: answer when every affected node has the change in its kernel; adds `status`',
       }),
     ),
     timeout: Type.Optional(
       Type.String({
         maxLength: 40,
-        description: 'wait at most so long, 10s unless given, 5m at most; then 202 with the nodes that lag',
+        description: 'the longest wait: 10s by default, 5m at most; then the answer is 202 with the nodes that lag',
         examples: ['500ms', '10s', '1m'],
       }),
     ),
@@ -39,7 +39,7 @@ export const DryRunQuery = Type.Object(
   {
     ...WaitQuery.properties,
     dryRun: Type.Optional(
-      Type.Boolean({ description: '`true`: nothing is written; answers what would be opened and closed' }),
+      Type.Boolean({ description: '`true`: write nothing; answer which traffic the write would open or close' }),
     ),
   },
   { additionalProperties: false },
@@ -106,7 +106,7 @@ export async function sendDeleted(
   return reply.code(status.enforced ? 200 : 202).send({ status });
 }
 
-const LATE = 'Written, but not every node had it in time: `status.lagging` names those.';
+const LATE = 'Written, but not enforced everywhere in time. `status.lagging` names the nodes that lag.';
 
 /** Response of a write that waited in vain. */
 export function lateResponse(view: TSchema): Record<number, TSchema> {
@@ -116,7 +116,7 @@ export function lateResponse(view: TSchema): Record<number, TSchema> {
 /** Responses of a deletion. */
 export function deletedResponses(done: string): Record<number, TSchema> {
   return {
-    200: answer('Gone, and from every node concerned: with `wait=enforced`.', DeletedView),
+    200: answer('With `wait=enforced`: deleted on every affected node.', DeletedView),
     202: answer(LATE, DeletedView),
     204: noContent(done),
   };
