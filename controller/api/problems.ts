@@ -44,7 +44,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     meaning: 'The name is taken or the object is in use. `holder` names what is in the way, if known.',
   },
   exhausted: { status: 409, title: 'Exhausted', meaning: 'A pool of the cluster is used up.' },
-  quota_exceeded: { status: 409, title: 'Quota exceeded', meaning: "A limit of the tenant is reached." },
+  quota_exceeded: { status: 409, title: 'Quota exceeded', meaning: 'A limit of the tenant is reached.' },
   precondition_failed: {
     status: 412,
     title: 'Precondition failed',
