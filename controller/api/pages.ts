@@ -51,7 +51,7 @@ export function pageOf(query: Static<typeof PageQuery>, prefix: string): PageReq
   const limit = query.limit ?? 100;
   if (query.continue === undefined) return { limit };
   const after = Buffer.from(query.continue, 'base64url').toString('utf8');
-  if (!after.startsWith(prefix)) throw new InvalidInput('continue', 'is not a token that this list gave');
+  if (!after.startsWith(prefix)) throw new InvalidInput('continue', 'is not a token of this list');
   return { limit, after };
 }
 

@@ -47,7 +47,8 @@ export const DryRunQuery = Type.Object(
 
 /** @throws InvalidInput for one that also waits: there is nothing nodes could have */
 export function isDryRun({ dryRun = false, wait }: Static<typeof DryRunQuery>): boolean {
-  if (dryRun && wait !== undefined) throw new InvalidInput('wait', 'is for a write: a dry run writes nothing');
+  if (dryRun && wait !== undefined)
+    throw new InvalidInput('wait', 'cannot be given along with dryRun: a dry run writes nothing');
   return dryRun;
 }
 
@@ -57,13 +58,13 @@ export interface Wait {
 }
 
 /**
- * Call it before writing: a request that cannot be meant must not write, and nodes are listened to from then on.
+ * Call it before writing: a request that is not valid must not write, and nodes are listened to from then on.
  * @returns undefined for a write that does not wait
  * @throws InvalidInput
  */
 export function waitOf({ wait, timeout }: Static<typeof WaitQuery>, enforcement: Enforcement): Wait | undefined {
   if (wait === undefined && timeout !== undefined)
-    throw new InvalidInput('timeout', 'is for a write that waits: only with wait=enforced');
+    throw new InvalidInput('timeout', 'can be given only along with wait=enforced');
   const timeoutMs = timeout === undefined ? DEFAULT_WAIT_MS : parseDurationMs(timeout);
   if (timeoutMs === undefined || timeoutMs <= 0 || timeoutMs > MAX_WAIT_MS)
     throw new InvalidInput('timeout', 'must be a duration such as 500ms, 10s or 1m, more than 0 and at most 5m');

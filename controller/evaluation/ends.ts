@@ -50,7 +50,7 @@ export function findEnd(index: WorldIndex, name: EndName, field: string): End {
   if (only === undefined) throw whatIsMissing(index, name, field);
   if (more.length > 0) {
     const ids = found.map(({ id, node }) => `${id} on node ${node}`).sort();
-    const message = `${found.length} endpoints have the name ${JSON.stringify(name.name)}: give one's id instead (${ids.join(', ')})`;
+    const message = `${found.length} endpoints have the name ${JSON.stringify(name.name)}: use an id instead (${ids.join(', ')})`;
     throw new InvalidInput(`${field}.name`, message);
   }
   return index.endOf(only);

@@ -27,7 +27,7 @@ export interface StoredTenant extends Tenant {
 export async function createTenant(registry: Registry, spec: TenantSpec): Promise<Stored<Tenant>> {
   const limit = spec.quota.subnets;
   if (limit !== undefined && spec.subnets.length > limit)
-    throw new QuotaExceeded('quota.subnets', `${spec.subnets.length} subnets are wanted, the quota is ${limit}`);
+    throw new QuotaExceeded('quota.subnets', `${spec.subnets.length} subnets are requested, the quota is ${limit}`);
   const pools: Pools = { store: registry.store, claims: registry.claims, cluster: registry.cluster() };
   const operation = registry.newId();
   const createdAt = registry.now().toISOString();
@@ -79,7 +79,7 @@ async function tryToCommit({ store, cluster }: Pools, tenant: StoredTenant): Pro
   if (guards.length + writes.length > MAX_COMMIT_OPERATIONS)
     throw new InvalidInput(
       'namespaces',
-      'too many namespaces and subnets at once: make the tenant with fewer, then add the others',
+      'too many namespaces and subnets at once: create the tenant with fewer, then add the others',
     );
   try {
     const result = await store.commit(guards, writes);

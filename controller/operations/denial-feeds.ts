@@ -53,7 +53,7 @@ export class DenialFeeds {
     }
     if (!feed.isSynced) {
       subscription.close();
-      throw new Unavailable('store', 'what nodes refuse cannot be followed now');
+      throw new Unavailable('store', 'denials cannot be streamed now');
     }
     feed.begin(subscription, filter.sinceMs);
     return subscription;

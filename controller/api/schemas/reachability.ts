@@ -202,7 +202,7 @@ export function endName({ ip, ...rest }: Static<typeof EndBody>, field: string):
   const { tenant, namespace, name } = rest;
   if (ip === undefined && tenant !== undefined && namespace !== undefined && name !== undefined)
     return { tenant, namespace, name };
-  throw new InvalidInput(field, 'must have tenant, namespace and name, or ip alone');
+  throw new InvalidInput(field, 'must have either tenant, namespace and name, or only ip');
 }
 
 export function trafficOf({

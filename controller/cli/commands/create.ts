@@ -102,7 +102,11 @@ function addPeering(create: Command, open: OpenSession): void {
     .addOption(formatOption())
     .action(async (peer: string, { tenant, output, wait }: PeeringOptions, command: Command) => {
       const session = open(command);
-      const request = { ifNoneMatch: '*', hints: { 412: 'the peering exists already' }, ...waitRequest(wait) } as const;
+      const request = {
+        ifNoneMatch: '*',
+        hints: { 412: `see tenetctl get peerings -t ${tenant}` },
+        ...waitRequest(wait),
+      } as const;
       const { body } = await session.connection.request('PUT', peeringPath(tenant, peer), request);
       const reference = `peering/${tenant}/${peer}`;
       const inForce = isJson(body) && body.inForce === true;
