@@ -16,7 +16,7 @@ export interface EndpointName {
 /** An end as a caller names it. */
 export type EndName = EndpointName | { readonly ip: string };
 
-/** An end that was found, for whoever asked. An endpoint's `ips` are those asked about. */
+/** An end that was found, for the caller. An endpoint's `ips` are those asked about. */
 export type EndView =
   | (EndpointName & {
       readonly kind: 'endpoint';

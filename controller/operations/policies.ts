@@ -94,7 +94,7 @@ interface Turn {
 async function countFor({ store, newId }: Registry, tenant: string, limit: number): Promise<Turn> {
   const key = keys.policyTurn(tenant);
   const { entry } = await store.get(key);
-  // Counted after the turn was read: whoever makes one from now on changes it.
+  // Counted after the turn was read: a policy made from now on changes the turn.
   await checkQuota(store, tenant, limit);
   return {
     guards: [

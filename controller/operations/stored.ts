@@ -1,6 +1,6 @@
 /**
  * Reading and writing single records: what was read with the revision it had, preconditions of callers, commits whose answer was
- * lost, and starting over when somebody else was faster. It knows no kind of record.
+ * lost, and starting over when another request was faster. It knows no kind of record.
  */
 import { PreconditionFailed, Unavailable } from '../errors.ts';
 import { parseRecord } from '../store/records.ts';
