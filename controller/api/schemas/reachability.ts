@@ -82,7 +82,7 @@ const EndView = Type.Object(
 const PolicyName = Type.Object({ namespace: Type.String(), name: Type.String() });
 const Decision = Type.String({ enum: ['allowed', 'denied'] });
 const RULE_FIELDS = {
-  rule: Type.String({ description: 'with the matching peer, if it lists peers', examples: ['spec.egress[0].to[1]'] }),
+  rule: Type.String({ description: 'its path, with the matching peer if any', examples: ['spec.egress[0].to[1]'] }),
   ports: Type.Optional(Type.String({ examples: ['spec.egress[0].ports[0]'] })),
 };
 
