@@ -36,11 +36,11 @@ interface Options {
 }
 
 const options = new Command('bench')
-  .description('Measures Tenet beside its peers. Needs root; works in network namespaces of its own.')
-  .option('--only <part,part>', `of ${PARTS.map(({ name }) => name).join(', ')}`, parseParts)
-  .option('--quick', 'fewer runs and sizes, rougher figures: each part takes less than a minute', false)
-  .option('--json <file>', 'write all figures there as well')
-  .option('--save [folder]', 'write PART.json, PART.svg and a page of all there, to bench/results unless given')
+  .description('Measure Tenet beside its peers. Needs root; runs in its own network namespaces.')
+  .option('--only <part,part>', `run only these parts, of ${PARTS.map(({ name }) => name).join(', ')}`, parseParts)
+  .option('--quick', 'fewer runs and sizes, rougher figures; each part takes less than a minute', false)
+  .option('--json <file>', 'also write all figures to this file')
+  .option('--save [folder]', 'write PART.json, PART.svg and a page of all to this folder (default: bench/results)')
   .parse()
   .opts<Options>();
 
@@ -55,12 +55,12 @@ function parseParts(list: string): Part[] {
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => {
-    // The second time somebody means it: what is left then, the next lab on this machine clears away.
+    // A second signal ends at once: the next lab on this machine clears away what is left.
     if (interrupted.signal.aborted) process.exit(130);
     process.stderr.write('bench: interrupted, taking down what was built\n');
     interrupted.abort();
   });
-// Nobody reads on: no reason to measure.
+// The reader has gone: no reason to measure.
 process.stdout.on('error', () => interrupted.abort());
 
 const say = (what: string): void => void process.stderr.write(`bench: ${what}\n`);

@@ -21,7 +21,7 @@ import { LOG_LEVELS, type LogLevel } from './log.ts';
 import { type ClusterOptions, newCluster } from './model/cluster.ts';
 import { DEFAULT_TIMEOUT_MS } from './store/etcd-endpoints.ts';
 
-/** Which etcd to use: somebody's cluster, or a child of our own. */
+/** Which etcd to use: an existing cluster, or a child process. */
 export type EtcdConfig =
   | { readonly kind: 'external'; readonly endpoints: readonly string[] }
   | { readonly kind: 'embedded'; readonly dataDir: string; readonly listenAddress: string; readonly port: number };
@@ -114,13 +114,13 @@ const text = (value: string): string => value;
 const SINGLE = {
   embeddedEtcd: flag(
     '--embedded-etcd <dir>',
-    'run etcd as a child, its data here (default: /var/lib/tenet/etcd)',
+    'run etcd as a child process with this data directory (default: /var/lib/tenet/etcd)',
     text,
   ),
-  etcd: flag('--etcd <url,url>', "use this etcd cluster instead, by its members' client URLs", parseUrls),
+  etcd: flag('--etcd <url,url>', 'use this etcd cluster instead: client URLs of its members', parseUrls),
   etcdListen: flag(
     '--etcd-listen <address[:port]>',
-    "embedded etcd's client address (default: 127.0.0.1:2379)",
+    'client address of the embedded etcd (default: 127.0.0.1:2379)',
     parseEtcdListen,
   ),
   etcdTimeout: flag('--etcd-timeout <seconds>', 'how long a call to etcd may take, 1 to 60 (default: 5)', parseTimeout),
@@ -128,10 +128,10 @@ const SINGLE = {
   blockPrefixLength: flag('--block-prefix-length <n>', "length of a node's IPv4 block (default: 27)", parseLength),
   defaultTenant: flag(
     '--default-tenant <name>',
-    'owner of containers whose namespace nobody claims; made if need be',
+    'owner of containers whose namespace no tenant claims; created if needed',
     text,
   ),
-  tokenFile: flag('--token-file <path>', "the API's token, made if absent (default: /var/lib/tenet/token)", text),
+  tokenFile: flag('--token-file <path>', "the API's token, created if absent (default: /var/lib/tenet/token)", text),
   name: flag('--name <name>', "this controller's name (default: the host's)", text),
   logLevel: flag('--log-level <level>', `${LOG_LEVELS.join(', ')} (default: info)`, parseLevel),
 };
@@ -139,19 +139,23 @@ const SINGLE = {
 const REPEATED = {
   listen: flag(
     '--listen <host:port|unix:path>',
-    'where REST is served; repeatable (default: 127.0.0.1:7480)',
+    'address that serves REST; repeatable (default: 127.0.0.1:7480)',
     parseListen,
   ),
-  pools: flag('--pool <cidr>', "tenants' subnets come from here; repeatable (default: 10.128.0.0/9)", parseCidr),
-  platformNetworks: flag('--platform-network <cidr>', 'closed to containers; repeatable', parseCidr),
+  pools: flag('--pool <cidr>', "network for tenants' subnets; repeatable (default: 10.128.0.0/9)", parseCidr),
+  platformNetworks: flag(
+    '--platform-network <cidr>',
+    'network of the platform, closed to containers; repeatable',
+    parseCidr,
+  ),
   openNetworks: flag(
     '--open-network <cidr>',
-    'of networks closed by default (100.64.0.0/10, 168.63.129.16, 192.0.0.0/24), open to containers; repeatable',
+    'open to containers, of 100.64.0.0/10, 168.63.129.16 and 192.0.0.0/24, closed by default; repeatable',
     parseCidr,
   ),
   exceptions: flag(
     '--exception <name=address:port/proto>',
-    'open to containers of all tenants; repeatable',
+    'address and port that containers of all tenants may call; repeatable',
     parseException,
   ),
 };
@@ -174,7 +178,7 @@ function readValues(
     program.addOption(option);
   }
   const given = program
-    .addHelpText('after', '\nRepeatable flags take a list with commas from the environment.')
+    .addHelpText('after', '\nIn the environment, a repeatable flag takes a comma-separated list.')
     .allowExcessArguments(false)
     .parse([...argv], { from: 'user' })
     .opts<Readonly<Record<string, string | readonly string[]>>>();

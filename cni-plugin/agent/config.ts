@@ -52,7 +52,7 @@ function url(text: string): string {
 /** @returns milliseconds */
 function timeout(text: string): number {
   const seconds = /^\d{1,2}(\.\d{1,3})?$/.test(text) ? Number(text) : Number.NaN;
-  if (!(seconds >= 1 && seconds <= 60)) throw new InvalidArgumentError('it takes 1 to 60 seconds');
+  if (!(seconds >= 1 && seconds <= 60)) throw new InvalidArgumentError('must be 1 to 60 seconds');
   return Math.round(seconds * 1000);
 }
 
@@ -76,12 +76,12 @@ function masqueradePorts(text: string): PortRange {
 export function parseConfig(argv: readonly string[], hostname: string): AgentConfig {
   const program = new Command('tenet-agent')
     .description(
-      'Tenet’s agent: keeps one node’s links, routes and isolation rules as the cluster wants them, and serves CNI.',
+      'Tenet’s agent: keeps the links, routes and isolation rules of one node up to date, and serves the CNI plugin.',
     )
     .addOption(new Option('--node <name>', 'this node’s name').env('TENET_NODE').default(hostname).argParser(nodeName))
     .option('--role <role>', `compute (the default), gateway or manage; repeatable`, collect(role))
     .addOption(
-      new Option('--etcd <url,url>', 'etcd’s client URLs')
+      new Option('--etcd <url,url>', 'client URLs of etcd')
         .env('TENET_ETCD')
         .default(['http://127.0.0.1:2379'], 'http://127.0.0.1:2379')
         .argParser((text) => text.split(',').map(url)),
@@ -93,43 +93,40 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
         .argParser(timeout),
     )
     .addOption(
-      new Option('--state-dir <dir>', 'what this node must remember')
+      new Option('--state-dir <dir>', 'directory for the node’s journal and last known state')
         .env('TENET_STATE_DIR')
         .default('/var/lib/tenet/agent'),
     )
     .addOption(
-      new Option('--socket <path>', 'where the CNI binary finds us')
+      new Option('--socket <path>', 'unix socket that serves the CNI plugin')
         .env('TENET_AGENT_SOCKET')
         .default(DEFAULT_AGENT_SOCKET),
     )
-    .option('--underlay-interface <name>', 'link to the other nodes; default: the default route’s')
-    .option('--underlay-address <address>', 'our address on it; default: its first', address)
+    .option('--underlay-interface <name>', 'link to the other nodes (default: the link of the default route)')
+    .option('--underlay-address <address>', 'this node’s address on that link (default: the first)', address)
     .addOption(
-      new Option('--underlay-mac-check <mode>', 'require nodes’ own MACs on VXLAN packets from our segment')
+      new Option('--underlay-mac-check <mode>', 'accept nodes of this segment only with their own MACs')
         .choices(['on', 'off'])
         .default('on'),
     )
     .addOption(
-      new Option('--masquerade-ports <from-to>', 'source ports of what pods send beyond the cluster; pods’ alone')
+      new Option('--masquerade-ports <from-to>', 'source ports of pods’ traffic beyond the cluster; for pods only')
         .env('TENET_MASQUERADE_PORTS')
         .default(parseMasqueradePorts(DEFAULT_MASQUERADE_PORTS), DEFAULT_MASQUERADE_PORTS)
         .argParser(masqueradePorts),
     )
     .addOption(
-      new Option('--backend <name>', 'where isolation is enforced')
+      new Option('--backend <name>', 'what enforces isolation; auto: nftables if the kernel has it')
         .choices(['auto', 'nftables', 'iptables'])
         .default('auto'),
     )
     .addOption(
-      new Option(
-        '--iptables-variant <name>',
-        'which iptables programs the iptables backend uses; default: the host’s own',
-      )
+      new Option('--iptables-variant <name>', 'iptables programs of the iptables backend; default: those of the host')
         .choices(['default', 'nft', 'legacy'])
         .default('default'),
     )
     .addOption(
-      new Option('--log-level <level>', 'how much is said')
+      new Option('--log-level <level>', 'least severe level that is logged')
         .env('TENET_LOG_LEVEL')
         .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
         .default('info'),

@@ -16,7 +16,7 @@ export function useAuthentication(app: FastifyInstance, token: string): void {
     const { authorization } = request.headers;
     if (hasToken(authorization)) return undefined;
     const isGiven = givenToken(authorization) !== undefined;
-    const detail = isGiven ? 'the bearer token is not the right one' : 'no bearer token was sent';
+    const detail = isGiven ? 'the bearer token is wrong' : 'the request has no bearer token';
     return sendProblem(reply, request.id, { code: 'unauthorized', detail });
   });
 }

@@ -24,12 +24,12 @@ function parseTags(header: string, name: string): 'any' | Revision[] {
   });
 }
 
-/** What a write demands. @throws InvalidInput for a header nobody can read */
+/** What a write demands. @throws InvalidInput for a header that is not valid */
 export function preconditionOf({ headers }: FastifyRequest): Precondition {
   const ifMatch = headers['if-match'];
   const ifNoneMatch = headers['if-none-match'];
   if (ifNoneMatch !== undefined && ifNoneMatch.trim() !== '*')
-    throw new InvalidInput('If-None-Match', 'can only be * in a write: that the object does not exist');
+    throw new InvalidInput('If-None-Match', 'must be * in a write: the object must not exist yet');
   return {
     ...(ifMatch === undefined ? {} : { ifMatch: parseTags(ifMatch, 'If-Match') }),
     ...(ifNoneMatch === undefined ? {} : { ifAbsent: true }),

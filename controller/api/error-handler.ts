@@ -21,10 +21,10 @@ export function useErrorHandler(app: FastifyInstance): void {
     const path = request.url.split('?')[0] ?? '';
     const allowed = [...methods].filter(([url]) => matchesRoute(url, path)).flatMap(([, known]) => [...known]);
     if (allowed.length === 0)
-      return sendProblem(reply, request.id, { code: 'not_found', detail: `there is nothing at ${path}` });
+      return sendProblem(reply, request.id, { code: 'not_found', detail: `the path ${path} does not exist` });
     const allow = [...new Set(allowed)].sort().join(', ');
     reply.header('allow', allow);
-    const detail = `${path} cannot be asked with ${request.method}, only with ${allow}`;
+    const detail = `${path} does not support ${request.method}, only ${allow}`;
     return sendProblem(reply, request.id, { code: 'method_not_allowed', detail });
   });
 }
@@ -59,7 +59,7 @@ export function sendProblem(reply: FastifyReply, requestId: string, problem: Pro
 function toProblem(error: unknown): ProblemDetail {
   if (error instanceof DomainError) return domainProblem(error);
   if (error instanceof IndeterminateCommit) return { code: 'unavailable', detail: error.message };
-  return httpProblem(error) ?? { code: 'internal', detail: 'the controller failed; its log says more' };
+  return httpProblem(error) ?? { code: 'internal', detail: 'the controller failed; see its log' };
 }
 
 function domainProblem(error: DomainError): ProblemDetail {

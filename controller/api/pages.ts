@@ -9,11 +9,9 @@ import { reference } from './schemas/common.ts';
 
 const PAGE_FIELDS = {
   limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'items on one page, 100 unless given' }),
+    Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'items on a page; 100 by default' }),
   ),
-  continue: Type.Optional(
-    Type.String({ maxLength: 1000, description: "the page before's `continue`: gives what comes after it" }),
-  ),
+  continue: Type.Optional(Type.String({ maxLength: 1000, description: '`continue` of the previous page' })),
 };
 
 /** Query of a list, with what it can be filtered by. */
@@ -41,8 +39,8 @@ export function listOf(item: TSchema, description: string): TSchema {
   return Type.Object(
     {
       items: Type.Array(reference(item)),
-      continue: Type.Optional(Type.String({ description: 'asks for the next page; absent on the last one' })),
-      revision: Type.Integer({ description: "the store's revision that this page shows" }),
+      continue: Type.Optional(Type.String({ description: 'pass it to get the next page; absent on the last page' })),
+      revision: Type.Integer({ description: "the store's revision at which the page was read" }),
     },
     { description },
   );
@@ -53,7 +51,7 @@ export function pageOf(query: Static<typeof PageQuery>, prefix: string): PageReq
   const limit = query.limit ?? 100;
   if (query.continue === undefined) return { limit };
   const after = Buffer.from(query.continue, 'base64url').toString('utf8');
-  if (!after.startsWith(prefix)) throw new InvalidInput('continue', 'is not a token that this list gave');
+  if (!after.startsWith(prefix)) throw new InvalidInput('continue', 'is not a token of this list');
   return { limit, after };
 }
 

@@ -25,47 +25,46 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   invalid_input: {
     status: 400,
     title: 'Invalid input',
-    meaning: 'The request cannot be meant: `errors` names every field at fault.',
+    meaning: 'The request is not valid. `errors` names every field at fault.',
   },
   unauthorized: {
     status: 401,
     title: 'Not authorized',
-    meaning: "No bearer token, or not the right one. It is in the controller's token file.",
+    meaning: "The bearer token is missing or wrong. The right one is in the controller's token file.",
   },
-  not_found: { status: 404, title: 'Not found', meaning: 'There is no such object, or no such path.' },
+  not_found: { status: 404, title: 'Not found', meaning: 'The object or the path does not exist.' },
   method_not_allowed: {
     status: 405,
     title: 'Method not allowed',
-    meaning: 'The path exists, but not with this method: `Allow` lists those it has.',
+    meaning: 'The path does not support this method. `Allow` lists the methods that it supports.',
   },
   conflict: {
     status: 409,
     title: 'Conflict',
-    meaning:
-      'Something stands in the way: a name that is taken, an object in use. `holder` names it where it is known.',
+    meaning: 'The name is taken or the object is in use. `holder` names what is in the way, if known.',
   },
-  exhausted: { status: 409, title: 'Exhausted', meaning: 'A pool of the cluster has nothing left to give.' },
-  quota_exceeded: { status: 409, title: 'Quota exceeded', meaning: "One of the tenant's own limits is reached." },
+  exhausted: { status: 409, title: 'Exhausted', meaning: 'A pool of the cluster is used up.' },
+  quota_exceeded: { status: 409, title: 'Quota exceeded', meaning: 'A limit of the tenant is reached.' },
   precondition_failed: {
     status: 412,
     title: 'Precondition failed',
-    meaning: 'The object is not what If-Match or If-None-Match says. Nothing was changed: read it again.',
+    meaning: 'The object does not match If-Match or If-None-Match. Nothing was changed. Read the object again.',
   },
   payload_too_large: { status: 413, title: 'Payload too large', meaning: 'The body is larger than 256 KiB.' },
   unsupported_media_type: {
     status: 415,
     title: 'Unsupported media type',
-    meaning: 'Bodies are application/json, with PATCH application/merge-patch+json too, of policies application/yaml.',
+    meaning: 'Send application/json; PATCH takes application/merge-patch+json too, policies application/yaml.',
   },
   internal: {
     status: 500,
     title: 'Internal error',
-    meaning: "A fault of the controller: its log has the request's id.",
+    meaning: "The controller failed. Its log names the request's id.",
   },
   unavailable: {
     status: 503,
     title: 'Unavailable',
-    meaning: 'The store does not answer. Try again after `Retry-After` seconds; a write may or may not have happened.',
+    meaning: 'The store does not answer. Retry after `Retry-After` seconds. A write may or may not have happened.',
   },
 };
 
@@ -88,7 +87,7 @@ export const PROBLEM_TYPE = 'application/problem+json';
 /** The schema of every failure's body. */
 export const Problem = Type.Object(
   {
-    type: Type.String({ description: '`urn:tenet:problem:` and the code' }),
+    type: Type.String({ description: '`urn:tenet:problem:` followed by the code' }),
     title: Type.String(),
     status: Type.Integer(),
     code: Type.String({ enum: Object.keys(PROBLEMS), description: 'stable: match on this' }),
@@ -99,10 +98,10 @@ export const Problem = Type.Object(
           field: Type.String({ description: 'a path such as `subnets[0]`', examples: ['subnets[0]'] }),
           message: Type.String(),
         }),
-        { description: 'every field at fault' },
+        { description: 'every field that is wrong' },
       ),
     ),
-    holder: Type.Optional(Type.String({ description: 'who has what was wanted, or is in the way' })),
+    holder: Type.Optional(Type.String({ description: 'the object that holds the name or address, or is in the way' })),
     requestId: Type.String({ description: "also in X-Request-Id and in the controller's log" }),
   },
   { $id: 'Problem', description: 'RFC 9457 problem document' },

@@ -20,13 +20,13 @@ export const WaitQuery = Type.Object(
       Type.Unsafe<'enforced'>({
         type: 'string',
         enum: ['enforced'],
-        description: '`enforced`: answer when every node concerned has it in its kernel, with `status`',
+        description: '`enforced`: answer when every affected node has the change in its kernel; adds `status`',
       }),
     ),
     timeout: Type.Optional(
       Type.String({
         maxLength: 40,
-        description: 'wait at most so long, 10s unless given, 5m at most; then 202 with the nodes that lag',
+        description: 'the longest wait: 10s by default, 5m at most; then the answer is 202 with the nodes that lag',
         examples: ['500ms', '10s', '1m'],
       }),
     ),
@@ -39,7 +39,7 @@ export const DryRunQuery = Type.Object(
   {
     ...WaitQuery.properties,
     dryRun: Type.Optional(
-      Type.Boolean({ description: '`true`: nothing is written; answers what would be opened and closed' }),
+      Type.Boolean({ description: '`true`: write nothing; answer which traffic the write would open or close' }),
     ),
   },
   { additionalProperties: false },
@@ -47,7 +47,8 @@ export const DryRunQuery = Type.Object(
 
 /** @throws InvalidInput for one that also waits: there is nothing nodes could have */
 export function isDryRun({ dryRun = false, wait }: Static<typeof DryRunQuery>): boolean {
-  if (dryRun && wait !== undefined) throw new InvalidInput('wait', 'is for a write: a dry run writes nothing');
+  if (dryRun && wait !== undefined)
+    throw new InvalidInput('wait', 'cannot be given along with dryRun: a dry run writes nothing');
   return dryRun;
 }
 
@@ -57,13 +58,13 @@ export interface Wait {
 }
 
 /**
- * Call it before writing: a request that cannot be meant must not write, and nodes are listened to from then on.
+ * Call it before writing: a request that is not valid must not write, and nodes are listened to from then on.
  * @returns undefined for a write that does not wait
  * @throws InvalidInput
  */
 export function waitOf({ wait, timeout }: Static<typeof WaitQuery>, enforcement: Enforcement): Wait | undefined {
   if (wait === undefined && timeout !== undefined)
-    throw new InvalidInput('timeout', 'is for a write that waits: only with wait=enforced');
+    throw new InvalidInput('timeout', 'can be given only along with wait=enforced');
   const timeoutMs = timeout === undefined ? DEFAULT_WAIT_MS : parseDurationMs(timeout);
   if (timeoutMs === undefined || timeoutMs <= 0 || timeoutMs > MAX_WAIT_MS)
     throw new InvalidInput('timeout', 'must be a duration such as 500ms, 10s or 1m, more than 0 and at most 5m');
@@ -106,7 +107,7 @@ export async function sendDeleted(
   return reply.code(status.enforced ? 200 : 202).send({ status });
 }
 
-const LATE = 'Written, but not every node had it in time: `status.lagging` names those.';
+const LATE = 'Written, but not enforced everywhere in time. `status.lagging` names the nodes that lag.';
 
 /** Response of a write that waited in vain. */
 export function lateResponse(view: TSchema): Record<number, TSchema> {
@@ -116,7 +117,7 @@ export function lateResponse(view: TSchema): Record<number, TSchema> {
 /** Responses of a deletion. */
 export function deletedResponses(done: string): Record<number, TSchema> {
   return {
-    200: answer('Gone, and from every node concerned: with `wait=enforced`.', DeletedView),
+    200: answer('With `wait=enforced`: deleted on every affected node.', DeletedView),
     202: answer(LATE, DeletedView),
     204: noContent(done),
   };

@@ -238,8 +238,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'this user may not use the socket',
   ENOTFOUND: 'the host name is unknown',
   ECONNRESET: 'the connection was cut',
-  EHOSTUNREACH: 'there is no way to the host',
-  ENETUNREACH: 'there is no way to the network',
+  EHOSTUNREACH: 'the host is unreachable',
+  ENETUNREACH: 'the network is unreachable',
 };
 
 /** One request, one reply. Rejects with the socket's error, or when the server is silent for too long. */

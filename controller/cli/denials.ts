@@ -7,7 +7,7 @@ import { isJson, type Json } from './connection.ts';
 const TITLES = ['TIME', 'FROM', 'TO', 'PORT', 'DIRECTION', 'NODE'] as const;
 const GAP = '   ';
 
-/** Rows under titles; as wide as the first ones need, for nobody knows what is to come. */
+/** Rows under titles; as wide as the first rows need, since later ones are not known yet. */
 export class DenialTable {
   readonly #tenant: string;
   readonly #widths: number[];

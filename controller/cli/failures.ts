@@ -20,12 +20,12 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 export const EXIT_HELP = `
 Exit codes:
   0  done
-  1  failed for another reason
+  1  another failure
   2  wrong usage or invalid input
   3  the object does not exist
-  4  conflict: it exists already, is in use, was changed meanwhile, or a quota or pool is used up
-  5  not authorized: no token, or not the right one
-  6  the server does not answer, or cannot reach its store: try again; with --wait, not every node had it in time`;
+  4  conflict: the object exists, is in use or has changed meanwhile, or a quota or pool is used up
+  5  not authorized: the token is missing or wrong
+  6  the server does not answer or cannot reach its store, try again; with --wait: not enforced everywhere in time`;
 
 /** An expected failure: one line or more of what is wrong, and what to do where that is known. */
 export class CliFailure extends Error {
@@ -80,8 +80,8 @@ function problemText(status: number, body: unknown): string {
 }
 
 function hintFor(status: number): string | undefined {
-  if (status === 412) return 'it was changed by someone else meanwhile: look at it again, then repeat the command';
-  if (status === 503) return 'the controller runs but cannot reach its store: try again, then look at its log';
-  if (status >= 500) return "this is a fault of the controller: its log says more ('journalctl -u tenet-controller')";
+  if (status === 412) return 'the object has changed meanwhile: read it again, then repeat the command';
+  if (status === 503) return 'the controller cannot reach its store: try again, then read its log';
+  if (status >= 500) return 'the controller failed; see its log: journalctl -u tenet-controller';
   return undefined;
 }

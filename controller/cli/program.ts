@@ -42,14 +42,14 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
 
 function buildProgram(terminal: Terminal): Command {
   const program = new Command('tenetctl')
-    .description('Shows and changes the tenants of a Tenet cluster.')
-    .option('--server <url>', `http://HOST:PORT or unix:/PATH (environment: TENET_SERVER; else ${DEFAULT_SERVER})`)
+    .description('Show and change the tenants of a Tenet cluster.')
+    .option('--server <url>', `http://HOST:PORT or unix:/PATH (environment: TENET_SERVER; default: ${DEFAULT_SERVER})`)
     .option(
       '--token-file <path>',
-      `file with the token (environment: TENET_TOKEN_FILE, or TENET_TOKEN for the token itself; else ${DEFAULT_TOKEN_FILE})`,
+      `file with the token (environment: TENET_TOKEN_FILE, or TENET_TOKEN with the token; default: ${DEFAULT_TOKEN_FILE})`,
     )
     .addHelpText('after', EXIT_HELP)
-    .showHelpAfterError('(tenetctl --help says more)')
+    .showHelpAfterError('(see tenetctl --help)')
     .configureOutput({
       writeOut: terminal.out,
       writeErr: terminal.err,
@@ -69,7 +69,7 @@ function buildProgram(terminal: Terminal): Command {
 function report(error: unknown, { err }: Terminal): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.invalid;
   if (!(error instanceof CliFailure)) {
-    err(`tenetctl: a fault of tenetctl itself: ${error instanceof Error ? error.message : String(error)}\n`);
+    err(`tenetctl: internal error: ${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT.failure;
   }
   err(error.message.replace(/^/gm, 'tenetctl: ').concat('\n'));

@@ -9,7 +9,7 @@ const KINDS: Readonly<Record<string, string>> = {
   node: 'a node',
   platform: "the platform's",
   reserved: 'reserved',
-  nobody: "nobody's",
+  nobody: 'unassigned',
   external: 'beyond the cluster',
 };
 

@@ -23,7 +23,7 @@ export function waitRequest(wait: string | undefined): Pick<RequestOptions, 'que
   if (wait === undefined) return {};
   const ms = parseDurationMs(wait);
   if (ms === undefined || ms <= 0 || ms > MAX_WAIT_MS)
-    throw invalidInput([`wait: ${JSON.stringify(wait)} is no duration such as 500ms, 10s or 1m, 5m at most`]);
+    throw invalidInput([`wait: ${JSON.stringify(wait)} is not a duration such as 500ms, 10s or 1m, of at most 5m`]);
   return { query: { wait: 'enforced', timeout: wait }, extraMs: ms };
 }
 
@@ -42,14 +42,14 @@ export class Outcomes {
     if (status === undefined) return '';
     const nodes = Array.isArray(status.nodes) ? status.nodes.filter(isJson) : [];
     if (isTooLate(body)) this.#lagging.push(`${reference} is not enforced everywhere${lateNodes(nodes)}`);
-    if (nodes.length === 0 && status.enforced === true) return '  no node has anything of it yet\n';
+    if (nodes.length === 0 && status.enforced === true) return '  no node has anything to enforce yet\n';
     return nodes.map((node) => `  ${String(node.node)}: ${describe(node)}\n`).join('');
   }
 
   /** @throws CliFailure naming what is not enforced, and where */
   check(): void {
     if (this.#lagging.length === 0) return;
-    const hint = 'it is written, and nodes get it as soon as they can: tenetctl node status';
+    const hint = 'the change is stored, and nodes enforce it as soon as they can: tenetctl node status';
     throw new CliFailure(EXIT.unreachable, this.#lagging.join('\n'), hint);
   }
 }

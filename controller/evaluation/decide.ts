@@ -40,7 +40,7 @@ export function decide(index: WorldIndex, from: End, to: End, traffic: Traffic):
     return outward(index, from, to, traffic);
   }
   if (to.kind === 'endpoint') return [inward(index, from, to)];
-  throw new InvalidInput('to', 'neither end is a container: what passes between others is not decided here');
+  throw new InvalidInput('to', 'neither end is a container: Tenet does not decide this traffic');
 }
 
 export function isAllowed(findings: readonly Finding[]): boolean {

@@ -16,7 +16,7 @@ export interface EndpointName {
 /** An end as a caller names it. */
 export type EndName = EndpointName | { readonly ip: string };
 
-/** An end that was found, for whoever asked. An endpoint's `ips` are those asked about. */
+/** An end that was found, for the caller. An endpoint's `ips` are those asked about. */
 export type EndView =
   | (EndpointName & {
       readonly kind: 'endpoint';
@@ -50,7 +50,7 @@ export function findEnd(index: WorldIndex, name: EndName, field: string): End {
   if (only === undefined) throw whatIsMissing(index, name, field);
   if (more.length > 0) {
     const ids = found.map(({ id, node }) => `${id} on node ${node}`).sort();
-    const message = `${found.length} endpoints have the name ${JSON.stringify(name.name)}: give one's id instead (${ids.join(', ')})`;
+    const message = `${found.length} endpoints have the name ${JSON.stringify(name.name)}: use an id instead (${ids.join(', ')})`;
     throw new InvalidInput(`${field}.name`, message);
   }
   return index.endOf(only);

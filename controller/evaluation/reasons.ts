@@ -31,7 +31,7 @@ export interface Because extends Partial<RuleReference> {
    * - default: no policy isolates the end
    * - tenant: what the tenants say of peerings, the internet and gateways
    * - exception: the cluster's, for every tenant
-   * - platform: what holds whatever anybody says
+   * - platform: a rule of the platform, whatever tenants and policies allow
    */
   readonly kind: 'policy' | 'default' | 'tenant' | 'exception' | 'platform';
   /** policies that isolate the end in this direction, where it is denied */
@@ -143,7 +143,7 @@ function sayWhere(end: End): string {
     case 'reserved':
       return `${end.address} is in the reserved network ${end.network}`;
     case 'nobody':
-      return `${end.address} is in the pool ${end.network}, and nobody has it`;
+      return `${end.address} is in the pool ${end.network}, and not assigned`;
     case 'external':
       return `${end.address} is beyond the cluster`;
   }

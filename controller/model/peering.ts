@@ -13,7 +13,8 @@ export function parsePeering(tenant: string, peer: string): PeeringPair {
   return collectFaults((fault) => {
     for (const [field, name] of Object.entries({ tenant, peer })) {
       checkName(name, field, fault);
-      if (name === SYSTEM_TENANT) fault(field, `"${SYSTEM_TENANT}" is the platform's own tenant: nobody peers with it`);
+      if (name === SYSTEM_TENANT)
+        fault(field, `"${SYSTEM_TENANT}" is the platform's own tenant: no tenant may peer with it`);
     }
     if (tenant === peer) fault('peer', 'is the tenant itself, whose endpoints may talk anyway');
     return { tenant, peer };

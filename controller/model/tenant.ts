@@ -70,7 +70,7 @@ function checkTenantName(name: string, field: string, fault: Fault): void {
 /** Those named, else one of each family that the cluster has. A length asked for is the first family's. */
 function subnetWishes(request: TenantRequest, cluster: ClusterConfig, fault: Fault): SubnetWish[] {
   if (request.subnets !== undefined && request.subnetPrefixLength !== undefined)
-    fault('subnetPrefixLength', 'is for a subnet that the controller chooses: it cannot be given along with subnets');
+    fault('subnetPrefixLength', 'cannot be given along with subnets');
   if (request.subnets !== undefined) return exactWishes(request.subnets, cluster, fault);
   return familiesOf(cluster).map((family, index) => {
     const length = (index === 0 ? request.subnetPrefixLength : undefined) ?? defaultLength(cluster, family);
@@ -97,8 +97,7 @@ export function parseSubnet(request: SubnetRequest, cluster: ClusterConfig): Sub
   const wish = collectFaults((fault): SubnetWish | undefined => {
     if (request.cidr !== undefined) {
       for (const field of ['prefixLength', 'family'] as const)
-        if (request[field] !== undefined)
-          fault(field, 'is for a subnet that the controller chooses: leave it out, or cidr');
+        if (request[field] !== undefined) fault(field, 'cannot be given along with cidr');
       return checkSubnet(request.cidr, 'cidr', cluster, fault);
     }
     const families = familiesOf(cluster);

@@ -74,7 +74,7 @@ export async function refuseTakenSubnet(
 ): Promise<void> {
   const found = await findOverlap(store, cluster, subnet);
   if (found === undefined) return;
-  const message = `${subnet} overlaps ${parsePrefixKey(found.entry.key)}, which is tenant ${JSON.stringify(found.tenant)}'s`;
+  const message = `${subnet} overlaps ${parsePrefixKey(found.entry.key)}, which belongs to tenant ${JSON.stringify(found.tenant)}`;
   throw new Conflict(message, { field, holder: found.tenant });
 }
 
@@ -82,6 +82,6 @@ export async function refuseTakenSubnet(
 export async function refuseTakenNamespace(store: Store, namespace: string, field: string): Promise<void> {
   const found = await findClaim(store, keys.namespaceClaim(namespace));
   if (found === undefined) return;
-  const message = `namespace ${JSON.stringify(namespace)} is tenant ${JSON.stringify(found.tenant)}'s`;
+  const message = `namespace ${JSON.stringify(namespace)} belongs to tenant ${JSON.stringify(found.tenant)}`;
   throw new Conflict(message, { field, holder: found.tenant });
 }

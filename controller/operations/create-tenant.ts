@@ -27,7 +27,7 @@ export interface StoredTenant extends Tenant {
 export async function createTenant(registry: Registry, spec: TenantSpec): Promise<Stored<Tenant>> {
   const limit = spec.quota.subnets;
   if (limit !== undefined && spec.subnets.length > limit)
-    throw new QuotaExceeded('quota.subnets', `${spec.subnets.length} subnets are wanted, the quota is ${limit}`);
+    throw new QuotaExceeded('quota.subnets', `${spec.subnets.length} subnets are requested, the quota is ${limit}`);
   const pools: Pools = { store: registry.store, claims: registry.claims, cluster: registry.cluster() };
   const operation = registry.newId();
   const createdAt = registry.now().toISOString();
@@ -60,7 +60,7 @@ function tenantOf(
   return { name, vni, subnets, namespaces, labels, quota, egress, ingress, phase, createdAt, operation };
 }
 
-/** @returns the revision; undefined when a guard did not hold, or nobody can tell */
+/** @returns the revision; undefined when a guard did not hold, or the outcome is unknown */
 async function tryToCommit({ store, cluster }: Pools, tenant: StoredTenant): Promise<Revision | undefined> {
   const { name, vni, subnets, namespaces } = tenant;
   const claims = [keys.vniClaim(vni), ...namespaces.map(keys.namespaceClaim)];
@@ -79,7 +79,7 @@ async function tryToCommit({ store, cluster }: Pools, tenant: StoredTenant): Pro
   if (guards.length + writes.length > MAX_COMMIT_OPERATIONS)
     throw new InvalidInput(
       'namespaces',
-      'too many namespaces and subnets at once: make the tenant with fewer, then add the others',
+      'too many namespaces and subnets at once: create the tenant with fewer, then add the others',
     );
   try {
     const result = await store.commit(guards, writes);
@@ -91,14 +91,14 @@ async function tryToCommit({ store, cluster }: Pools, tenant: StoredTenant): Pro
   }
 }
 
-/** The tenant, if an earlier attempt of this same operation made it. @throws Conflict if somebody else's has the name */
+/** The tenant, if an earlier attempt of this same operation made it. @throws Conflict if another tenant has the name */
 async function findOwn(store: Store, name: string, operation: string): Promise<Stored<Tenant> | undefined> {
   const found = await findRecord<StoredTenant>(store, keys.tenant(name));
   if (found === undefined || found.record.operation === operation) return found;
   throw new Conflict(`tenant ${JSON.stringify(name)} exists already`, { field: 'name', holder: name });
 }
 
-/** @throws Conflict for the first thing the caller named that is somebody else's */
+/** @throws Conflict for the first thing the caller named that another tenant has */
 async function refuseTaken({ store, cluster }: Pools, { namespaces, subnets }: TenantSpec): Promise<void> {
   await Promise.all([
     // The first is the one of the tenant's own name.

@@ -28,14 +28,14 @@ export class DenialFeeds {
     this.#options = options;
   }
 
-  /** tenants that somebody listens to */
+  /** tenants that have a subscription */
   get tenants(): readonly string[] {
     return [...this.#feeds.keys()];
   }
 
   /**
    * Hears of everything refused from when this resolves on, and first of what is known and not before `filter.sinceMs`, if given.
-   * @param signal whoever listens has gone: the subscription is closed
+   * @param signal aborts when the listener has gone: the subscription is closed
    * @throws Unavailable when closed before the store has said what there is
    */
   async subscribe(tenant: string, filter: DenialFilter, signal: AbortSignal): Promise<DenialSubscription> {
@@ -53,7 +53,7 @@ export class DenialFeeds {
     }
     if (!feed.isSynced) {
       subscription.close();
-      throw new Unavailable('store', 'what nodes refuse cannot be followed now');
+      throw new Unavailable('store', 'denials cannot be streamed now');
     }
     feed.begin(subscription, filter.sinceMs);
     return subscription;
@@ -138,7 +138,7 @@ class Feed {
     this.#subscriptions.add(subscription);
   }
 
-  /** @returns whether nobody is left */
+  /** @returns whether no subscription is left */
   leave(subscription: DenialSubscription): boolean {
     this.#begun.delete(subscription);
     return this.#subscriptions.delete(subscription) && this.#subscriptions.size === 0;

@@ -68,7 +68,7 @@ async function addNamespace(
   if (record.namespaces.length >= MAX_NAMESPACES)
     throw new QuotaExceeded(
       'namespaces',
-      `tenant ${JSON.stringify(record.name)} has ${MAX_NAMESPACES} namespaces, no more fit`,
+      `tenant ${JSON.stringify(record.name)} has ${MAX_NAMESPACES} namespaces, which is the limit`,
     );
   const claim = keys.namespaceClaim(name);
   const namespaces = [...record.namespaces, name];
@@ -102,9 +102,7 @@ export async function deleteNamespace(
     const key = keys.namespace(tenantName, name);
     checkPrecondition((await registry.store.get(key)).entry, precondition);
     if (name === tenantName)
-      throw new Conflict(
-        `namespace ${JSON.stringify(name)} is tenant ${JSON.stringify(name)}'s own: it goes when the tenant goes`,
-      );
+      throw new Conflict(`namespace ${JSON.stringify(name)} has the name of its tenant: it is deleted with the tenant`);
     await refuseInhabited(registry.store, record);
     const namespaces = tenant.record.namespaces.filter((each) => each !== name);
     const policies = keys.namespacePolicies(tenantName, name);
@@ -130,7 +128,7 @@ async function refuseInhabited(store: Store, { tenant, name }: Namespace): Promi
     .filter(({ namespace }) => namespace === name);
   const [first] = inside;
   if (first === undefined) return;
-  const count = inside.length === 1 ? '1 endpoint lives' : `${inside.length} endpoints live`;
+  const count = inside.length === 1 ? '1 endpoint is' : `${inside.length} endpoints are`;
   const message = `${count} in namespace ${JSON.stringify(name)}, such as ${first.id} (${first.name} on node ${first.node})`;
   throw new Conflict(message, { holder: first.id });
 }

@@ -94,7 +94,7 @@ interface Turn {
 async function countFor({ store, newId }: Registry, tenant: string, limit: number): Promise<Turn> {
   const key = keys.policyTurn(tenant);
   const { entry } = await store.get(key);
-  // Counted after the turn was read: whoever makes one from now on changes it.
+  // Counted after the turn was read: a policy made from now on changes the turn.
   await checkQuota(store, tenant, limit);
   return {
     guards: [
@@ -109,7 +109,7 @@ export async function checkQuota(store: Store, tenant: string, limit: number): P
   const { entries } = await store.list(keys.policies(tenant), { limit: Math.max(limit, 1) });
   if (entries.length < limit) return;
   const most = `${limit} ${limit === 1 ? 'policy' : 'policies'}`;
-  throw new QuotaExceeded('quota.policies', `tenant ${JSON.stringify(tenant)} may have ${most}, and has them already`);
+  throw new QuotaExceeded('quota.policies', `tenant ${JSON.stringify(tenant)} has reached its limit of ${most}`);
 }
 
 /**

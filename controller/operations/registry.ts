@@ -116,7 +116,7 @@ export class Registry {
   /** What of the configuration can never change. @throws Unavailable before it is known and the claims have been seen */
   cluster(): ClusterConfig {
     if (this.#cluster === undefined)
-      throw new Unavailable('store', 'the controller has not yet seen the cluster: its store does not answer');
+      throw new Unavailable('store', 'the controller has not read the cluster yet: its store does not answer');
     return this.#cluster;
   }
 

@@ -1,6 +1,6 @@
 /**
  * Reading and writing single records: what was read with the revision it had, preconditions of callers, commits whose answer was
- * lost, and starting over when somebody else was faster. It knows no kind of record.
+ * lost, and starting over when another request was faster. It knows no kind of record.
  */
 import { PreconditionFailed, Unavailable } from '../errors.ts';
 import { parseRecord } from '../store/records.ts';
@@ -30,11 +30,11 @@ export interface Precondition {
 /** @param entry what is there now @throws PreconditionFailed */
 export function checkPrecondition(entry: Entry | undefined, { ifMatch, ifAbsent }: Precondition): void {
   const revision = entry?.modRevision;
-  if (ifAbsent === true && entry !== undefined) throw new PreconditionFailed('it exists already', revision);
+  if (ifAbsent === true && entry !== undefined) throw new PreconditionFailed('the object exists already', revision);
   if (ifMatch === undefined) return;
-  if (revision === undefined) throw new PreconditionFailed('it does not exist');
+  if (revision === undefined) throw new PreconditionFailed('the object does not exist');
   if (ifMatch !== 'any' && !ifMatch.includes(revision))
-    throw new PreconditionFailed(`it has been changed: its revision is ${revision} now`, revision);
+    throw new PreconditionFailed(`the object has changed: its revision is now ${revision}`, revision);
 }
 
 /** @returns undefined when there is none @throws Unavailable, RecordError */
@@ -69,7 +69,7 @@ export async function commitSurely(
     if (!(cause instanceof IndeterminateCommit)) throw cause;
     const { entry, revision } = await store.get(proof.key);
     if (entry?.value === proof.value) return { committed: true, revision: entry?.modRevision ?? revision };
-    throw new Unavailable('store', 'the store did not say whether the change was made: look before repeating it', {
+    throw new Unavailable('store', 'the store did not confirm the change: read the object before you repeat it', {
       cause,
     });
   }
@@ -86,5 +86,5 @@ export async function retryLost<T>(attempt: () => Promise<T | undefined>): Promi
     const result = await attempt();
     if (result !== undefined) return result;
   }
-  throw new Unavailable('store', 'others keep changing the same objects: try again');
+  throw new Unavailable('store', 'other requests keep changing the same objects: try again');
 }

@@ -12,26 +12,26 @@ import { type CaseResult, Runner } from './run.ts';
 import { Scene } from './scene.ts';
 
 function number(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('a number');
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
   return Number(text);
 }
 
 const command = new Command('conformance')
-  .description('Network policies held to their truth tables, with real packets.')
+  .description('Conformance tests: check network policies against truth tables, with real packets.')
   .addOption(
-    new Option('--backend <name>', 'where nodes enforce').choices(['auto', 'nftables', 'iptables']).default('auto'),
+    new Option('--backend <name>', 'what enforces isolation').choices(['auto', 'nftables', 'iptables']).default('auto'),
   )
-  .option('--filter <text>', 'cases whose name contains this')
-  .option('--list', 'say the names of the cases and run none')
-  .option('--junit <file>', 'write JUnit XML there')
-  .option('--repeat <n>', 'play all of it so often', number, 1)
+  .option('--filter <text>', 'run only cases whose name contains this text')
+  .option('--list', 'list the names of the cases and run none')
+  .option('--junit <file>', 'write the results to this file as JUnit XML')
+  .option('--repeat <n>', 'run everything this many times', number, 1)
   .option(
     '--fuzz <n>',
-    'then so many random sets of policies, held to what the evaluator says: cases fuzz/SEED',
+    'also check this many random sets of policies against the evaluator, as cases fuzz/SEED',
     number,
     0,
   )
-  .option('--seed <s>', 'of the first of these; a random one unless given', number);
+  .option('--seed <s>', 'seed of the first random set (default: random)', number);
 command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 const options = command.parse().opts<{
   backend: string;
@@ -45,7 +45,7 @@ const options = command.parse().opts<{
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort());
-// Nobody reads on: no reason to leave a lab behind.
+// The reader has gone: no reason to leave a lab behind.
 process.stdout.on('error', () => interrupted.abort());
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -106,7 +106,7 @@ async function main(): Promise<number> {
     for (const { name } of items) print(name);
     return 0;
   }
-  const problem = items.length === 0 ? 'no case is chosen: see --list' : unwritable(options.junit);
+  const problem = items.length === 0 ? 'no case matches: see --list' : unwritable(options.junit);
   if (problem !== undefined) {
     process.stderr.write(`conformance: ${problem}\n`);
     return 2;

@@ -95,14 +95,14 @@ export function containerCells(actors: readonly Actor[]): readonly Cell[] {
 
 function actorNamed(actors: readonly Actor[], name: string): Actor {
   const found = actors.find(({ container }) => container.name === name);
-  if (found === undefined) throw new Error(`nobody is called ${name}`);
+  if (found === undefined) throw new Error(`no container is called ${name}`);
   return found;
 }
 
-/** Somebody of the same tenant. */
+/** Another container of the same tenant. */
 function friendOf(actor: Actor, actors: readonly Actor[]): Actor {
   const friend = actors.find((each) => each !== actor && each.tenant === actor.tenant);
-  if (friend === undefined) throw new Error(`${actor.container.name} is alone`);
+  if (friend === undefined) throw new Error(`${actor.container.name} is the only container of its tenant`);
   return friend;
 }
 

@@ -10,10 +10,10 @@ import { waitFor } from './probe/deadline.ts';
 import { type Cell, runMatrix } from './probe/matrix.ts';
 
 const options = new Command('demo')
-  .description('Three tenants on one cluster, and who reaches whom.')
-  .option('--keep', 'leave the lab running')
+  .description('Start a cluster with three tenants, and show which containers reach each other.')
+  .option('--keep', 'keep the lab running')
   .addOption(
-    new Option('--backend <name>', 'where nodes enforce isolation')
+    new Option('--backend <name>', 'what enforces isolation on nodes')
       .choices(['auto', 'nftables', 'iptables'])
       .default('auto'),
   )
@@ -23,7 +23,7 @@ const options = new Command('demo')
 const style = { colours: process.stdout.isTTY === true && !process.env.NO_COLOR };
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort());
-// Nobody reads on: no reason to leave a lab behind.
+// The reader has gone: no reason to leave a lab behind.
 process.stdout.on('error', () => interrupted.abort());
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -47,21 +47,21 @@ async function untilOpen(cells: readonly Cell[]): Promise<void> {
 }
 
 async function play(lab: Lab): Promise<boolean> {
-  const tenants = await step('three tenants made by REST', () => createTenants(lab));
+  const tenants = await step('three tenants created over REST', () => createTenants(lab));
   const actors = await step('seven containers attached through CNI', () => attachAll(lab));
   await listenEverywhere(lab);
   const among = containerCells(actors);
   const platform = await platformCells(lab, actors);
-  await step('every way that should be open is', () => untilOpen([...among, ...platform]));
-  const rows = await step(`${among.length + platform.length} ways tried with real packets`, () =>
+  await step('every allowed path is open', () => untilOpen([...among, ...platform]));
+  const rows = await step(`${among.length + platform.length} paths tried with real packets`, () =>
     runMatrix([...among, ...platform]),
   );
   const wrong = rows.filter(({ asExpected }) => !asExpected);
   print('');
   for (const { name, vni, subnets } of tenants) print(`  ${name.padEnd(6)} VNI ${vni}, ${subnets.join(', ')}`);
-  print('\nContainers (red-1, green-1, blue-1 on node1, the others as their number says): ✓ reached, ✗ silence');
+  print('\nContainers (names with 1 run on node1, names with 2 on node2): ✓ reached, ✗ no answer');
   print(formatGrid(rows.slice(0, among.length), style));
-  print('\nThe platform and the world');
+  print('\nThe platform and the outside');
   print(formatRows(rows.slice(among.length), style));
   if (wrong.length === 0) print(paint(`\nAll ${rows.length} as expected.`, 'green', style));
   else
@@ -73,7 +73,7 @@ async function play(lab: Lab): Promise<boolean> {
 
 function invite(lab: Lab): void {
   const [controller] = lab.controllers;
-  print(`\nThe lab stays. Its logs are in ${lab.dir}/logs`);
+  print(`\nThe lab keeps running. Its logs are in ${lab.dir}/logs`);
   print(`\nTry next: curl -H "Authorization: Bearer $(cat ${lab.tokenFile})" ${controller?.url}/v1/tenants`);
   const rules = options.backend === 'iptables' ? 'iptables-save' : 'nft list ruleset';
   print(`          nsenter --net=/run/netns/${lab.hosts[0]?.netns} ${rules}`);
@@ -94,10 +94,7 @@ async function main(): Promise<number> {
     const isFine = await play(lab);
     keep = detached;
     if (keep) invite(lab);
-    else
-      print(
-        '\nThe lab is taken down. `npm run demo -- --keep` leaves it there: REST API, docs, rules and logs to look at.',
-      );
+    else print('\nThe lab is taken down. To keep it, with REST API, docs, rules and logs: npm run demo -- --keep');
     return isFine ? 0 : 1;
   } catch (error) {
     if (interrupted.signal.aborted) return 130;

@@ -8,7 +8,7 @@ import { isOwned, listLabs, readLab } from './state.ts';
 import { takeDown, unownedLabs } from './take-down.ts';
 
 function number(text: string): number {
-  if (!/^\d{1,4}$/.test(text)) throw new InvalidArgumentError('a number');
+  if (!/^\d{1,4}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
   return Number(text);
 }
 
@@ -61,7 +61,7 @@ function summary(lab: Lab): string {
     `REST       ${controller?.url}/  (token: ${lab.tokenFile})`,
     `logs       ${lab.dir}/logs`,
     '',
-    'A tenant, and a container of it attached by hand:',
+    'Create a tenant, and attach a container to it by hand:',
     `  curl -H "Authorization: Bearer $(cat ${lab.tokenFile})" -H 'Content-Type: application/json' \\`,
     `    -d '{"name":"red"}' ${controller?.url}/v1/tenants`,
   ];
@@ -84,7 +84,7 @@ async function down({ id, all }: { readonly id?: string; readonly all?: boolean 
   if (ids.length === 0) say('no lab to take down');
   const spared = listLabs();
   if (id === undefined && spared.length > 0)
-    say(`left to the processes that use them: ${spared.join(', ')} (--all takes these too)`);
+    say(`still in use by processes: ${spared.join(', ')} (--all takes these down too)`);
 }
 
 function list({ json }: { readonly json?: boolean }): void {
@@ -101,25 +101,25 @@ function list({ json }: { readonly json?: boolean }): void {
       );
 }
 
-const program = new Command('lab').description('A whole Tenet cluster on this machine, in network namespaces.');
+const program = new Command('lab').description('Run a whole Tenet cluster on this machine, in network namespaces.');
 program.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 program
   .command('up')
-  .description('build a lab; it stays until taken down')
-  .option('--nodes <n>', 'compute nodes', number, 2)
-  .option('--controllers <n>', 'manage nodes, each with a controller', number, 1)
-  .option('--gateways <n>', 'gateway nodes', number, 0)
-  .option('--backend <name>', 'where nodes enforce isolation: auto, nftables, iptables', 'auto')
-  .option('--id <id>', 'lower-case letters and digits, 8 at most; a random one unless given')
-  .option('--json', 'describe it as one JSON object on stdout')
+  .description('start a lab; it runs until it is taken down')
+  .option('--nodes <n>', 'number of compute nodes', number, 2)
+  .option('--controllers <n>', 'number of manage nodes, each with a controller', number, 1)
+  .option('--gateways <n>', 'number of gateway nodes', number, 0)
+  .option('--backend <name>', 'what enforces isolation on nodes: auto, nftables or iptables', 'auto')
+  .option('--id <id>', 'id of the lab: at most 8 lower-case letters and digits (default: random)')
+  .option('--json', 'describe the lab as one JSON object on stdout')
   .action(up);
 program
   .command('down')
-  .description('take labs down: every process, namespace and file; without options all that no running test uses')
-  .option('--id <id>', 'this one alone')
-  .option('--all', 'those of running tests too')
+  .description('take labs down, with all processes, namespaces and files; by default the labs that no process uses')
+  .option('--id <id>', 'only this lab')
+  .option('--all', 'labs that a process uses too')
   .action(down);
-program.command('list').description('labs of this machine').option('--json', 'as JSON').action(list);
+program.command('list').description('list the labs of this machine').option('--json', 'print JSON').action(list);
 
 // A reader that has gone, as `head` does, is no failure.
 process.stdout.on('error', () => undefined);

@@ -38,7 +38,7 @@ export const clusterRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
         operationId: 'changeCluster',
         tags,
         summary: 'Change platform networks, open networks, exceptions or the default tenant',
-        description: 'Pools and lengths are as they were when the cluster was made.',
+        description: 'Pools and prefix lengths are fixed when the cluster is created.',
         querystring: NoQuery,
         headers: WriteHeaders,
         consumes: ['application/merge-patch+json', 'application/json'],

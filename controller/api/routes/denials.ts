@@ -1,5 +1,5 @@
 /**
- * /v1/tenants/{tenant}/denials: which packets of a tenant were refused lately, and which are refused now.
+ * /v1/tenants/{tenant}/denials: the packets of a tenant that were denied recently, and those that are denied now.
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply } from 'fastify';
@@ -13,9 +13,9 @@ import { TenantParams } from '../schemas/common.ts';
 import { DenialAnswer, DenialQuery, denialFilter, viewDenial } from '../schemas/denial.ts';
 
 const DESCRIPTION = [
-  'A sample: of packets that are refused again and again nodes tell a few a second, and they keep the latest 20 of each tenant.',
-  'Followed, it tells of each once, over outages of the store as well; the head of the answer says that it listens.',
-  'Why something is refused, `POST /v1/reachability` says; how much is, `/metrics`.',
+  'A sample. A node reports a few denied packets a second and keeps the latest 20 of each tenant. A stream reports each denial',
+  'once, also across outages of the store; it has begun when the head of the answer arrives. `POST /v1/reachability` tells why a',
+  'packet is denied, `/metrics` how many are.',
 ].join(' ');
 
 export const denialRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
@@ -28,7 +28,7 @@ export const denialRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
       schema: {
         operationId: 'listDenials',
         tags: ['denials'],
-        summary: 'List refused packets, or follow them',
+        summary: 'List denied packets, or stream new ones',
         description: DESCRIPTION,
         params: TenantParams,
         querystring: DenialQuery,
@@ -39,7 +39,7 @@ export const denialRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
       const { tenant } = request.params;
       const filter = denialFilter(request.query);
       const isFollowed = request.query.follow ?? /\btext\/event-stream\b/.test(request.headers.accept ?? '');
-      // A HEAD is answered as the list is: nobody reads what would follow.
+      // A HEAD is answered as the list is: no caller reads a stream's body there.
       if (isFollowed && request.method === 'GET') return await sendStream(reply, registry, tenant, filter);
       const { items, revision } = await listDenials(registry, tenant, filter, request.query.limit ?? 100);
       return { items: items.map(viewDenial), revision };

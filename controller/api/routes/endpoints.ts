@@ -47,7 +47,7 @@ export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> =
       schema: {
         operationId: 'getEndpoint',
         tags,
-        summary: 'Find an endpoint',
+        summary: 'Show an endpoint',
         params: EndpointParams,
         querystring: NoQuery,
         headers: ReadHeaders,
@@ -90,7 +90,7 @@ export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> =
         operationId: 'putEndpointLabels',
         tags,
         summary: 'Set an endpoint’s labels',
-        description: 'Replaced whole. The ETag and the answer are the endpoint’s.',
+        description: 'Replaces all labels. The answer and the ETag are those of the endpoint.',
         params: EndpointParams,
         querystring: WaitQuery,
         headers: WriteHeaders,
@@ -112,7 +112,7 @@ export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> =
         tags,
         summary: 'Set an endpoint’s named ports',
         description:
-          'Replaced whole: the names by which policies find its ports. The ETag and the answer are the endpoint’s.',
+          'Replaces all named ports. Policies refer to ports by these names. The answer and the ETag are the endpoint’s.',
         params: EndpointParams,
         querystring: WaitQuery,
         headers: WriteHeaders,

@@ -8,7 +8,7 @@ import { NoQuery } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
 
 const tags = ['health'];
-const Ok = Type.Object({ status: Type.String({ enum: ['ok'] }) }, { description: 'It does.' });
+const Ok = Type.Object({ status: Type.String({ enum: ['ok'] }) }, { description: 'Yes.' });
 
 export const healthRoutes: FastifyPluginAsyncTypebox<{ registry: Registry; metrics: Metrics }> = async (
   app,
@@ -37,7 +37,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ registry: Registry; metri
         tags,
         security: [],
         summary: 'Can it serve requests now?',
-        description: '503 while the store does not answer, or before the cluster’s state has been seen.',
+        description: '503 while the store does not answer, and until the controller has read the cluster’s state.',
         querystring: NoQuery,
         response: { 200: Ok, ...problemResponses() },
       },
@@ -57,7 +57,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ registry: Registry; metri
         summary: 'Prometheus metrics',
         querystring: NoQuery,
         produces: ['text/plain'],
-        response: { 200: Type.String({ description: 'Prometheus’ text format.' }), ...problemResponses() },
+        response: { 200: Type.String({ description: 'The Prometheus text format.' }), ...problemResponses() },
       },
     },
     async (_request, reply) => reply.type(metrics.contentType).send(await metrics.format()),

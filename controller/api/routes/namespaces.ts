@@ -53,7 +53,7 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
       schema: {
         operationId: 'getNamespace',
         tags,
-        summary: 'Find a namespace',
+        summary: 'Show a namespace',
         params: NamespaceParams,
         querystring: NoQuery,
         headers: ReadHeaders,
@@ -72,15 +72,15 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
       schema: {
         operationId: 'putNamespace',
         tags,
-        summary: 'Make a namespace, or set its labels',
-        description: 'Labels are replaced whole. A namespace belongs to one tenant at most, in the whole cluster.',
+        summary: 'Create a namespace, or set its labels',
+        description: 'Replaces all labels. In the whole cluster, a namespace belongs to one tenant at most.',
         params: NamespaceParams,
         querystring: WaitQuery,
         headers: PutHeaders,
         body: NamespaceBody,
         response: {
-          200: answer('It was there; it has these labels now.', NamespaceView),
-          201: answer('Made.', NamespaceView),
+          200: answer('The namespace existed; its labels are set.', NamespaceView),
+          201: answer('Created.', NamespaceView),
           ...lateResponse(NamespaceView),
           ...problemResponses(
             'not_found',
@@ -115,12 +115,12 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
         tags,
         summary: 'Delete a namespace that has no endpoint',
         description:
-          'With its policies. The one of the tenant’s own name stays as long as the tenant: containers without a namespace live there.',
+          'Deletes its policies too. The namespace with the tenant’s name stays as long as the tenant: it holds containers without one.',
         params: NamespaceParams,
         querystring: WaitQuery,
         headers: WriteHeaders,
         response: {
-          ...deletedResponses('Gone.'),
+          ...deletedResponses('Deleted.'),
           ...problemResponses('not_found', 'conflict', 'precondition_failed'),
         },
       },

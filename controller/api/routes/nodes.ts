@@ -13,8 +13,8 @@ import { NodeParams, NodeView, viewNode } from '../schemas/node.ts';
 
 const tags = ['nodes'];
 const FORGETTING = [
-  'With its endpoints and the blocks it held, whose addresses are free from then on. Nothing else frees them: containers',
-  'outlive a dead agent, so make sure that the machine is gone.',
+  'Deletes its endpoints and frees the addresses of its blocks. Nothing else frees them. Make sure first that the machine is',
+  'gone: containers keep running when their agent is dead.',
 ].join(' ');
 
 export const nodeRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = async (app, { registry }) => {
@@ -38,7 +38,7 @@ export const nodeRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = asy
       schema: {
         operationId: 'getNode',
         tags,
-        summary: 'Find a node',
+        summary: 'Show a node',
         params: NodeParams,
         querystring: NoQuery,
         headers: ReadHeaders,
@@ -57,12 +57,12 @@ export const nodeRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = asy
       schema: {
         operationId: 'deleteNode',
         tags,
-        summary: 'Forget a dead node',
+        summary: 'Delete a dead node',
         description: FORGETTING,
         params: NodeParams,
         querystring: NoQuery,
         headers: WriteHeaders,
-        response: { 204: noContent('Forgotten.'), ...problemResponses('not_found', 'conflict', 'precondition_failed') },
+        response: { 204: noContent('Deleted.'), ...problemResponses('not_found', 'conflict', 'precondition_failed') },
       },
     },
     async (request, reply) => {

@@ -26,8 +26,8 @@ export const peeringRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
       schema: {
         operationId: 'listPeerings',
         tags,
-        summary: 'List what a tenant asks of others',
-        description: 'In the order of their names. What others ask of it is in their lists.',
+        summary: 'List the peerings that a tenant asks for',
+        description: 'Ordered by peer. A peering that another tenant asks for is in the list of that tenant.',
         params: TenantParams,
         querystring: PageQuery,
         response: { 200: listOf(PeeringView, 'One page.'), ...problemResponses('not_found') },
@@ -45,7 +45,7 @@ export const peeringRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
       schema: {
         operationId: 'getPeering',
         tags,
-        summary: 'Find a peering',
+        summary: 'Show a peering',
         params: PeeringParams,
         querystring: NoQuery,
         headers: ReadHeaders,
@@ -64,15 +64,15 @@ export const peeringRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
       schema: {
         operationId: 'putPeering',
         tags,
-        summary: 'Ask that two tenants’ containers may talk',
-        description: 'In force while both have asked. Asking again changes nothing.',
+        summary: 'Ask for a peering with another tenant',
+        description: 'In force, so that containers may talk, while both tenants ask. Asking again changes nothing.',
         params: PeeringParams,
         querystring: WaitQuery,
         headers: PutHeaders,
         body: PeeringBody,
         response: {
-          200: answer('It was asked before.', PeeringView),
-          201: answer('Asked.', PeeringView),
+          200: answer('The tenant had asked already.', PeeringView),
+          201: answer('The tenant asks now.', PeeringView),
           ...lateResponse(PeeringView),
           ...problemResponses(
             'not_found',
@@ -103,13 +103,13 @@ export const peeringRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
       schema: {
         operationId: 'deletePeering',
         tags,
-        summary: 'Ask no longer',
-        description: 'Out of force at once, whatever the other side asks.',
+        summary: 'Delete a peering',
+        description: 'Ends the peering at once, even if the other tenant still asks for it.',
         params: PeeringParams,
         querystring: WaitQuery,
         headers: WriteHeaders,
         response: {
-          ...deletedResponses('Asked no longer.'),
+          ...deletedResponses('Deleted.'),
           ...problemResponses('not_found', 'precondition_failed'),
         },
       },

@@ -80,7 +80,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
       schema: {
         operationId: 'getPolicy',
         tags,
-        summary: 'Find a policy',
+        summary: 'Show a policy',
         params: PolicyParams,
         querystring: NoQuery,
         headers: ReadHeaders,
@@ -100,10 +100,10 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
       schema: {
         operationId: 'putPolicy',
         tags,
-        summary: 'Make a policy, or replace it',
+        summary: 'Create or replace a policy',
         description:
-          'A Kubernetes NetworkPolicy, or its bare `spec`, by Kubernetes’ rules of admission. ' +
-          'It restricts what its tenant’s endpoints may do; what tenants may do among each other it does not widen.',
+          'A Kubernetes NetworkPolicy, or only its `spec`, checked as Kubernetes checks it. A policy restricts the traffic of ' +
+          'its tenant’s endpoints. It never allows traffic between tenants that do not peer.',
         consumes: ['application/json', ...YAML_TYPES],
         params: PolicyParams,
         querystring: DryRunQuery,
@@ -111,11 +111,11 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
         body: PolicyBody,
         response: {
           200: answerOneOf(
-            'It was there; it says this now. With `dryRun=true`: what would flip.',
+            'Replaced. With `dryRun=true`: the traffic that would be opened or closed.',
             PreviewView,
             PolicyView,
           ),
-          201: answer('Made.', PolicyView),
+          201: answer('Created.', PolicyView),
           ...lateResponse(PolicyView),
           ...problemResponses(
             'not_found',
@@ -153,14 +153,14 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
         operationId: 'deletePolicy',
         tags,
         summary: 'Delete a policy',
-        description: 'What no other policy restricts is open again within the tenant.',
+        description: 'Traffic that only this policy restricted is allowed again.',
         params: PolicyParams,
         querystring: DryRunQuery,
         headers: WriteHeaders,
         response: {
-          ...deletedResponses('Gone.'),
+          ...deletedResponses('Deleted.'),
           200: answerOneOf(
-            'Gone, and from every node concerned: with `wait=enforced`. With `dryRun=true`: what would flip.',
+            'With `wait=enforced`: deleted on every affected node. With `dryRun=true`: the traffic that would be opened or closed.',
             PreviewView,
             DeletedView,
           ),

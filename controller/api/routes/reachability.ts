@@ -1,5 +1,5 @@
 /**
- * /v1/reachability: may this end call that one, and what decides. Of a whole tenant: its matrix.
+ * /v1/reachability: whether one end may call another, and which rule decides. For a whole tenant: its matrix.
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { computeMatrix, explainReachability } from '../../operations/reachability.ts';
@@ -28,10 +28,10 @@ export const reachabilityRoutes: FastifyPluginAsyncTypebox<{ registry: Registry 
       schema: {
         operationId: 'explainReachability',
         tags,
-        summary: 'May one end call another, and why',
+        summary: 'Tell whether one end may call another, and why',
         description: [
-          'Computed from what is written, not measured: which rule of which policy decides at each end, or which default.',
-          'Answers to what is allowed always pass.',
+          'Computed from the stored objects, not measured. Names the rule, policy or default that decides at each end.',
+          'Replies to allowed traffic always pass.',
         ].join(' '),
         querystring: NoQuery,
         body: QuestionBody,
@@ -55,11 +55,11 @@ export const reachabilityRoutes: FastifyPluginAsyncTypebox<{ registry: Registry 
       schema: {
         operationId: 'listReachability',
         tags,
-        summary: 'Who of a tenant may call whom',
-        description: 'For one protocol and port, all of the tenant’s endpoints against each other.',
+        summary: 'Tell which endpoints of a tenant may call which',
+        description: 'Covers every pair of the tenant’s endpoints, for one protocol and port.',
         params: TenantParams,
         querystring: MatrixQuery,
-        response: { 200: answer('The matrix, or some rows of it.', MatrixView), ...problemResponses('not_found') },
+        response: { 200: answer('The matrix, or some of its rows.', MatrixView), ...problemResponses('not_found') },
       },
     },
     async (request) => {

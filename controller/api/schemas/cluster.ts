@@ -15,16 +15,16 @@ const Exception = Type.Object(
     protocol: Type.Unsafe<'TCP' | 'UDP' | 'SCTP'>({ type: 'string', enum: ['TCP', 'UDP', 'SCTP'] }),
     port: Type.Integer({ minimum: 1, maximum: 65535, examples: [53] }),
   },
-  { additionalProperties: false, description: 'containers of every tenant may use it' },
+  { additionalProperties: false, description: 'an address and port that the containers of every tenant may call' },
 );
 
 const Networks = Type.Array(Cidr, {
   maxItems: 256,
-  description: 'networks of the platform itself, closed to containers',
+  description: 'networks of the platform, closed to containers',
 });
 const OpenNetworks = Type.Array(Cidr, {
   maxItems: MOST_OPEN_NETWORKS,
-  description: `of networks closed by default (${SERVICE_NETWORKS.join(', ')}), what containers may use`,
+  description: `parts that containers may use of the networks closed by default: ${SERVICE_NETWORKS.join(', ')}`,
 });
 const Exceptions = Type.Array(Exception, { maxItems: 256 });
 const Lengths = Type.Object({ v4: Type.Integer(), v6: Type.Integer() });
@@ -37,20 +37,20 @@ export const ClusterPatchBody = Type.Object(
     defaultTenant: Type.Optional(
       Type.Unsafe<string | null>({
         type: ['string', 'null'],
-        description: 'owner of containers whose namespace nobody claims; null: they are refused',
+        description: 'owner of containers whose namespace no tenant claims; null: such containers are rejected',
       }),
     ),
   },
   {
     additionalProperties: false,
-    description: 'what is absent stays; lists are replaced whole',
+    description: 'absent fields stay as they are; a list replaces the whole list',
     examples: [{ exceptions: [{ name: 'dns', address: '192.0.2.53', protocol: 'UDP', port: 53 }] }],
   },
 );
 
 export const ClusterView = Type.Object(
   {
-    pools: Type.Array(Cidr, { description: "tenants' subnets come from here" }),
+    pools: Type.Array(Cidr, { description: "tenants' subnets are allocated from these networks" }),
     systemSubnets: Type.Array(Cidr, { description: "the system tenant's part of the pools" }),
     subnetPrefixLength: Lengths,
     blockPrefixLength: Lengths,

@@ -12,12 +12,12 @@ export const pathName = (description: string, example: string) =>
 export const TenantParams = Type.Object({ tenant: pathName("the tenant's name", 'blue') });
 
 export const Revision = Type.Integer({
-  description: 'the revision of its last change; the ETag is the same number in quotes',
+  description: 'revision of the last change; the ETag is the same number in quotes',
   examples: [42],
 });
 
 export const Labels = Type.Record(Type.String(), Type.String(), {
-  description: "Kubernetes' rules for keys and values; at most 64",
+  description: 'keys and values follow the Kubernetes rules; at most 64 labels',
   examples: [{ 'app.kubernetes.io/part-of': 'shop' }],
 });
 
@@ -48,21 +48,21 @@ export function noContent(description: string): TSchema {
 /** What conditional requests send. */
 export const WriteHeaders = Type.Object({
   'if-match': Type.Optional(
-    Type.String({ description: 'the ETag that was read: 412 when the object has changed since', examples: ['"42"'] }),
+    Type.String({ description: 'the ETag that was read; 412 if the object has changed since', examples: ['"42"'] }),
   ),
 });
 
 export const PutHeaders = Type.Object({
   ...WriteHeaders.properties,
   'if-none-match': Type.Optional(
-    Type.String({ description: '`*`: 412 when the object exists already', examples: ['*'] }),
+    Type.String({ description: '`*`: 412 if the object exists already', examples: ['*'] }),
   ),
 });
 
 export const ReadHeaders = Type.Object({
   'if-none-match': Type.Optional(
-    Type.String({ description: 'the ETag that is known: 304 when the object is still the same', examples: ['"42"'] }),
+    Type.String({ description: 'the ETag of the copy at hand; 304 if the object is unchanged', examples: ['"42"'] }),
   ),
 });
 
-export const UNCHANGED = { 304: noContent('Still what If-None-Match says.') };
+export const UNCHANGED = { 304: noContent('Unchanged: the ETag still matches If-None-Match.') };

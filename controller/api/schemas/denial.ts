@@ -11,26 +11,26 @@ const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
 
 export const DenialQuery = Type.Object(
   {
-    namespace: Type.Optional(Type.String({ maxLength: 63, description: 'only where either end is in this namespace' })),
+    namespace: Type.Optional(Type.String({ maxLength: 63, description: 'only if either end is in this namespace' })),
     direction: Type.Optional(
       Type.Unsafe<'egress' | 'ingress'>({
         type: 'string',
         enum: ['egress', 'ingress'],
-        description: 'only what was refused where it was sent, or only where it arrived',
+        description: 'only packets denied where they were sent, or only where they arrived',
       }),
     ),
     since: Type.Optional(
       Type.String({
         maxLength: 40,
-        description: 'only from this time on; a stream then begins with those that are known already',
+        description: 'only denials since this time; a stream then begins with the known ones',
         examples: ['2026-11-24T12:00:00Z'],
       }),
     ),
     limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 1000, description: 'of a list: so many at most, 100 unless given' }),
+      Type.Integer({ minimum: 1, maximum: 1000, description: 'the most items of a list; 100 by default' }),
     ),
     follow: Type.Optional(
-      Type.Boolean({ description: '`true`: server-sent events, as with `Accept: text/event-stream`' }),
+      Type.Boolean({ description: '`true`: stream server-sent events, as with `Accept: text/event-stream`' }),
     ),
   },
   { additionalProperties: false },
@@ -44,8 +44,7 @@ const End = Type.Object(
     name: Type.Optional(Type.String({ examples: ['shop'] })),
   },
   {
-    description:
-      'the address alone where the node does not know whose it is, or where that is no business of the tenant',
+    description: 'only the address, if the node does not know its owner or the tenant may not know it',
   },
 );
 
@@ -55,14 +54,14 @@ export const DenialView = Type.Object(
     from: End,
     to: End,
     protocol: Type.String({ description: 'TCP, UDP, SCTP, ICMP or the number of an IP protocol', examples: ['TCP'] }),
-    port: Type.Optional(Type.Integer({ description: 'of the destination, where the protocol has ports' })),
+    port: Type.Optional(Type.Integer({ description: 'destination port, if the protocol has ports' })),
     direction: Type.String({
       enum: ['egress', 'ingress'],
-      description: '`egress`: refused where it was sent; `ingress`: where it arrived',
+      description: '`egress`: denied where the packet was sent; `ingress`: denied where it arrived',
     }),
-    count: Type.Integer({ description: 'packets alike that were seen together: of a flood only some are' }),
-    node: Type.String({ description: 'which refused it', examples: ['node1'] }),
-    sequence: Type.Integer({ description: 'of the tenant’s on this node; begins again with the node’s agent' }),
+    count: Type.Integer({ description: 'like packets that were seen together; of a flood only some are seen' }),
+    node: Type.String({ description: 'the node that denied it', examples: ['node1'] }),
+    sequence: Type.Integer({ description: 'counts the tenant’s denials on this node; starts again with the agent' }),
   },
   { $id: 'Denial' },
 );
@@ -73,14 +72,14 @@ const DenialListView = Type.Object({
 });
 
 const STREAM = [
-  'Server-sent events: `denial` (id `NODE/SEQUENCE`, data a Denial) for each packet told of; `skipped` (data `{count}`) where so',
-  'many more are not told, for they were too many or the reader too slow; `gone` when the tenant is deleted, the last one. A comment',
-  'every 15 seconds.',
+  'Server-sent events. `denial` (id `NODE/SEQUENCE`, data a Denial): a denied packet. `skipped` (data `{count}`): so many denials',
+  'were left out, because they were too many or the reader was too slow. `gone`: the tenant is deleted; the last event. A comment',
+  'comes every 15 seconds.',
 ].join(' ');
 
 /** 200 of the list and of the stream, for the document. */
 export const DenialAnswer = {
-  description: 'The latest of all nodes, newest first; or whatever is refused from now on.',
+  description: 'The latest denials of all nodes, newest first; or a stream of new ones.',
   content: {
     'application/json': { schema: DenialListView },
     'text/event-stream': { schema: Type.String({ description: STREAM }) },

@@ -28,9 +28,7 @@ export const PortsBody = Type.Object(
         {
           name: Type.String({ description: 'up to 15 lower-case letters, digits and hyphens', examples: ['http'] }),
           containerPort: Type.Integer({ examples: [8080] }),
-          protocol: Type.Optional(
-            Type.Unsafe<'TCP' | 'UDP' | 'SCTP'>({ ...Protocol, description: 'TCP unless given' }),
-          ),
+          protocol: Type.Optional(Type.Unsafe<'TCP' | 'UDP' | 'SCTP'>({ ...Protocol, description: 'TCP by default' })),
         },
         { additionalProperties: false },
       ),
@@ -47,7 +45,7 @@ export const EndpointView = Type.Object(
     id: Type.String({ examples: ['3f9c01ab77d2'] }),
     tenant: Type.String(),
     namespace: Type.String(),
-    name: Type.String({ description: "the pod's name, or the container's id" }),
+    name: Type.String({ description: "the pod's name; without a pod, the container's id" }),
     node: Type.String(),
     ips: Type.Array(Type.String({ examples: ['10.128.4.17'] })),
     mac: Type.String({ examples: ['0a:58:0a:80:04:11'] }),
@@ -59,7 +57,7 @@ export const EndpointView = Type.Object(
     revision: Revision,
     status: EnforcementField,
   },
-  { $id: 'Endpoint', description: "one container's interface" },
+  { $id: 'Endpoint', description: 'one network interface of a container' },
 );
 
 export function viewEndpoint({ record, revision }: Stored<Endpoint>): object {

@@ -9,26 +9,26 @@ const NodeStatus = Type.Object({
   enforcedAt: Type.Optional(
     Type.String({
       format: 'date-time',
-      description: "when the node's kernel had it, by its own clock; absent: not yet",
+      description: "when the change was in the node's kernel, by the node's clock; absent: not yet",
     }),
   ),
   latencyMs: Type.Optional(
-    Type.Number({ description: 'from the commit until the controller learned of that', examples: [4.2] }),
+    Type.Number({ description: 'from the commit until the controller heard from the node', examples: [4.2] }),
   ),
-  alive: Type.Optional(Type.Boolean({ description: 'false: its agent is dead; what it enforced last is in force' })),
+  alive: Type.Optional(Type.Boolean({ description: 'false: the agent is dead; its last rules stay in force' })),
 });
 
 export const EnforcementView = Type.Object(
   {
-    revision: Type.Integer({ description: "the write's own" }),
-    enforced: Type.Boolean({ description: 'every node concerned has it in its kernel' }),
+    revision: Type.Integer({ description: 'revision of the write' }),
+    enforced: Type.Boolean({ description: 'true: every affected node has the change in its kernel' }),
     nodes: Type.Array(NodeStatus, {
       description:
-        'those with something of the tenant, gateways and manage nodes; none: there is nothing to enforce yet',
+        'nodes that hold something of the tenant, gateways and manage nodes; empty: no node has anything to enforce yet',
     }),
-    lagging: Type.Optional(Type.Array(Type.String(), { description: 'those that have not said so in time' })),
+    lagging: Type.Optional(Type.Array(Type.String(), { description: 'nodes that did not confirm in time' })),
   },
-  { $id: 'Enforcement', description: 'only where `wait=enforced` was asked for' },
+  { $id: 'Enforcement', description: 'present only with `wait=enforced`' },
 );
 
 /** A part of what a write answers. */

@@ -19,7 +19,7 @@ export const NamespaceBody = Type.Object(
 
 export const NamespaceView = Type.Object(
   { tenant: Type.String(), name: Type.String(), labels: Labels, revision: Revision, status: EnforcementField },
-  { $id: 'Namespace', description: '`kubernetes.io/metadata.name` is always among the labels' },
+  { $id: 'Namespace', description: 'the labels always include `kubernetes.io/metadata.name`' },
 );
 
 export function viewNamespace({ record: { tenant, name, labels }, revision }: Stored<Namespace>): object {

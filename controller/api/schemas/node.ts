@@ -17,22 +17,22 @@ export const NodeParams = Type.Object({
 export const NodeView = Type.Object(
   {
     name: Type.String(),
-    underlay: Type.String({ description: "address that other nodes' VXLAN packets go to", examples: ['192.0.2.11'] }),
-    underlaySubnet: Type.Optional(Type.String({ description: "its link's network, closed to its containers" })),
+    underlay: Type.String({ description: 'address to which other nodes send VXLAN packets', examples: ['192.0.2.11'] }),
+    underlaySubnet: Type.Optional(Type.String({ description: "the link's network, closed to the node's containers" })),
     underlayMac: Type.String(),
     roles: Type.Array(Type.String({ enum: ['manage', 'compute', 'gateway'] })),
-    version: Type.String({ description: "its agent's" }),
+    version: Type.String({ description: 'version of the agent' }),
     live: Type.Boolean({
-      description: 'its agent renews its lease; one that does not leaves its rules and containers in force',
+      description: 'true: the agent renews its lease; if not, its last rules stay in force, its containers run',
     }),
-    endpoints: Type.Integer({ description: 'containers it has; like `live` not covered by the ETag' }),
+    endpoints: Type.Integer({ description: 'number of containers on it; like `live` not covered by the ETag' }),
     enforced: Type.Optional(
       Type.Object(
         {
-          at: Type.String({ format: 'date-time', description: 'when its kernel was changed last, by its own clock' }),
-          revision: Type.Integer({ description: 'the highest revision that it has acknowledged' }),
+          at: Type.String({ format: 'date-time', description: "last change of its kernel, by the node's clock" }),
+          revision: Type.Integer({ description: 'the highest revision that the agent has acknowledged' }),
         },
-        { description: "its agent's last word; absent before the first; not covered by the ETag" },
+        { description: "the agent's last acknowledgement; absent before the first; not covered by the ETag" },
       ),
     ),
     revision: Revision,

@@ -8,7 +8,7 @@ import { EnforcementField } from './enforcement.ts';
 
 export const PeeringParams = Type.Object({
   ...TenantParams.properties,
-  peer: pathName('the tenant it is asked of', 'red'),
+  peer: pathName('the other tenant', 'red'),
 });
 
 /** A peering has nothing to set; absent is as good as empty. */
@@ -16,15 +16,15 @@ export const PeeringBody = Type.Unsafe<object | null | undefined>({
   type: ['object', 'null'],
   properties: {},
   additionalProperties: false,
-  description: 'nothing, or an empty object',
+  description: 'no body, or an empty object',
   examples: [{}],
 });
 
 export const PeeringView = Type.Object(
   {
-    tenant: Type.String({ description: 'who asks' }),
-    peer: Type.String({ description: 'of whom' }),
-    inForce: Type.Boolean({ description: 'both have asked: their containers may talk; not covered by the ETag' }),
+    tenant: Type.String({ description: 'the tenant that asks' }),
+    peer: Type.String({ description: 'the other tenant' }),
+    inForce: Type.Boolean({ description: 'both tenants ask, so their containers may talk; not covered by the ETag' }),
     createdAt: Type.String({ format: 'date-time' }),
     revision: Revision,
     status: EnforcementField,

@@ -25,19 +25,19 @@ const oneOf = (choices: readonly string[]) => Type.String({ enum: [...choices] }
 
 const LabelSelector = Type.Object(
   {
-    matchLabels: Type.Optional(texts('all of these')),
+    matchLabels: Type.Optional(texts('the labels must have all of these')),
     matchExpressions: Type.Optional(
       Type.Array(
         Type.Object({
           key: Type.String(),
           operator: oneOf(['In', 'NotIn', 'Exists', 'DoesNotExist']),
-          values: Type.Optional(Type.Array(Type.String(), { description: 'of In and NotIn, and of these alone' })),
+          values: Type.Optional(Type.Array(Type.String(), { description: 'for In and NotIn only; required there' })),
         }),
-        { description: 'and all of these' },
+        { description: 'the labels must meet all of these too' },
       ),
     ),
   },
-  { $id: 'LabelSelector', description: 'empty: selects everything', additionalProperties: false },
+  { $id: 'LabelSelector', description: 'an empty selector selects everything', additionalProperties: false },
 );
 
 const NetworkPolicyPeer = Type.Object(
@@ -47,15 +47,15 @@ const NetworkPolicyPeer = Type.Object(
     ipBlock: Type.Optional(
       Type.Object({
         cidr: Type.String({ examples: ['203.0.113.0/24'] }),
-        except: Type.Optional(Type.Array(Type.String(), { description: 'parts of `cidr` that are not meant' })),
+        except: Type.Optional(Type.Array(Type.String(), { description: 'parts of `cidr` to leave out' })),
       }),
     ),
   },
   {
     $id: 'NetworkPolicyPeer',
     description:
-      'endpoints by their labels, in the policy’s own namespace or in those that `namespaceSelector` selects, ' +
-      'of the tenant and of its peers; or `ipBlock` alone',
+      'either endpoints by their labels, in the policy’s namespace or in those that `namespaceSelector` selects, ' +
+      'of the tenant and of its peers; or only `ipBlock`',
   },
 );
 
@@ -65,24 +65,24 @@ const NetworkPolicyPort = Type.Object(
     port: Type.Optional(
       Type.Unsafe<number | string>({
         type: ['integer', 'string'],
-        description: 'a number, or the name of a port as each destination has it; absent: all',
+        description: 'a number, or a port name that each destination resolves by itself; absent: all ports',
         examples: [443, 'https'],
       }),
     ),
-    endPort: Type.Optional(Type.Integer({ description: 'last of a range that begins with `port`' })),
+    endPort: Type.Optional(Type.Integer({ description: 'last port of the range that begins with `port`' })),
   },
   { $id: 'NetworkPolicyPort' },
 );
 
-const peers = Type.Optional(Type.Array(reference(NetworkPolicyPeer), { description: 'absent or empty: any' }));
-const ports = Type.Optional(Type.Array(reference(NetworkPolicyPort), { description: 'absent or empty: any' }));
+const peers = Type.Optional(Type.Array(reference(NetworkPolicyPeer), { description: 'absent or empty: any peer' }));
+const ports = Type.Optional(Type.Array(reference(NetworkPolicyPort), { description: 'absent or empty: any port' }));
 
 export const NetworkPolicySpec = Type.Object(
   {
     podSelector: Type.Optional(reference(LabelSelector)),
     policyTypes: Type.Optional(
       Type.Array(oneOf(['Ingress', 'Egress']), {
-        description: 'directions that are restricted; else Ingress, and Egress where it has rules',
+        description: 'directions that the policy restricts; by default Ingress, and Egress if it has egress rules',
       }),
     ),
     ingress: Type.Optional(Type.Array(Type.Object({ from: peers, ports }))),
@@ -90,7 +90,7 @@ export const NetworkPolicySpec = Type.Object(
   },
   {
     $id: 'NetworkPolicySpec',
-    description: 'Kubernetes’ own, networking.k8s.io/v1',
+    description: 'the spec of networking.k8s.io/v1',
     examples: [
       {
         podSelector: { matchLabels: { app: 'web' } },
@@ -103,8 +103,8 @@ export const NetworkPolicySpec = Type.Object(
 const PolicyMetadata = Type.Object({
   name: Type.Optional(Type.String({ description: 'as in the path' })),
   namespace: Type.Optional(Type.String({ description: 'as in the path' })),
-  labels: Type.Optional(texts("Kubernetes' rules for keys and values; at most 64")),
-  annotations: Type.Optional(texts('kept, and not looked at')),
+  labels: Type.Optional(texts('keys and values follow the Kubernetes rules; at most 64 labels')),
+  annotations: Type.Optional(texts('stored, not used')),
   creationTimestamp: Type.Optional(Type.String({ format: 'date-time' })),
   resourceVersion: Type.Optional(Type.String({ description: 'the revision' })),
 });
@@ -117,15 +117,15 @@ export const PolicyView = Type.Object(
     spec: Type.Optional(reference(NetworkPolicySpec)),
     tenant: Type.Optional(Type.String()),
     revision: Type.Optional(
-      Type.Integer({ description: 'of its last change; the ETag is the same number in quotes', examples: [42] }),
+      Type.Integer({ description: 'revision of the last change; in quotes it is the ETag', examples: [42] }),
     ),
     status: EnforcementField,
   },
   {
     $id: 'NetworkPolicy',
     description:
-      'networking.k8s.io/v1. Answers have all fields. Of what is sent, those that only a server sets are passed over: ' +
-      'what Kubernetes prints is taken as it is.',
+      'networking.k8s.io/v1. Answers have all fields. In requests, fields that only a server sets are ignored, ' +
+      'so the output of `kubectl get` can be sent as it is.',
   },
 );
 

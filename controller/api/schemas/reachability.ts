@@ -14,12 +14,12 @@ const Protocol = Type.Unsafe<Traffic['protocol']>({
   type: 'string',
   enum: ['TCP', 'UDP', 'SCTP', 'ICMP'],
   default: 'TCP',
-  description: 'TCP unless given',
+  description: 'TCP by default',
 });
 const Port = Type.Integer({
   minimum: 1,
   maximum: 65535,
-  description: 'of the destination; required but for ICMP',
+  description: 'destination port; required, but not allowed for ICMP',
   examples: [5432],
 });
 
@@ -33,7 +33,7 @@ const EndBody = Type.Object(
   },
   {
     additionalProperties: false,
-    description: 'an endpoint by `tenant`, `namespace` and `name`; or any address, by `ip`',
+    description: 'either an endpoint: `tenant`, `namespace` and `name`; or any address: `ip`',
   },
 );
 
@@ -55,11 +55,9 @@ const MATRIX_FIELDS = {
   protocol: Type.Optional(Protocol),
   port: Type.Optional(Port),
   limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 1000, description: 'rows on one page; large tenants get fewer' }),
+    Type.Integer({ minimum: 1, maximum: 1000, description: 'rows on a page; fewer for a large tenant' }),
   ),
-  continue: Type.Optional(
-    Type.String({ maxLength: 1000, description: "the page before's `continue`: gives what comes after it" }),
-  ),
+  continue: Type.Optional(Type.String({ maxLength: 1000, description: '`continue` of the previous page' })),
 };
 export const MatrixQuery = Type.Object(MATRIX_FIELDS, { additionalProperties: false });
 
@@ -67,16 +65,16 @@ const EndView = Type.Object(
   {
     kind: Type.String({
       enum: ['endpoint', 'gateway', 'node', 'platform', 'reserved', 'nobody', 'external'],
-      description: 'what has the address; `nobody`: it is in the pools, and free; `external`: it is beyond the cluster',
+      description: 'owner of the address; `nobody`: free, in the pools; `external`: beyond the cluster',
     }),
     tenant: Type.Optional(Type.String()),
     namespace: Type.Optional(Type.String()),
     name: Type.Optional(Type.String()),
     id: Type.Optional(Type.String()),
     node: Type.Optional(Type.String()),
-    ips: Type.Optional(Type.Array(Type.String(), { description: 'of an endpoint: the one asked about, or all' })),
-    ip: Type.Optional(Type.String({ description: 'of everything else' })),
-    network: Type.Optional(Type.String({ description: 'that the address was known by' })),
+    ips: Type.Optional(Type.Array(Type.String(), { description: 'of an endpoint: the address in question, or all' })),
+    ip: Type.Optional(Type.String({ description: 'address of any other end' })),
+    network: Type.Optional(Type.String({ description: 'the network that matched the address' })),
   },
   { $id: 'ReachabilityEnd' },
 );
@@ -84,7 +82,7 @@ const EndView = Type.Object(
 const PolicyName = Type.Object({ namespace: Type.String(), name: Type.String() });
 const Decision = Type.String({ enum: ['allowed', 'denied'] });
 const RULE_FIELDS = {
-  rule: Type.String({ description: 'with its peer where it names some', examples: ['spec.egress[0].to[1]'] }),
+  rule: Type.String({ description: 'its path, with the matching peer if any', examples: ['spec.egress[0].to[1]'] }),
   ports: Type.Optional(Type.String({ examples: ['spec.egress[0].ports[0]'] })),
 };
 
@@ -95,23 +93,24 @@ const BecauseView = Type.Object(
     kind: Type.String({
       enum: ['policy', 'default', 'tenant', 'exception', 'platform'],
       description: [
-        '`policy`: a rule allows it, or policies isolate the end and no rule does; `default`: no policy isolates the end;',
-        '`tenant`: peerings, the internet, gateways; `exception`: the cluster’s; `platform`: whatever anybody says',
+        '`policy`: a rule allows it, or policies isolate the end and no rule allows it; `default`: no policy isolates the end;',
+        '`tenant`: peerings, egress to the internet, ingress from gateways; `exception`: an exception of the cluster;',
+        '`platform`: a rule of the platform, whatever tenants and policies allow',
       ].join(' '),
     }),
     policy: Type.Optional(PolicyName),
     rule: Type.Optional(RULE_FIELDS.rule),
     ports: RULE_FIELDS.ports,
-    isolatedBy: Type.Optional(Type.Array(PolicyName, { description: 'where policies deny' })),
+    isolatedBy: Type.Optional(Type.Array(PolicyName, { description: 'policies that isolate the end, if they deny' })),
     nearest: Type.Optional(
       Type.Object(
         { policy: PolicyName, ...RULE_FIELDS, lacks: Type.String({ enum: ['peer', 'port'] }) },
-        { description: 'where policies deny: a rule that would allow it but for one thing' },
+        { description: 'if policies deny: a rule that lacks only one thing to allow it' },
       ),
     ),
     reason: Type.String({ description: 'for people; may change' }),
   },
-  { $id: 'ReachabilityReason', description: 'what decides at one end' },
+  { $id: 'ReachabilityReason', description: 'the rule, policy or default that decides at one end' },
 );
 
 export const VerdictView = Type.Object(
@@ -119,13 +118,13 @@ export const VerdictView = Type.Object(
     allowed: Type.Boolean(),
     because: Type.Array(reference(BecauseView), {
       description:
-        'one where cluster or tenants decide whatever policies say, else one for each end; allowed if all of them are',
+        'one entry if the cluster or a tenant decides regardless of policies, else one for each end; allowed if all allow it',
     }),
     from: reference(EndView),
     to: reference(EndView),
     protocol: Type.String(),
     port: Type.Optional(Type.Integer()),
-    revision: Type.Integer({ description: "the store's revision up to which everything written is in the answer" }),
+    revision: Type.Integer({ description: 'the answer includes every write up to this revision of the store' }),
   },
   { $id: 'Reachability' },
 );
@@ -142,18 +141,18 @@ export const MatrixView = Type.Object(
     tenant: Type.String(),
     protocol: Type.String(),
     port: Type.Optional(Type.Integer()),
-    endpoints: Type.Array(MatrixEndpoint, { description: 'all of the tenant, by namespace and name' }),
+    endpoints: Type.Array(MatrixEndpoint, { description: 'all of the tenant’s, ordered by namespace and name' }),
     rows: Type.Array(
       Type.Object({
         from: Type.String({ description: "the caller's id" }),
         allowed: Type.String({
           pattern: '^[01]*$',
-          description: 'a character for each of `endpoints`, in their order: `1` where it may be called, else `0`',
+          description: 'one character for each of `endpoints`, in their order: `1` if the caller may call it, else `0`',
           examples: ['1101'],
         }),
       }),
     ),
-    continue: Type.Optional(Type.String({ description: 'asks for more rows; absent on the last page' })),
+    continue: Type.Optional(Type.String({ description: 'pass it to get more rows; absent on the last page' })),
     revision: Type.Integer(),
   },
   { $id: 'ReachabilityMatrix' },
@@ -164,19 +163,19 @@ const FlipView = Type.Object(
     from: reference(EndView),
     to: reference(EndView),
     protocol: Type.String({ enum: ['TCP', 'UDP', 'SCTP', 'ICMP', 'any'], description: '`any`: all, at all ports' }),
-    port: Type.Optional(Type.Integer({ description: 'absent: all' })),
-    endPort: Type.Optional(Type.Integer({ description: 'last of a range that begins with `port`' })),
+    port: Type.Optional(Type.Integer({ description: 'absent: all ports' })),
+    endPort: Type.Optional(Type.Integer({ description: 'last port of the range that begins with `port`' })),
     before: Type.Boolean(),
     after: Type.Boolean(),
   },
-  { $id: 'ReachabilityFlip', description: 'would be opened, or closed' },
+  { $id: 'ReachabilityFlip', description: 'traffic that the change would open or close' },
 );
 
 export const PreviewView = Type.Object(
   {
-    dryRun: Type.Boolean({ description: 'nothing was written' }),
+    dryRun: Type.Boolean({ description: 'true: nothing was written' }),
     flips: Type.Array(reference(FlipView)),
-    truncated: Type.Boolean({ description: 'there are more' }),
+    truncated: Type.Boolean({ description: 'true: there are more flips' }),
     revision: Type.Integer(),
   },
   { $id: 'PolicyPreview' },
@@ -203,7 +202,7 @@ export function endName({ ip, ...rest }: Static<typeof EndBody>, field: string):
   const { tenant, namespace, name } = rest;
   if (ip === undefined && tenant !== undefined && namespace !== undefined && name !== undefined)
     return { tenant, namespace, name };
-  throw new InvalidInput(field, 'must have tenant, namespace and name, or ip alone');
+  throw new InvalidInput(field, 'must have either tenant, namespace and name, or only ip');
 }
 
 export function trafficOf({

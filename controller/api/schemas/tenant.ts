@@ -20,11 +20,11 @@ const Quota = Type.Object(
     policies: Type.Optional(count('at most this many policies')),
     subnets: Type.Optional(count('at most this many subnets')),
   },
-  { ...STRICT, description: 'absent: no limit' },
+  { ...STRICT, description: 'an absent field sets no limit' },
 );
 
-const internet = Type.Boolean({ description: 'may containers reach beyond the cluster? true unless given' });
-const gateways = Type.Boolean({ description: 'may gateways reach the containers? true unless given' });
+const internet = Type.Boolean({ description: 'whether containers may reach beyond the cluster; true by default' });
+const gateways = Type.Boolean({ description: 'whether gateways may reach the containers; true by default' });
 const Names = Type.Array(Type.String({ examples: ['blue-test'] }), { maxItems: 30 });
 const length = Type.Integer({ minimum: 0, maximum: 128, examples: [22] });
 
@@ -33,15 +33,15 @@ export const TenantBody = Type.Object(
     name: Type.String({ description: 'an RFC 1123 label; "system" is reserved', examples: ['blue'] }),
     namespaces: Type.Optional({
       ...Names,
-      description: "namespaces besides the one of the tenant's own name",
+      description: "namespaces besides the one with the tenant's name",
     } as typeof Names),
     subnetPrefixLength: Type.Optional({
       ...length,
       description:
-        "length of the subnet the controller chooses, the cluster's usual one unless given; not with `subnets`",
+        "prefix length of the subnet that the controller allocates; the cluster's default if absent; not with `subnets`",
     } as typeof length),
     subnets: Type.Optional(
-      Type.Array(Cidr, { minItems: 1, maxItems: 8, description: 'these very subnets out of the pool' }),
+      Type.Array(Cidr, { minItems: 1, maxItems: 8, description: 'exactly these subnets of the pool' }),
     ),
     labels: Type.Optional(Labels),
     quota: Type.Optional(Quota),
@@ -85,19 +85,19 @@ export const TenantPatchBody = Type.Object(
   },
   {
     ...STRICT,
-    description: 'JSON merge patch (RFC 7396): what is absent stays, null takes away',
+    description: 'JSON merge patch (RFC 7396): absent fields stay as they are, null removes a field',
     examples: [{ labels: { plan: 'gold', trial: null }, quota: { endpoints: 200 } }],
   },
 );
 
 export const SubnetBody = Type.Object(
   {
-    prefixLength: Type.Optional({ ...length, description: "the cluster's usual one unless given" } as typeof length),
+    prefixLength: Type.Optional({ ...length, description: "the cluster's default if absent" } as typeof length),
     family: Type.Optional(
       Type.Unsafe<4 | 6>({
         type: 'integer',
         enum: [4, 6],
-        description: 'which pool to choose from; IPv4 where there is one',
+        description: 'which pool to allocate from; IPv4 by default, if there is one',
       }),
     ),
     cidr: Type.Optional(Cidr),
@@ -117,10 +117,10 @@ export const TenantView = Type.Object(
     ingress: Type.Object({ gateways }),
     phase: Type.String({
       enum: ['active', 'deleting'],
-      description: '`deleting`: gone once nodes have given back its blocks',
+      description: '`deleting`: the tenant is deleted once nodes have returned its blocks',
     }),
     createdAt: Type.String({ format: 'date-time' }),
-    endpoints: Type.Integer({ description: 'containers it has; not covered by the ETag' }),
+    endpoints: Type.Integer({ description: 'number of its containers; not covered by the ETag' }),
     revision: Revision,
     status: EnforcementField,
   },
@@ -131,7 +131,7 @@ export const DeletingView = Type.Object(
   {
     tenant: Type.String(),
     phase: Type.String({ enum: ['deleting', 'deleted'], description: '`deleted`: only nodes of `status` lag' }),
-    nodes: Type.Array(Type.String(), { description: 'nodes that have not yet given back their blocks' }),
+    nodes: Type.Array(Type.String(), { description: 'nodes that have not yet returned their blocks' }),
     status: EnforcementField,
   },
   { $id: 'Deleting' },

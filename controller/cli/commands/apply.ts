@@ -41,18 +41,16 @@ interface Pending {
 export function addApply(program: Command, open: OpenSession): void {
   program
     .command('apply')
-    .description(
-      'create or change tenants, namespaces, policies and peerings as a file says (YAML or JSON, several documents)',
-    )
-    .requiredOption('-f, --filename <file>', 'the file, or - for standard input; repeatable', collect)
-    .option('-n, --namespace <namespace>', 'of policies that name none')
-    .option('-t, --tenant <tenant>', 'owner of the namespaces of policies (else it is looked for)')
+    .description('create or change tenants, namespaces, policies and peerings as YAML or JSON files say')
+    .requiredOption('-f, --filename <file>', 'file, or - for standard input; repeatable', collect)
+    .option('-n, --namespace <namespace>', 'namespace of policies that do not name one')
+    .option('-t, --tenant <tenant>', 'tenant that owns the namespaces of policies (default: found by name)')
     .addOption(waitOption())
-    .option('--dry-run', 'write nothing; say what would be, and what each policy by itself would open and close')
+    .option('--dry-run', 'write nothing; show what would change, and what each policy by itself would open and close')
     .addHelpText('after', EXAMPLE)
     .action(async ({ filename, namespace, tenant, wait, dryRun }: ApplyOptions, command: Command) => {
       if (dryRun === true && wait !== undefined)
-        throw invalidInput(['a dry run writes nothing that could be waited for']);
+        throw invalidInput(['--wait cannot be given along with --dry-run: a dry run writes nothing']);
       const waiting = waitRequest(wait);
       const session = open(command);
       const read = parseManifest(await readManifests(filename, session), namespace);
@@ -165,7 +163,7 @@ async function preview(connection: Connection, { kind, plan, etag }: Pending): P
       if (isJson(reply.body)) flips += formatFlips(reply.body);
     } catch (error) {
       if (!(error instanceof CliFailure && error.exitCode === EXIT.notFound)) throw error;
-      flips += '  its namespace is not there yet\n';
+      flips += '  its namespace does not exist yet\n';
     }
   }
   return said + flips;
@@ -215,4 +213,4 @@ Example:
     podSelector: {matchLabels: {app: web}}
     ingress: [{from: [{podSelector: {matchLabels: {app: shop}}}], ports: [{port: 8080}]}]
 
-What a document of the first three does not name stays as it is; namespaces and subnets are added, never taken away.`;
+Fields that a Tenant, Namespace or Peering does not name stay as they are. Namespaces and subnets are added, never removed.`;

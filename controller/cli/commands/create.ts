@@ -36,7 +36,7 @@ interface PeeringOptions {
   readonly wait?: string;
 }
 
-const EXISTS = 'if it exists already, tenetctl apply changes it';
+const EXISTS = 'to change an object that exists, use tenetctl apply';
 
 export function addCreate(program: Command, open: OpenSession): void {
   const create = program.command('create').description('create a tenant, a namespace or a peering');
@@ -48,13 +48,13 @@ export function addCreate(program: Command, open: OpenSession): void {
 function addTenant(create: Command, open: OpenSession): void {
   create
     .command('tenant')
-    .description('create a tenant: a network of its own, closed to all others')
+    .description('create a tenant, with a network that is closed to all other tenants')
     .argument('<name>')
-    .option('-n, --namespace <name>', 'a namespace it owns, may be repeated (else one of its own name)', collect)
-    .option('--subnet <cidr>', 'a subnet out of the pool, may be repeated (else the controller chooses)', collect)
-    .option('--prefix-length <length>', 'size of the subnet the controller chooses, such as 22', prefixLength)
-    .option('-l, --label <key=value>', 'a label, may be repeated', collectLabel)
-    .option('--no-internet', 'its containers may not reach beyond the cluster')
+    .option('-n, --namespace <name>', 'a namespace that it owns, besides the one with its name; repeatable', collect)
+    .option('--subnet <cidr>', 'a subnet of the pool; repeatable (default: the controller allocates one)', collect)
+    .option('--prefix-length <length>', 'length of the subnet that the controller allocates, such as 22', prefixLength)
+    .option('-l, --label <key=value>', 'a label; repeatable', collectLabel)
+    .option('--no-internet', 'do not let its containers reach beyond the cluster')
     .option('--quota-endpoints <count>', 'at most this many endpoints', wholeNumber)
     .addOption(waitOption())
     .addOption(formatOption())
@@ -74,8 +74,8 @@ function addNamespace(create: Command, open: OpenSession): void {
     .command('namespace')
     .description('create a namespace in a tenant')
     .argument('<name>')
-    .requiredOption('-t, --tenant <tenant>', 'the tenant that owns it')
-    .option('-l, --label <key=value>', 'a label, may be repeated', collectLabel)
+    .requiredOption('-t, --tenant <tenant>', 'tenant that owns the namespace')
+    .option('-l, --label <key=value>', 'a label; repeatable', collectLabel)
     .addOption(waitOption())
     .addOption(formatOption())
     .action(async (name: string, options: NamespaceOptions, command: Command) => {
@@ -95,14 +95,18 @@ function addNamespace(create: Command, open: OpenSession): void {
 function addPeering(create: Command, open: OpenSession): void {
   create
     .command('peering')
-    .description('ask that the containers of two tenants may talk; in force once the other one asks as well')
+    .description('let the containers of two tenants talk; in force once both tenants ask for it')
     .argument('<peer>', 'the other tenant')
-    .requiredOption('-t, --tenant <tenant>', 'the tenant that asks')
+    .requiredOption('-t, --tenant <tenant>', 'tenant that asks')
     .addOption(waitOption())
     .addOption(formatOption())
     .action(async (peer: string, { tenant, output, wait }: PeeringOptions, command: Command) => {
       const session = open(command);
-      const request = { ifNoneMatch: '*', hints: { 412: 'it has been asked already' }, ...waitRequest(wait) } as const;
+      const request = {
+        ifNoneMatch: '*',
+        hints: { 412: `see tenetctl get peerings -t ${tenant}` },
+        ...waitRequest(wait),
+      } as const;
       const { body } = await session.connection.request('PUT', peeringPath(tenant, peer), request);
       const reference = `peering/${tenant}/${peer}`;
       const inForce = isJson(body) && body.inForce === true;

@@ -39,14 +39,14 @@ const NAMES = ['<names...>', 'one or more'] as const;
 function addTenant(remove: Command, open: OpenSession): void {
   remove
     .command('tenant')
-    .description('delete a tenant that has no endpoint any more')
+    .description('delete a tenant; it must have no endpoints')
     .argument(...NAMES)
     .addOption(waitOption())
     .action(async (tenants: readonly string[], { wait }: WaitOptions, command: Command) => {
       const { connection, out } = open(command);
       const outcomes = new Outcomes();
       for (const tenant of tenants) {
-        const hint = `its containers have to end first: tenetctl get endpoints -t ${tenant}`;
+        const hint = `stop its containers first: tenetctl get endpoints -t ${tenant}`;
         const rest = await deleteObject(connection, tenantPath(tenant), { hint, wait });
         const goesOn = isJson(rest) && rest.phase === 'deleting';
         out(goesOn ? `tenant/${tenant} deleting${waitingFor(rest)}\n` : `tenant/${tenant} deleted\n`);
@@ -59,9 +59,9 @@ function addTenant(remove: Command, open: OpenSession): void {
 function addNamespace(remove: Command, open: OpenSession): void {
   remove
     .command('namespace')
-    .description('delete a namespace that has no endpoint any more')
+    .description('delete a namespace and its policies; it must have no endpoints')
     .argument(...NAMES)
-    .option('-t, --tenant <tenant>', 'the tenant that owns it (else it is looked for)')
+    .option('-t, --tenant <tenant>', 'tenant that owns it (default: found by name)')
     .addOption(waitOption())
     .action(async (namespaces: readonly string[], options: NamespaceOptions, command: Command) => {
       const { connection, out } = open(command);
@@ -79,10 +79,10 @@ function addPolicy(remove: Command, open: OpenSession): void {
   remove
     .command('policy')
     .aliases(['policies', 'networkpolicy', 'networkpolicies', 'netpol'])
-    .description('delete a policy: what no other one restricts is open again within the tenant')
+    .description('delete a policy; traffic that only this policy restricted is allowed again')
     .argument(...NAMES)
-    .requiredOption('-n, --namespace <namespace>', 'the namespace it is in')
-    .option('-t, --tenant <tenant>', 'the tenant that owns the namespace (else it is looked for)')
+    .requiredOption('-n, --namespace <namespace>', 'namespace of the policy')
+    .option('-t, --tenant <tenant>', 'tenant that owns the namespace (default: found by name)')
     .addOption(waitOption())
     .action(async (names: readonly string[], options: PolicyOptions, command: Command) => {
       const { connection, out } = open(command);
@@ -101,9 +101,9 @@ function addPolicy(remove: Command, open: OpenSession): void {
 function addPeering(remove: Command, open: OpenSession): void {
   remove
     .command('peering')
-    .description('ask no longer that the containers of two tenants may talk')
-    .argument('<peers...>', 'the other tenant, or several')
-    .requiredOption('-t, --tenant <tenant>', 'the tenant that asks no longer')
+    .description('end a peering: the containers of the two tenants may no longer talk')
+    .argument('<peers...>', 'one or more other tenants')
+    .requiredOption('-t, --tenant <tenant>', 'tenant that no longer asks for the peering')
     .addOption(waitOption())
     .action(async (peers: readonly string[], { tenant, wait }: PeeringOptions, command: Command) => {
       const { connection, out } = open(command);
@@ -120,7 +120,7 @@ function addPeering(remove: Command, open: OpenSession): void {
 function addNode(remove: Command, open: OpenSession): void {
   remove
     .command('node')
-    .description('forget a node that will not come back, with the addresses it held')
+    .description('delete a dead node with its endpoints, and free its addresses')
     .argument(...NAMES)
     .action(async (nodes: readonly string[], _, command: Command) => {
       const { connection, out } = open(command);
@@ -144,5 +144,5 @@ async function deleteObject(
 
 /** @param rest what the server says of a tenant whose nodes still hold addresses */
 function waitingFor({ nodes }: Json): string {
-  return Array.isArray(nodes) && nodes.length > 0 ? `, once ${nodes.join(', ')} gave its addresses back` : '';
+  return Array.isArray(nodes) && nodes.length > 0 ? `, waiting for ${nodes.join(', ')} to return its addresses` : '';
 }

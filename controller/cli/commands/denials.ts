@@ -1,6 +1,6 @@
 /**
- * `tenetctl denials`: which packets of a tenant were refused lately, and with --follow, which are refused now, over lost connections
- * until somebody interrupts it.
+ * `tenetctl denials`: lists the packets of a tenant that were denied recently. With --follow it streams new denials, reconnects
+ * after a lost connection, and ends when interrupted.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
@@ -38,12 +38,12 @@ const LONGEST_PAUSE_MS = 3000;
 export function addDenials(program: Command, open: OpenSession): void {
   program
     .command('denials')
-    .description('packets of a tenant that were refused: a sample of the latest, and of those to come')
+    .description('list recently denied packets of a tenant (a sample); --follow streams new ones')
     .argument('<tenant>')
-    .option('-f, --follow', 'go on with whatever is refused, until interrupted')
-    .option('-n, --namespace <namespace>', 'only where either end is in this namespace')
-    .option('--limit <number>', 'at most so many of the latest, 1000 at most', wholeNumber, 100)
-    .addOption(new Option('-o, --output <format>', 'as REST answers it; with --follow one a line').choices(['json']))
+    .option('-f, --follow', 'stream new denials until interrupted; reconnect if the connection is lost')
+    .option('-n, --namespace <namespace>', 'only denials with either end in this namespace')
+    .option('--limit <number>', 'number of recent denials to show, 1000 at most', wholeNumber, 100)
+    .addOption(new Option('-o, --output <format>', 'the JSON of REST; with --follow one a line').choices(['json']))
     .addHelpText('after', EXAMPLE)
     .action(async (tenant: string, options: DenialOptions, command: Command) => {
       const session = open(command);
@@ -57,7 +57,7 @@ async function showLatest(session: Session, tenant: string, options: DenialOptio
   const { body, latest } = await readLatest(session.connection, tenant, { ...query, limit: String(options.limit) });
   if (options.output !== undefined)
     session.out(formatObjects(options.output, body, [], { columns: [], reference: () => '' }, session.nowMs()));
-  else if (latest.length === 0) session.err('No denials found: nothing was refused lately.\n');
+  else if (latest.length === 0) session.err('No denials found.\n');
   else {
     const table = new DenialTable(tenant, latest);
     session.out(table.formatTitles() + latest.map((denial) => table.formatRow(denial)).join(''));
@@ -163,7 +163,7 @@ class Follower {
     if (event === 'gone')
       throw new CliFailure(EXIT.notFound, `tenant ${JSON.stringify(this.#tenant)} has been deleted`);
     if (!isJson(body)) return;
-    if (event === 'skipped') this.#session.err(`tenetctl: ${String(body.count)} more were refused and are not shown\n`);
+    if (event === 'skipped') this.#session.err(`tenetctl: ${String(body.count)} more denials are not shown\n`);
     if (event !== 'denial' || this.#said.has(identify(body))) return;
     this.#remember(body);
     this.#show(body);
@@ -184,8 +184,8 @@ class Follower {
 }
 
 const EXAMPLE = `
-Nodes tell a few of a second: it is a sample. How many were refused in all, the controller's /metrics has. DIRECTION is where it was
-refused: egress where it was sent, ingress where it arrived. Why, says tenetctl explain.
+The list is a sample: each node reports a few denials a second. The controller's /metrics counts all of them. DIRECTION tells where a
+packet was denied: egress on the node that sent it, ingress on the node where it arrived. tenetctl explain tells why.
 
 Examples:
   tenetctl denials blue

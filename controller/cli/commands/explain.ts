@@ -25,17 +25,17 @@ const END = 'TENANT/NAMESPACE/NAME, NAMESPACE/NAME, or an address; an id can sta
 export function addExplain(program: Command, open: OpenSession): void {
   program
     .command('explain')
-    .description('may one end call another, and which rule or default decides that at each end')
-    .requiredOption('--from <end>', `who calls: ${END}`)
-    .requiredOption('--to <end>', 'who is called, likewise')
-    .option('--port <port>', 'at which port; not with ICMP', wholeNumber)
+    .description('tell whether one end may call another, and which rule or default decides at each end')
+    .requiredOption('--from <end>', `the caller: ${END}`)
+    .requiredOption('--to <end>', 'the end that is called, in the same form')
+    .option('--port <port>', 'destination port; not with ICMP', wholeNumber)
     .addOption(
       new Option('--protocol <protocol>', 'TCP, UDP, SCTP or ICMP')
         .default('TCP')
         .argParser((text) => text.toUpperCase()),
     )
-    .addOption(new Option('-o, --output <format>', 'as REST answers it').choices(['json', 'yaml']))
-    .option('-q, --quiet', 'nothing where it is allowed; exit code 1 where it is denied')
+    .addOption(new Option('-o, --output <format>', 'print what REST returns').choices(['json', 'yaml']))
+    .option('-q, --quiet', 'print nothing; exit with 1 if the call is denied')
     .addHelpText('after', EXAMPLE)
     .action(async ({ from, to, port, protocol, output, quiet }: ExplainOptions, command: Command) => {
       const session = open(command);
@@ -62,8 +62,8 @@ async function parseEnd(connection: Connection, text: string, option: string): P
   if (parts.length === 2) return { tenant: await ownerOf(connection, first), namespace: first, name: second };
   if (!/^[0-9.]+$|:/.test(text))
     throw invalidInput(
-      [`${option}: ${JSON.stringify(text)} is no address`],
-      'an endpoint takes its namespace as well: NAMESPACE/NAME',
+      [`${option}: ${JSON.stringify(text)} is not an address`],
+      'name an endpoint with its namespace: NAMESPACE/NAME',
     );
   return { ip: text };
 }
@@ -82,8 +82,8 @@ function formatVerdict(body: Json): string {
 }
 
 const EXAMPLE = `
-It says what is to be, from what is written; nodes enforce a change within moments (--wait of the write tells when). Exit code 0
-whatever the answer is; with --quiet 1 where it is denied, and as always else.
+The answer is computed from the stored objects. Nodes enforce a change within moments; use --wait on the write to know when. The exit
+code is 0 for both answers; with --quiet it is 1 if the call is denied. Errors exit as usual.
 
 Examples:
   tenetctl explain --from shop/web --to shop/db --port 5432

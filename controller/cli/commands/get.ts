@@ -21,20 +21,20 @@ interface GetOptions {
 export function addGet(program: Command, open: OpenSession): void {
   program
     .command('get')
-    .description('show tenants, namespaces, policies, peerings, nodes, endpoints or the cluster; all of them or one')
+    .description('show all objects of a kind, or one')
     .argument(
       '<kind>',
-      'tenants, namespaces, policies, peerings, nodes, endpoints, cluster (or one of them; ns, netpol, ep for short)',
+      'tenants, namespaces (ns), policies (netpol), peerings, nodes, endpoints (ep) or cluster; the singular works too',
     )
-    .argument('[name]', 'only this one; an endpoint by its id, name or container id, a peering by its peer')
-    .option('-t, --tenant <tenant>', 'only what belongs to this tenant')
+    .argument('[name]', 'name of one object; for an endpoint its id, name or container id, for a peering the peer')
+    .option('-t, --tenant <tenant>', 'only objects of this tenant')
     .option('-n, --namespace <namespace>', 'only policies of this namespace')
     .addOption(formatOption())
     .action(async (word: string, name: string | undefined, options: GetOptions, command: Command) => {
       const kind = findKind(word);
       if (kind === undefined)
         throw invalidInput([
-          `${JSON.stringify(word)} is no kind of object: tenants, namespaces, policies, peerings, nodes, endpoints, cluster are`,
+          `unknown kind ${JSON.stringify(word)}: use tenants, namespaces, policies, peerings, nodes, endpoints or cluster`,
         ]);
       if (options.namespace !== undefined && kind !== 'policies') throw invalidInput(['--namespace is for policies']);
       const session = open(command);
@@ -59,11 +59,11 @@ async function read(
       return connection.getJson(namespacePath(tenant ?? (await ownerOf(connection, name)), name));
     case 'policies':
       if (name === undefined) return listPolicies(connection, tenant, namespace);
-      if (namespace === undefined) throw invalidInput(['a policy is one of a namespace: name it with -n']);
+      if (namespace === undefined) throw invalidInput(['a policy belongs to a namespace: give the namespace with -n']);
       return connection.getJson(policyPath(tenant ?? (await ownerOf(connection, namespace)), namespace, name));
     case 'peerings':
       if (name === undefined) return listPeerings(connection, tenant);
-      if (tenant === undefined) throw invalidInput(['a peering is one of two tenants: name the one that asks with -t']);
+      if (tenant === undefined) throw invalidInput(['a peering belongs to the tenant that asks: name it with -t']);
       return connection.getJson(peeringPath(tenant, name));
     case 'endpoints':
       return name === undefined ? listEndpoints(connection, tenant) : findEndpoints(connection, tenant, name);

@@ -9,12 +9,10 @@ import { formatOption } from './options.ts';
 import { show } from './show.ts';
 
 export function addNode(program: Command, open: OpenSession): void {
-  const node = program.command('node').description('look after nodes');
+  const node = program.command('node').description('show the state of nodes');
   node
     .command('status')
-    .description(
-      'liveness, roles, version, underlay address, endpoints and last acknowledgement of every node, or of one',
-    )
+    .description('show liveness, roles, address, endpoints, last acknowledgement and version of all nodes, or of one')
     .argument('[node]')
     .addOption(formatOption())
     .action(async (name: string | undefined, options: { readonly output?: Format }, command: Command) => {

@@ -6,12 +6,12 @@ import { FORMATS } from '../output.ts';
 
 /** `-o FORMAT` */
 export function formatOption(): Option {
-  return new Option('-o, --output <format>', 'how to show it').choices([...FORMATS]);
+  return new Option('-o, --output <format>', 'output format').choices([...FORMATS]);
 }
 
 /** `--wait[=TIMEOUT]` */
 export function waitOption(): Option {
-  return new Option('--wait [timeout]', 'until every node concerned has it in its kernel; --wait=10s unless given');
+  return new Option('--wait [timeout]', 'wait until all affected nodes have the change in the kernel (default: 10s)');
 }
 
 /** Collects an option given several times. */

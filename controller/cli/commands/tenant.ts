@@ -19,14 +19,14 @@ export function addTenant(program: Command, open: OpenSession): void {
   const tenant = program.command('tenant').description('change a tenant');
   tenant
     .command('grow')
-    .description('give a tenant another subnet; nothing of it stops meanwhile')
+    .description('give a tenant another subnet; its traffic continues meanwhile')
     .argument('<name>')
-    .option('--prefix-length <length>', 'size of the subnet the controller chooses, such as 22', prefixLength)
-    .option('--cidr <cidr>', 'this subnet out of the pool')
+    .option('--prefix-length <length>', 'length of the subnet that the controller allocates, such as 22', prefixLength)
+    .option('--cidr <cidr>', 'this subnet of the pool')
     .addOption(waitOption())
     .action(async (name: string, options: GrowOptions, command: Command) => {
       if ((options.prefixLength === undefined) === (options.cidr === undefined))
-        throw invalidInput(['tenant grow takes one of --prefix-length and --cidr']);
+        throw invalidInput(['tenant grow takes either --prefix-length or --cidr']);
       const session = open(command);
       const { connection, out } = session;
       const request = options.cidr === undefined ? { prefixLength: options.prefixLength } : { cidr: options.cidr };

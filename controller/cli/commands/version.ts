@@ -1,5 +1,5 @@
 /**
- * `tenetctl version`: its own version, without asking anybody.
+ * `tenetctl version`: the version of tenetctl. Asks no controller.
  */
 import type { Command } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
@@ -9,6 +9,6 @@ import type { Terminal } from '../terminal.ts';
 export function addVersion(program: Command, _open: OpenSession, { out }: Terminal): void {
   program
     .command('version')
-    .description('say which version of tenetctl this is')
+    .description('show the version of tenetctl')
     .action(() => out(`tenetctl ${packageJson.version}\n`));
 }

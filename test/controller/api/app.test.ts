@@ -62,6 +62,7 @@ describe('only with the token', () => {
   test.each([
     '/healthz',
     '/readyz',
+    '/docs',
     '/docs/',
     '/docs/json',
     '/docs/yaml',

@@ -115,7 +115,7 @@ describe('creating', () => {
     expect(body).toMatchObject({
       code: 'conflict',
       holder: 'blue',
-      detail: 'namespace "blue-test" is tenant "blue"\'s',
+      detail: 'namespace "blue-test" belongs to tenant "blue"',
     });
   });
 

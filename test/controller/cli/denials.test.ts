@@ -85,7 +85,7 @@ test('fewer of them, as json, of a namespace, none, of no tenant', async () => {
   expect(await run('denials', 'blue')).toEqual({
     code: 0,
     out: '',
-    err: 'No denials found: nothing was refused lately.\n',
+    err: 'No denials found.\n',
   });
   await controller.refuse('blue', 'node1', 3, [denial(1), icmp(2), denial(3, { from: peer, protocol: '47' })]);
   expect((await run('denials', 'blue', '--limit', '1', '-o', 'json')).out).toBe(
@@ -128,7 +128,7 @@ test('followed: what there is, then each as it comes, once, over lost connection
       '  hint: tenetctl explain --from web/shop --to blue/db --port 5432 says why',
       `tenetctl: the connection to ${proxy.url} is lost; trying again`,
       'tenetctl: connected again',
-      'tenetctl: 96 more were refused and are not shown',
+      'tenetctl: 96 more denials are not shown',
       '',
     ].join('\n'),
   });

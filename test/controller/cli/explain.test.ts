@@ -78,7 +78,7 @@ test.each<[string, string[], number, RegExp]>([
     'an end that is no address',
     ['--from', 'web', '--to', 'blue/db', '--port', '1'],
     2,
-    /from: "web" is no address\n.*NAMESPACE\/NAME/,
+    /from: "web" is not an address\n.*NAMESPACE\/NAME/,
   ],
   ['an end of too many parts', ['--from', 'a/b/c/d', '--to', 'blue/db', '--port', '1'], 2, /from: "a\/b\/c\/d"/],
   [
@@ -126,7 +126,7 @@ test('a dry run of apply says what would open and close, and writes nothing', as
   );
   const fresh = 'apiVersion: tenet.dev/v1\nkind: Namespace\nmetadata: {name: new}\nspec: {tenant: blue}\n---';
   expect((await apply(fresh + POLICY.replace('namespace: blue', 'namespace: new'), '--dry-run')).out).toBe(
-    'namespace/blue/new would be created\npolicy/blue/new/db would be created\n  its namespace is not there yet\n',
+    'namespace/blue/new would be created\npolicy/blue/new/db would be created\n  its namespace does not exist yet\n',
   );
   expect((await run('get', 'ns', 'new')).code).toBe(3);
   expect((await apply(POLICY, '--dry-run', '--wait')).code).toBe(2);

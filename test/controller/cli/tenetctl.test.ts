@@ -163,7 +163,7 @@ describe('grow and delete', () => {
     });
     const { code, err } = await run('delete', 'tenant', 'blue');
     expect(code).toBe(4);
-    expect(err).toContain('hint: its containers have to end first: tenetctl get endpoints -t blue');
+    expect(err).toContain('hint: stop its containers first: tenetctl get endpoints -t blue');
     await controller.removeEndpoint('blue', '0123456789ab');
     expect(await ok('delete', 'tenant', 'blue')).toBe('tenant/blue deleted\n');
     expect(await run('get', 'tenant', 'blue')).toMatchObject({ code: 3 });

@@ -103,10 +103,10 @@ test('--wait says of each node how long it took', async () => {
   expect(await ok('delete', 'namespace', '--wait', 'shop')).toMatch(new RegExp(`^namespace/shop deleted\n${took}$`));
   expect(await ok('tenant', 'grow', 'blue', '--prefix-length', '24', '--wait')).toMatch(new RegExp(`^.*\n${took}$`));
   expect(await ok('create', 'tenant', '--wait', 'green')).toBe(
-    'tenant/green created\n  no node has anything of it yet\n',
+    'tenant/green created\n  no node has anything to enforce yet\n',
   );
   expect(await ok('delete', 'tenant', 'green', '--wait')).toBe(
-    'tenant/green deleted\n  no node has anything of it yet\n',
+    'tenant/green deleted\n  no node has anything to enforce yet\n',
   );
   expect(await json('create', 'namespace', 'mall', '-t', 'blue', '--wait')).toMatchObject({
     name: 'mall',
@@ -138,7 +138,7 @@ test('--wait that runs out names the nodes and exits with 6; what was written st
   expect(await run('delete', 'tenant', 'late', 'red', '--wait=20ms')).toMatchObject({
     code: 6,
     out: expect.stringMatching(
-      /^tenant\/late deleting, once node1, node2, node3 gave .*\n(.*\n)*tenant\/red deleted\n/,
+      /^tenant\/late deleting, waiting for node1, node2, node3 to return .*\n(.*\n)*tenant\/red deleted\n/,
     ),
     err: expect.stringContaining('tenant/late is not enforced everywhere: node1, node2, node3 (dead)'),
   });
