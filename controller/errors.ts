@@ -3,7 +3,7 @@
  * api/error-handler.ts, into a CNI error by the agent. Match on `code`, never on the message. Pure.
  */
 
-/** Every stable code, in the order of the README's table. */
+/** Every stable code, in the order of the table in docs/rest.md. */
 export type ErrorCode =
   | 'invalid_input'
   | 'not_found'

@@ -1,6 +1,6 @@
 /**
- * Every way a request can fail: stable code, status, title and meaning. The README's table, the OpenAPI document and the error
- * handler all come from here. Pure.
+ * Every way a request can fail: stable code, status, title and meaning. The table in docs/rest.md, the OpenAPI document and the
+ * error handler all come from here. Pure.
  */
 import { type TSchema, Type } from '@fastify/type-provider-typebox';
 import type { ErrorCode, FieldError } from '../errors.ts';
