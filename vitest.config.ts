@@ -74,8 +74,6 @@ export default defineConfig({
           ...common,
           ...inPairs,
           ...group(0),
-          // A file reads no modules that one before it has read: that is most of what a small file does.
-          isolate: false,
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/kernel/**', 'test/e2e/**'],
