@@ -10,36 +10,15 @@ import { type Membership, membershipKey } from '../../../dataplane/iptables/memb
 import type { PortSetRanges } from '../../../dataplane/iptables/port-table.ts';
 import { linkSetPlace } from '../../../dataplane/iptables/sets.ts';
 import { Translator } from '../../../dataplane/iptables/translator.ts';
-import {
-  type Collection,
-  type ElementItem,
-  type Item,
-  itemKey,
-  PORT_SET,
-  type RuleSetItem,
-} from '../../../dataplane/state.ts';
+import { type ElementItem, type Item, itemKey, PORT_SET } from '../../../dataplane/state.ts';
+import { element, RULES } from './elements.ts';
 
-const RULES: RuleSetItem = {
-  kind: 'ruleSet',
-  pools: [parsePrefix('10.128.0.0/9')],
-  platformNetworks: [],
-  blockPrefixLength: { v4: 27, v6: 123 },
-  vxlanPort: 4789,
-  segment: parsePrefix('192.168.9.0/24'),
-  masqueradePorts: { from: 61_000, to: 65_535 },
-};
 const TCP = 6;
 const PORTS = [80, 443];
 /** Their numbers, and which of the ports each has. */
 const PORT_SETS = { http: 33_554_432, https: 33_554_433, both: 33_554_434 } as const;
 const PODS = [1, 2, 3].map((n) => ({ link: `tnp00000000000${n}`, address: `10.128.0.${n}` }));
 
-const element = (collection: Collection, fields: (string | number)[], value?: number): ElementItem => ({
-  kind: 'element',
-  collection,
-  fields,
-  ...(value === undefined ? {} : { value }),
-});
 /** Always there: what port sets hold. */
 const FIXED: readonly ElementItem[] = [
   element('port/16', [PORT_SETS.http, TCP, 80]),

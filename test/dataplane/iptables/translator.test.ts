@@ -5,31 +5,10 @@ import { type FoundNumbers, foundKey } from '../../../dataplane/iptables/link-nu
 import { membershipKey } from '../../../dataplane/iptables/memberships.ts';
 import { IPSETS, LINKS_PER_SET, macSet } from '../../../dataplane/iptables/sets.ts';
 import { Translator } from '../../../dataplane/iptables/translator.ts';
-import {
-  type Collection,
-  type ElementItem,
-  type Item,
-  itemKey,
-  type NetBits,
-  type RuleSetItem,
-} from '../../../dataplane/state.ts';
+import { type ElementItem, type Item, itemKey, type NetBits } from '../../../dataplane/state.ts';
+import { element, RULES } from './elements.ts';
 
-const RULES: RuleSetItem = {
-  kind: 'ruleSet',
-  pools: [parsePrefix('10.128.0.0/9'), parsePrefix('fd00::/8')],
-  platformNetworks: [],
-  blockPrefixLength: { v4: 27, v6: 123 },
-  vxlanPort: 4789,
-  segment: parsePrefix('192.168.9.0/24'),
-  masqueradePorts: { from: 61_000, to: 65_535 },
-};
 const stateOf = (items: readonly Item[]) => new Map([RULES, ...items].map((item) => [itemKey(item), item]));
-const element = (collection: Collection, fields: (string | number)[], value?: number): ElementItem => ({
-  kind: 'element',
-  collection,
-  fields,
-  ...(value === undefined ? {} : { value }),
-});
 function translate(items: readonly Item[], found?: FoundNumbers): Translator {
   const made = Translator.of(stateOf(items), found);
   if (made === undefined) throw new Error('a state with rules');
