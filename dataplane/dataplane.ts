@@ -36,6 +36,8 @@ export interface Refusal {
   readonly link: string;
   /** `egress`: the pod sent it; `ingress`: it was for the pod */
   readonly direction: 'egress' | 'ingress';
+  /** `policy`: no rule allows it; `flows`: the pod or its tenant has too many flows */
+  readonly reason: 'policy' | 'flows';
   readonly source: IpAddress;
   readonly destination: IpAddress;
   /** IP protocol number */

@@ -8,6 +8,7 @@ import type { ChainSpec } from './isolation/chain-spec.ts';
 import { compileRules } from './isolation/rules.ts';
 import {
   COLLECTIONS,
+  FLOW_SETS,
   isSetCollection,
   SETS,
   type SetCollection,
@@ -174,6 +175,7 @@ export class NftablesIsolation implements IsolationBackend {
         const size = this.#fill.get(collection)?.size ?? SETS[collection].size;
         batch.addSet({ ...SETS[collection], size });
       }
+      for (const set of Object.values(FLOW_SETS)) batch.addSet(set);
       for (const { chain } of chains) batch.addChain(chain);
       for (const { rules } of chains) for (const rule of rules) batch.addRule(rule);
       for (const [collection, list] of elements) batch.addElements(SETS[collection], list);
@@ -206,7 +208,7 @@ export class NftablesIsolation implements IsolationBackend {
           sameHook && (rulesOf.get(chain.chain) ?? []).join('\n') === rules.map(({ comment }) => comment).join('\n')
         );
       }) &&
-      COLLECTIONS.every((collection) => isOurs(SETS[collection]))
+      [...Object.values(SETS), ...Object.values(FLOW_SETS)].every(isOurs)
     );
   }
 }

@@ -49,10 +49,12 @@ function* parseRefusals(datagram: Uint8Array): Generator<Refusal> {
   for (const message of parseMessages(datagram)) {
     const packet = parseShown(message);
     if (packet === undefined) continue;
-    const direction = packet.prefix === REFUSALS.egress ? 'egress' : 'ingress';
+    const { prefix } = packet;
+    const direction = prefix === REFUSALS.ingress || prefix === REFUSALS.ingressFlows ? 'ingress' : 'egress';
+    const reason = prefix === REFUSALS.egressFlows || prefix === REFUSALS.ingressFlows ? 'flows' : 'policy';
     const link = linkName(direction === 'egress' ? packet.inLink : packet.outLink);
     if (link === undefined) continue;
     const { source, destination, protocol, destinationPort } = packet;
-    yield { link, direction, source, destination, protocol, destinationPort };
+    yield { link, direction, reason, source, destination, protocol, destinationPort };
   }
 }

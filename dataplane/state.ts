@@ -137,6 +137,8 @@ export interface RuleSetItem {
   readonly segment: IpPrefix;
   /** source ports, both ends included, that what leaves the cluster is masqueraded to */
   readonly masqueradePorts: { readonly from: number; readonly to: number };
+  /** connections that pods of this node may have at a time: one pod, all of one tenant */
+  readonly flows: { readonly ofPod: number; readonly ofTenant: number };
 }
 
 export type Item =

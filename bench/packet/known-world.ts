@@ -33,6 +33,7 @@ const FACTS: NodeFacts = {
   checkUnderlayMac: true,
   storeAddresses: undefined,
   masqueradePorts: { from: 61_000, to: 65_535 },
+  flows: { ofPod: 32_768, ofTenant: 65_536 },
 };
 const OTHER_NODE: Node = {
   name: 'node2',

@@ -96,6 +96,7 @@ export function planWorld({ policies, endpoints }: WorldSize): PolicyWorld {
       checkUnderlayMac: true,
       storeAddresses: undefined,
       masqueradePorts: { from: 61_000, to: 65_535 },
+      flows: { ofPod: 32_768, ofTenant: 65_536 },
     },
     entries: [
       ...records.map(([key, record]) => entryOf(key, record)),

@@ -50,6 +50,7 @@ export function planNode(existing: number): NodeWorkload {
       vxlanPort: 4789,
       segment: parsePrefix('192.168.9.0/24'),
       masqueradePorts: { from: 61_000, to: 65_535 },
+      flows: { ofPod: 32_768, ofTenant: 65_536 },
     },
     ...elements,
   ];

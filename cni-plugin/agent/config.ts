@@ -6,6 +6,7 @@ import { type IpAddress, parseIp } from '../../dataplane/address.ts';
 import type { BackendName } from '../../dataplane/isolation-backend.ts';
 import type { XtablesVariant } from '../../dataplane/system/xtables.ts';
 import { DEFAULT_AGENT_SOCKET } from '../agent-protocol.ts';
+import { type FlowBounds, LEAST_FLOWS, MOST_FLOWS } from './flow-bounds.ts';
 import { DEFAULT_MASQUERADE_PORTS, type PortRange, parseMasqueradePorts } from './masquerade-ports.ts';
 
 export interface AgentConfig {
@@ -22,6 +23,8 @@ export interface AgentConfig {
   readonly underlayAddress?: IpAddress;
   readonly underlayMacCheck: boolean;
   readonly masqueradePorts: PortRange;
+  /** absent: shares of the kernel's table of connections */
+  readonly flows: Partial<FlowBounds>;
   readonly backend: 'auto' | BackendName;
   readonly iptablesVariant: XtablesVariant;
   readonly logLevel: string;
@@ -72,6 +75,12 @@ function masqueradePorts(text: string): PortRange {
   }
 }
 
+function flows(text: string): number {
+  const number = /^\d{1,8}$/.test(text) ? Number(text) : Number.NaN;
+  if (number >= LEAST_FLOWS && number <= MOST_FLOWS) return number;
+  throw new InvalidArgumentError(`must be ${LEAST_FLOWS} to ${MOST_FLOWS} connections`);
+}
+
 /** Parses the command line; prints and exits (2) on a fault, which names the flag. */
 export function parseConfig(argv: readonly string[], hostname: string): AgentConfig {
   const program = new Command('tenet-agent')
@@ -116,6 +125,16 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
         .argParser(masqueradePorts),
     )
     .addOption(
+      new Option('--pod-flows <count>', 'connections one pod may open at a time (default: 1/8 of nf_conntrack_max)')
+        .env('TENET_POD_FLOWS')
+        .argParser(flows),
+    )
+    .addOption(
+      new Option('--tenant-flows <count>', 'the same for all pods of one tenant on this node (default: 1/4)')
+        .env('TENET_TENANT_FLOWS')
+        .argParser(flows),
+    )
+    .addOption(
       new Option('--backend <name>', 'what enforces isolation; auto: nftables if the kernel has it')
         .choices(['auto', 'nftables', 'iptables'])
         .default('auto'),
@@ -145,6 +164,10 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
     ...(options.underlayAddress === undefined ? {} : { underlayAddress: options.underlayAddress }),
     underlayMacCheck: options.underlayMacCheck === 'on',
     masqueradePorts: options.masqueradePorts,
+    flows: {
+      ...(options.podFlows === undefined ? {} : { ofPod: options.podFlows }),
+      ...(options.tenantFlows === undefined ? {} : { ofTenant: options.tenantFlows }),
+    },
     backend: options.backend,
     iptablesVariant: options.iptablesVariant,
     logLevel: options.logLevel,

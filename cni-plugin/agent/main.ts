@@ -8,6 +8,7 @@ import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { Agent } from './agent.ts';
 import { parseConfig } from './config.ts';
+import { flowBounds } from './flow-bounds.ts';
 import { Journal } from './journal.ts';
 import { type NodePorts, portConflicts } from './masquerade-ports.ts';
 import { serve } from './server.ts';
@@ -31,6 +32,7 @@ try {
   const storeAddresses = await findStoreAddresses(config.etcd);
   if (storeAddresses === undefined)
     log.warn({ op: 'start', etcd: config.etcd }, 'no address for etcd’s name: neighbours’ MACs are left to ARP');
+  const flows = flowBounds(config.flows, readTableSize());
   const readFacts = () => ({
     name: config.node,
     roles: config.roles,
@@ -38,6 +40,7 @@ try {
     checkUnderlayMac: config.underlayMacCheck,
     storeAddresses,
     masqueradePorts: config.masqueradePorts,
+    flows,
   });
   const facts = readFacts();
   dataplane.enableForwarding(facts.underlay.link);
@@ -69,7 +72,14 @@ try {
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop(signal));
   log.info(
-    { op: 'start', ...facts.underlay, roles: config.roles, socket: config.socket, backend: dataplane.backend.name },
+    {
+      op: 'start',
+      ...facts.underlay,
+      roles: config.roles,
+      flows,
+      socket: config.socket,
+      backend: dataplane.backend.name,
+    },
     `starting; rules in ${dataplane.backend.name}: ${dataplane.backend.why}`,
   );
   await agent.start();
@@ -81,6 +91,12 @@ try {
   }
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
   process.exit(1);
+}
+
+/** How many connections the kernel tracks at a time; it does not say before its module is loaded. */
+function readTableSize(): string | undefined {
+  const path = '/proc/sys/net/netfilter/nf_conntrack_max';
+  return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
 }
 
 /** What the kernel says of ports of this network namespace; a kernel without IPv6 has no files of it. */

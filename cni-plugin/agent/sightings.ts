@@ -120,7 +120,7 @@ export class Sightings {
     await this.#teller.close();
   }
 
-  #see({ link, direction, source, destination, protocol, destinationPort }: Refusal): void {
+  #see({ link, direction, reason, source, destination, protocol, destinationPort }: Refusal): void {
     const { endpoint, whoHas } = this.#options;
     const own = endpoint(link.slice(POD_LINK_PREFIX.length));
     if (own === undefined || this.#seen >= MOST_SEEN) return;
@@ -138,9 +138,10 @@ export class Sightings {
       protocol: PROTOCOLS.get(protocol) ?? String(protocol),
       ...(destinationPort === undefined ? {} : { port: destinationPort }),
       direction,
+      ...(reason === 'policy' ? {} : { reason }),
     };
     // Of those alike in one interval one stands for all: a flood must not drive out what else was refused.
-    const alike = [link, direction, source, destination, protocol, destinationPort].join();
+    const alike = [link, direction, reason, source, destination, protocol, destinationPort].join();
     const known = recent.fresh.get(alike);
     if (known === undefined && recent.fresh.size >= MOST_DENIALS) return;
     if (known === undefined) recent.sequence++;

@@ -18,7 +18,8 @@
  *   Endpoint   {id, tenant, namespace, name, node, ips, mac, labels, ports: [{name, containerPort, protocol}],
  *               containerId, ifname, createdAt, revision}
  *   Node       {name, underlay, underlayMac, roles, version, live: boolean, endpoints: count, revision}
- *   Denial     {at, from, to, protocol, port?, direction: egress|ingress, node, sequence}, ends {ip, tenant?, namespace?, name?}
+ *   Denial     {at, from, to, protocol, port?, direction: egress|ingress, reason: policy|flows, node, sequence},
+ *              ends {ip, tenant?, namespace?, name?}
  *   status     {revision, enforced: boolean, nodes: [{node, enforcedAt?, latencyMs?, alive?: false}], lagging?: [name]}
  *   Cluster    {pools, systemSubnets, subnetPrefixLength: {v4, v6}, blockPrefixLength: {v4, v6}, platformNetworks, openNetworks,
  *               exceptions: [{name, address, protocol, port}], defaultTenant?, revision}

@@ -27,7 +27,7 @@ export class DenialTable {
     return this.#formatCells(this.#cells(denial));
   }
 
-  #cells({ at, from, to, protocol, port, direction, node, count }: Json): string[] {
+  #cells({ at, from, to, protocol, port, direction, reason, node, count }: Json): string[] {
     const service = port === undefined ? String(protocol) : `${String(port)}/${String(protocol)}`;
     const where = typeof count === 'number' && count > 1 ? `${service} ×${count}` : service;
     return [
@@ -35,7 +35,7 @@ export class DenialTable {
       formatEnd(this.#tenant, from),
       formatEnd(this.#tenant, to),
       where,
-      String(direction),
+      reason === 'flows' ? `${String(direction)}, too many flows` : String(direction),
       String(node),
     ];
   }
@@ -69,9 +69,9 @@ function nameOf(tenant: string, end: Json): string | undefined {
   return end.tenant === undefined || end.tenant === tenant ? own : `${String(end.tenant)}/${own}`;
 }
 
-/** The command that says why such a packet is refused; undefined for a protocol of which it knows nothing. */
-export function formatQuestion(tenant: string, { from, to, protocol, port }: Json): string | undefined {
-  if (!isJson(from) || !isJson(to)) return undefined;
+/** The command that says why such a packet is refused; undefined where it would not know. */
+export function formatQuestion(tenant: string, { from, to, protocol, port, reason }: Json): string | undefined {
+  if (!isJson(from) || !isJson(to) || reason === 'flows') return undefined;
   if (!['TCP', 'UDP', 'SCTP', 'ICMP'].includes(String(protocol))) return undefined;
   const ends = `--from ${nameOf(tenant, from) ?? String(from.ip)} --to ${nameOf(tenant, to) ?? String(to.ip)}`;
   const asked = [ends, ...(port === undefined ? [] : [`--port ${String(port)}`])];

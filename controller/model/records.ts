@@ -226,6 +226,8 @@ export interface Denial {
   readonly port?: number;
   /** `egress`: refused where it was sent; `ingress`: where it arrived */
   readonly direction: 'egress' | 'ingress';
+  /** `flows`: the sender, or its tenant, has as many flows on its node as it may; absent: no policy allows it */
+  readonly reason?: 'flows';
   /** packets alike that were shown together; absent: one */
   readonly count?: number;
 }

@@ -21,8 +21,11 @@ import {
   LOAD_HALF_AT_X,
   LOAD_WORD,
   LOAD_WORD_AT_X,
+  MULTIPLY,
   RETURN,
   SHIFT_LEFT,
+  SHIFT_RIGHT,
+  XOR_X,
 } from './classic-bpf.ts';
 
 /** SKF_LL_OFF as the u32 that an instruction holds: offsets from the link-layer header. */
@@ -34,6 +37,10 @@ const TTL = 8;
 const FRAGMENT = 6;
 const PROTOCOL = 9;
 const SOURCE = 12;
+const DESTINATION = 16;
+/** of TCP, UDP and SCTP; of an ICMP query its type and checksum, which its identifier is part of */
+const PORTS = 20;
+const DESTINATION_PORT = 22;
 const ICMP_TYPE = 20;
 const QUOTED_DESTINATION = 20 + 8 + 16;
 const FRAGMENT_OFFSET_MASK = 0x1fff;
@@ -163,6 +170,46 @@ export function tooLargeFor(network: IpPrefix): string {
     { code: IF_EQUAL, k: Number(ipToNumber(prefixBase(network))), yes: 'good', no: 'bad' },
     { at: 'good', code: RETURN, k: 0xffff },
     { at: 'bad', code: RETURN, k: 0 },
+  ]);
+}
+
+/** 2^32 divided by the golden ratio: spreads numbers that are close. @see Knuth, The Art of Computer Programming, 6.4 */
+const SPREAD = 0x9e3779b1;
+
+/** A is a hash: is it of this share? @param shares a power of 2 */
+function isOfShare(share: number, shares: number): Instruction[] {
+  return [
+    { code: MULTIPLY, k: SPREAD },
+    { code: SHIFT_RIGHT, k: 32 - Math.log2(shares) },
+    { code: IF_EQUAL, k: share, yes: 'good', no: 'bad' },
+    { at: 'good', code: RETURN, k: 0xffff },
+    { at: 'bad', code: RETURN, k: 0 },
+  ];
+}
+
+/** Of a packet without options: one of so many equal shares of all flows of its sender. */
+export function shareOfFlows(share: number, shares: number): string {
+  return asText([
+    { code: LOAD_WORD, k: DESTINATION },
+    { code: MULTIPLY, k: SPREAD },
+    { code: COPY_TO_X },
+    { code: LOAD_WORD, k: PORTS },
+    { code: XOR_X },
+    ...isOfShare(share, shares),
+  ]);
+}
+
+/** Likewise of all destinations: address and port, where there are ports. */
+export function shareOfDestinations(share: number, shares: number): string {
+  return asText([
+    { code: LOAD_BYTE, k: PROTOCOL },
+    { code: COPY_TO_X },
+    { code: IF_EQUAL, k: IPPROTO_ICMP, yes: 'address', no: 'next' },
+    { code: LOAD_HALF, k: DESTINATION_PORT },
+    { code: COPY_TO_X },
+    { at: 'address', code: LOAD_WORD, k: DESTINATION },
+    { code: XOR_X },
+    ...isOfShare(share, shares),
   ]);
 }
 

@@ -13,9 +13,12 @@ export const LOAD_HALF_AT_X = 0x48;
 export const LOAD_BYTE_AT_X = 0x50;
 export const HEADER_LENGTH_TO_X = 0xb1;
 export const AND = 0x54;
-/** BPF_ALU | BPF_LSH by a constant; BPF_ALU | BPF_ADD of X */
+/** BPF_ALU by a constant: BPF_LSH, BPF_RSH, BPF_MUL; of X: BPF_ADD, BPF_XOR */
 export const SHIFT_LEFT = 0x64;
+export const SHIFT_RIGHT = 0x74;
+export const MULTIPLY = 0x24;
 export const ADD_X = 0x0c;
+export const XOR_X = 0xac;
 export const COPY_TO_X = 0x07;
 export const RETURN = 0x06;
 /** BPF_JMP: equal to a constant, to X; at least a constant; any bit of a constant */

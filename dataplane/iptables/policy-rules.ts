@@ -69,15 +69,15 @@ function portMatches(protocol: number, ranges: readonly PortRange[], port: 'src'
 }
 
 /** Counts what is refused, shows a few to whoever listens, and drops all. @param end of the packet that is the pod's */
-export function refusal(direction: 'egress' | 'ingress', end: 'src' | 'dst'): Line[] {
+export function refusal(why: 'egress' | 'ingress' | 'egressFlows' | 'ingressFlows', end: 'src' | 'dst'): Line[] {
   const { group, perSecond, burst } = REFUSALS;
   const limit = [
     `-m hashlimit --hashlimit-upto ${perSecond}/sec --hashlimit-burst ${burst}`,
-    `--hashlimit-mode ${end}ip --hashlimit-name tenet-${direction}`,
+    `--hashlimit-mode ${end}ip --hashlimit-name tenet-${why.toLowerCase()}`,
   ];
   return [
     ['counted', inSet(IPSETS.refused, `${end},${end}`)],
-    ['a few are shown', ...limit, `-j NFLOG --nflog-group ${group} --nflog-prefix "${REFUSALS[direction]}"`],
+    ['a few are shown', ...limit, `-j NFLOG --nflog-group ${group} --nflog-prefix "${REFUSALS[why]}"`],
     ['refused', DROP],
   ];
 }

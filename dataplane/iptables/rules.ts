@@ -20,6 +20,7 @@ import type { RuleSetItem } from '../state.ts';
 import { ADMITTED } from './admission.ts';
 import { PORTLESS_PACKET, SOUND_OWN_PACKET, SOUND_PACKET, SOUND_POD_PACKET } from './bytecode.ts';
 import { chain, type TableRules } from './chain-rules.ts';
+import { FIRST_PACKET, flowBounds } from './flow-bounds.ts';
 import { call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from './line.ts';
 import { byPort, refusal } from './policy-rules.ts';
 import type { PortSetRanges } from './port-table.ts';
@@ -53,6 +54,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
         chain('REFUSE-OUT', refusal('egress', 'src')),
         chain('REFUSE-IN', refusal('ingress', 'dst')),
         chain('ADMIT', [['the link of the pod asks for this', `-j CLASSIFY --set-class ${className(ADMITTED)}`]]),
+        ...flowBounds(item),
         chain('CALL-IN', byPort('ingress', 'src,dst', 'dst', portSets, ADMIT)),
         chain('CALL-OUT', byPort('egress', 'dst,src', 'dst', portSets, RETURN)),
         chain('ANSWER-IN', byPort('egress', 'src,dst', 'src', portSets, ADMIT)),
@@ -68,6 +70,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['at some ports', goto('CALL-IN')],
         ]),
         chain('TO-CLUSTER', [
+          ['count flows', FIRST_PACKET, call('FLOWS')],
           ['a pod of this node', toPod, goto('TO-POD')],
           ['a pod of another node, or a gateway', toOverlay, RETURN],
           ['a known address never leaves by another link', DROP],
@@ -76,6 +79,8 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['nothing of ours is beyond', toPod, goto('REFUSE-OUT')],
           ['nothing of ours is beyond', toOverlay, goto('REFUSE-OUT')],
           ['what has no ports cannot share the address of the node', portless, goto('REFUSE-OUT')],
+          ['count flows', FIRST_PACKET, call('FLOWS')],
+          ['count flows to one destination', FIRST_PACKET, call('FLOWS-BEYOND')],
           ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
           ['nodes are closed', inSet(IPSETS.node, 'dst'), goto('REFUSE-OUT')],
           ['never beyond the cluster', inSet(IPSETS.closed, 'dst'), goto('REFUSE-OUT')],
@@ -104,6 +109,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['an overlay delivers to pods alone', `! ${toPod}`, DROP],
           ['answers', answers, goto('REPLY-TO-POD')],
           ['errors about no flow', strayIcmp, DROP],
+          ['count flows from other nodes', FIRST_PACKET, call('FLOWS-HERE')],
           ['calls', goto('TO-POD')],
         ]),
         chain('ELSEWHERE', [
@@ -136,6 +142,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
         ),
         chain('IN-POD', [
           ['answers to the node', answers, RETURN],
+          ['count flows', FIRST_PACKET, call('FLOWS')],
           ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
           ['the node is closed', goto('REFUSE-OUT')],
         ]),

@@ -7,6 +7,8 @@ export const REFUSALS = {
   group: 0x7e4e,
   egress: 'tenet egress',
   ingress: 'tenet ingress',
+  egressFlows: 'tenet egress flows',
+  ingressFlows: 'tenet ingress flows',
   perSecond: 5,
   burst: 10,
 } as const;
@@ -59,4 +61,22 @@ function isMac(field: string): boolean {
 
 function isIpv4(prefix: IpPrefix): boolean {
   return !prefix.includes(':');
+}
+
+/** Half of the ports that are pods': so many flows to one destination may the pods of one tenant have. */
+export function portsToOneDestination({ masqueradePorts: { from, to } }: RuleSetItem): number {
+  return Math.floor((to - from + 1) / 2);
+}
+
+/**
+ * Splits a bound into equal shares, a power of 2 of them.
+ * @param each aimed at, of one share @param most shares
+ */
+export function sharesOf(
+  bound: number,
+  each: number,
+  most: number,
+): { readonly shares: number; readonly each: number } {
+  const shares = Math.min(most, 2 ** Math.max(0, Math.ceil(Math.log2(bound / each))));
+  return { shares, each: Math.ceil(bound / shares) };
 }

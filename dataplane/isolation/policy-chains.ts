@@ -77,6 +77,8 @@ export const REFUSALS_CHAINS: readonly ChainSpec[] = (
   [
     ['refuse_out', iifname, REFUSALS.egress],
     ['refuse_in', oifname, REFUSALS.ingress],
+    ['refuse_flow_out', iifname, REFUSALS.egressFlows],
+    ['refuse_flow_in', oifname, REFUSALS.ingressFlows],
   ] as const
 ).map(([name, link, prefix]) =>
   chain(name, [

@@ -40,6 +40,7 @@ import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LIN
 import type { RuleSetItem } from '../state.ts';
 import { base, type ChainSpec, chain, type Line } from './chain-spec.ts';
 import { closedNetworks, poolsOf } from './common.ts';
+import { flowBounds } from './flow-bounds.ts';
 import { identification, LEAVE } from './identity.ts';
 import { policy, ports, REFUSALS_CHAINS } from './policy-chains.ts';
 import { SETS } from './sets.ts';
@@ -75,13 +76,14 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
   return [
     LEAVE,
     ...REFUSALS_CHAINS,
+    ...flowBounds(item),
     ports('call_ports', thDport),
     ports('answer_ports', thSport),
-    ...policy('call_in', { link: oifname, address: ipSaddr, direction: 'ingress', ports: 'call_ports', next: 'leave' }),
+    ...policy('call_in', { link: oifname, address: ipSaddr, direction: 'ingress', ports: 'call_ports', next: 'begin' }),
     chain('to_pod', [...identify(ipSaddr, 'who calls'), ['may they?', goto('call_in')]]),
     chain('to_cluster', [
       ['a pod of this node', toPod, goto('to_pod')],
-      ['a pod of another node, or an answer to a gateway', toOverlay, goto('leave')],
+      ['a pod of another node, or an answer to a gateway', toOverlay, goto('begin')],
       ['a known address never leaves by another link', drop],
     ]),
     ...policy('call_out', {
@@ -96,7 +98,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       address: ipDaddr,
       direction: 'egress',
       ports: 'call_ports',
-      next: 'leave',
+      next: 'begin_beyond',
     }),
     chain('beyond', [
       ['nothing of ours is beyond', toPod, goto('refuse_out')],

@@ -14,7 +14,7 @@ import { isIpv6Element, REFUSALS } from './common.ts';
 export const TABLE = { family: 'inet', table: NFT_TABLE } as const;
 
 /** Elements a node can hold: addresses known by themselves, blocks of all tenants here, links of pods here times whom they may meet. */
-const SIZE = { addresses: 262_144, pods: 16_384, pairs: 131_072, nodes: 32_768, few: 4_096 } as const;
+const SIZE = { addresses: 262_144, pods: 16_384, pairs: 131_072, nodes: 32_768, few: 4_096, flows: 1_048_576 } as const;
 
 /** Every packet that finds the element counts; the rule goes on for a few of them. */
 const COUNTED_AND_LIMITED: readonly Expression[] = [
@@ -50,6 +50,20 @@ export const SETS = {
   vxlanSystem: { ...TABLE, name: 'vxlan_system4', key: ['ipv4_addr', 'ipv4_addr'], size: SIZE.nodes },
   exception: { ...TABLE, name: 'exception4', key: ['ipv4_addr', 'inet_proto', 'inet_service'], size: SIZE.few },
 } as const satisfies Record<Exclude<Collection, 'network'>, NftSet>;
+
+const counting = { addedByRules: true, size: SIZE.flows } as const;
+
+/** Sets that the rules fill as connections begin; where one is full, what it counts is not limited. */
+export const FLOW_SETS = {
+  ofPod: { ...TABLE, name: 'flows_of_pod', key: ['ifname', 'mark'], ...counting },
+  ofTenant: { ...TABLE, name: 'flows_of_tenant', key: ['classid', 'mark'], ...counting },
+  toDestination: {
+    ...TABLE,
+    name: 'flows_to4',
+    key: ['classid', 'ipv4_addr', 'inet_proto', 'inet_service'],
+    ...counting,
+  },
+} as const satisfies Record<string, NftSet>;
 
 type SizedSet = NftSet & { readonly size: number };
 

@@ -5,7 +5,18 @@
  */
 import type { Attribute } from '../netlink/attribute.ts';
 import { readValue, readVerdict } from './data.ts';
-import type { CtLoad, Expression, Exthdr, KnownExpression, Limit, Log, Lookup, Masquerade } from './expression.ts';
+import type {
+  AddToSet,
+  ConnectionLimit,
+  CtLoad,
+  Expression,
+  Exthdr,
+  KnownExpression,
+  Limit,
+  Log,
+  Lookup,
+  Masquerade,
+} from './expression.ts';
 import * as nft from './expression-uapi.ts';
 import { required } from './nfnetlink.ts';
 
@@ -28,6 +39,8 @@ const DECODERS: ReadonlyMap<string, (data: Attributes) => KnownExpression | unde
   ['range', decodeRange],
   ['bitwise', decodeBitwise],
   ['lookup', decodeLookup],
+  ['dynset', decodeAddToSet],
+  ['connlimit', decodeConnectionLimit],
   ['immediate', decodeImmediate],
   ['counter', decodeCounter],
   ['limit', decodeLimit],
@@ -123,6 +136,31 @@ function decodeLookup(data: Attributes): KnownExpression {
     dreg: optionalU32(data, nft.NFTA_LOOKUP_DREG),
     inverted: ((optionalU32(data, nft.NFTA_LOOKUP_FLAGS) ?? 0) & nft.NFT_LOOKUP_F_INV) !== 0,
   });
+}
+
+/** Only what is added without data, for no time of its own, and with a limit of connections. */
+function decodeAddToSet(data: Attributes): AddToSet | undefined {
+  const others = [nft.NFTA_DYNSET_SREG_DATA, nft.NFTA_DYNSET_TIMEOUT, nft.NFTA_DYNSET_EXPRESSIONS];
+  const held = data.get(nft.NFTA_DYNSET_EXPR);
+  if (u32(data, nft.NFTA_DYNSET_OP) !== nft.NFT_DYNSET_OP_ADD || held === undefined) return undefined;
+  if (optionalU32(data, nft.NFTA_DYNSET_FLAGS) || others.some((other) => data.has(other))) return undefined;
+  const expression = decodeExpression(held);
+  if (expression.kind !== 'connlimit') return undefined;
+  return defined<AddToSet>({
+    kind: 'dynset',
+    set: required(data, nft.NFTA_DYNSET_SET_NAME, 'the name of a set').string(),
+    setId: optionalU32(data, nft.NFTA_DYNSET_SET_ID),
+    sregKey: u32(data, nft.NFTA_DYNSET_SREG_KEY),
+    expression,
+  });
+}
+
+function decodeConnectionLimit(data: Attributes): ConnectionLimit {
+  return {
+    kind: 'connlimit',
+    count: u32(data, nft.NFTA_CONNLIMIT_COUNT),
+    inverted: ((optionalU32(data, nft.NFTA_CONNLIMIT_FLAGS) ?? 0) & nft.NFT_CONNLIMIT_F_INV) !== 0,
+  };
 }
 
 function decodeImmediate(data: Attributes): KnownExpression {

@@ -6,13 +6,27 @@
 import { CodecError } from '../errors.ts';
 import type { AttributeWriter } from '../netlink/attribute.ts';
 import { writeValue, writeVerdict } from './data.ts';
-import type { Bitwise, Expression, Exthdr, KnownExpression, Limit, Log, Lookup } from './expression.ts';
+import type {
+  AddToSet,
+  Bitwise,
+  ConnectionLimit,
+  Expression,
+  Exthdr,
+  KnownExpression,
+  Limit,
+  Log,
+  Lookup,
+} from './expression.ts';
 import * as nft from './expression-uapi.ts';
 import { NFT_REG_VERDICT, NFTA_LIST_ELEM } from './uapi.ts';
 
-/** Writes one NFTA_LIST_ELEM. @throws CodecError on a mask and a xor of different length */
-export function encodeExpression(attributes: AttributeWriter, expression: Expression): void {
-  attributes.nested(NFTA_LIST_ELEM, (element) => {
+/**
+ * Writes one expression.
+ * @param type of the attribute that holds it
+ * @throws CodecError on a mask and a xor of different length
+ */
+export function encodeExpression(attributes: AttributeWriter, expression: Expression, type = NFTA_LIST_ELEM): void {
+  attributes.nested(type, (element) => {
     element.string(nft.NFTA_EXPR_NAME, expressionName(expression));
     if (expression.kind === 'notrack') return;
     element.nested(nft.NFTA_EXPR_DATA, (data) => {
@@ -68,6 +82,12 @@ function encodeKnown(data: AttributeWriter, expression: KnownExpression): void {
     case 'lookup':
       encodeLookup(data, expression);
       return;
+    case 'dynset':
+      encodeAddToSet(data, expression);
+      return;
+    case 'connlimit':
+      encodeConnectionLimit(data, expression);
+      return;
     default:
       encodeStatement(data, expression);
   }
@@ -75,7 +95,7 @@ function encodeKnown(data: AttributeWriter, expression: KnownExpression): void {
 
 type Statement = Exclude<
   KnownExpression,
-  { kind: 'payload' | 'meta' | 'metaSet' | 'ct' | 'cmp' | 'range' | 'bitwise' | 'lookup' }
+  { kind: 'payload' | 'meta' | 'metaSet' | 'ct' | 'cmp' | 'range' | 'bitwise' | 'lookup' | 'dynset' | 'connlimit' }
 >;
 
 function encodeStatement(data: AttributeWriter, expression: Statement): void {
@@ -136,6 +156,18 @@ function encodeLookup(data: AttributeWriter, { set, setId, sreg, dreg, inverted 
   data.string(nft.NFTA_LOOKUP_SET, set);
   optionalU32(data, nft.NFTA_LOOKUP_SET_ID, setId);
   if (inverted) data.u32be(nft.NFTA_LOOKUP_FLAGS, nft.NFT_LOOKUP_F_INV);
+}
+
+function encodeAddToSet(data: AttributeWriter, { set, setId, sregKey, expression }: AddToSet): void {
+  data.u32be(nft.NFTA_DYNSET_SREG_KEY, sregKey).u32be(nft.NFTA_DYNSET_OP, nft.NFT_DYNSET_OP_ADD);
+  data.string(nft.NFTA_DYNSET_SET_NAME, set);
+  optionalU32(data, nft.NFTA_DYNSET_SET_ID, setId);
+  encodeExpression(data, expression, nft.NFTA_DYNSET_EXPR);
+}
+
+function encodeConnectionLimit(data: AttributeWriter, { count, inverted }: ConnectionLimit): void {
+  data.u32be(nft.NFTA_CONNLIMIT_COUNT, count);
+  data.u32be(nft.NFTA_CONNLIMIT_FLAGS, inverted ? nft.NFT_CONNLIMIT_F_INV : 0);
 }
 
 function encodeLimit(data: AttributeWriter, { rate, unitSeconds, burst, type, inverted }: Limit): void {

@@ -40,6 +40,21 @@ export const NFTA_LOOKUP_SET_ID = 4;
 export const NFTA_LOOKUP_FLAGS = 5;
 export const NFT_LOOKUP_F_INV = 1;
 
+export const NFTA_DYNSET_SET_NAME = 1;
+export const NFTA_DYNSET_SET_ID = 2;
+export const NFTA_DYNSET_OP = 3;
+export const NFTA_DYNSET_SREG_KEY = 4;
+export const NFTA_DYNSET_SREG_DATA = 5;
+export const NFTA_DYNSET_TIMEOUT = 6;
+export const NFTA_DYNSET_EXPR = 7;
+export const NFTA_DYNSET_FLAGS = 9;
+export const NFTA_DYNSET_EXPRESSIONS = 10;
+export const NFT_DYNSET_OP_ADD = 0;
+
+export const NFTA_CONNLIMIT_COUNT = 1;
+export const NFTA_CONNLIMIT_FLAGS = 2;
+export const NFT_CONNLIMIT_F_INV = 1;
+
 export const NFTA_PAYLOAD_DREG = 1;
 export const NFTA_PAYLOAD_BASE = 2;
 export const NFTA_PAYLOAD_OFFSET = 3;
@@ -84,6 +99,7 @@ export const NFT_CT_SRC_IP = 19;
 export const NFT_CT_DST_IP = 20;
 export const NFT_CT_SRC_IP6 = 21;
 export const NFT_CT_DST_IP6 = 22;
+export const NFT_CT_ID = 23;
 
 export const NFTA_LIMIT_RATE = 1;
 export const NFTA_LIMIT_UNIT = 2;

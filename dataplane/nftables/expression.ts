@@ -64,6 +64,21 @@ export interface Lookup {
   readonly dreg?: number;
   readonly inverted: boolean;
 }
+/** Adds a register to a set unless it is there, and runs the element's own `expression`. Ends the rule if the set is full. */
+export interface AddToSet {
+  readonly kind: 'dynset';
+  readonly set: string;
+  /** names a set of the same transaction; the kernel never returns it */
+  readonly setId?: number;
+  readonly sregKey: number;
+  readonly expression: ConnectionLimit;
+}
+/** Counts the packet's connection, and ends the rule while there are at most `count`; inverted matches what is over the limit. */
+export interface ConnectionLimit {
+  readonly kind: 'connlimit';
+  readonly count: number;
+  readonly inverted: boolean;
+}
 /** Constant bytes into a register. */
 export interface Immediate {
   readonly kind: 'immediate';
@@ -148,6 +163,8 @@ export type KnownExpression =
   | RangeMatch
   | Bitwise
   | Lookup
+  | AddToSet
+  | ConnectionLimit
   | Immediate
   | VerdictStatement
   | Counter

@@ -127,6 +127,17 @@ export const ctDirection: Field = {
   source: { kind: 'ct', key: nft.NFT_CT_DIRECTION },
 };
 
+/**
+ * `ct id & 0x1f000000`: one of so many equal shares of all connections, by a hash that no pod can foresee. Loads nothing without a
+ * connection. @param shares a power of 2, up to 256
+ */
+export const ctShare = (shares: number): Field => ({
+  type: 'mark',
+  requires: [],
+  source: { kind: 'ct', key: nft.NFT_CT_ID },
+  mask: Uint8Array.of(shares - 1, 0, 0, 0),
+});
+
 function ct(type: FieldType, key: number, direction: CtDirection): Field {
   return { type, requires: [], source: { kind: 'ct', key, direction: CT_DIRECTIONS[direction] } };
 }

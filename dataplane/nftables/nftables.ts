@@ -28,7 +28,7 @@ export interface NftConnection {
   dump(bytes: Uint8Array, describe: Describe): readonly NetlinkMessage[];
 }
 
-/** A set with what it holds. `elements` is empty for one that this code cannot read (`set` undefined). */
+/** A set with what it holds. `elements` is empty for one that this code cannot read (`set` undefined), and for one that rules fill. */
 export interface DumpedSet extends ObservedSet {
   readonly elements: readonly SetElement[];
 }
@@ -137,7 +137,10 @@ export class Nftables {
         generation,
         chains: parseEach(chains, parseChain).filter(inTable),
         rules: parseEach(rules, parseRule).filter(inTable),
-        sets: this.#sets(ref).map((set) => ({ ...set, elements: set.set ? this.dumpElements(set.set) : [] })),
+        sets: this.#sets(ref).map((observed) => {
+          const { set } = observed;
+          return { ...observed, elements: set && !set.addedByRules ? this.dumpElements(set) : [] };
+        }),
       };
     } catch (error) {
       // The table is not there, or something in it went while it was read: then the generation has changed.

@@ -26,6 +26,8 @@ export interface NftSet extends TableRef {
   readonly expressions?: readonly Expression[];
   /** lets elements expire: after so many milliseconds, or with 0 only those that say so themselves */
   readonly timeoutMs?: number;
+  /** rules add the elements, and the kernel deletes each once what it counts is over */
+  readonly addedByRules?: boolean;
   /** belongs to the one rule that looks it up, is known by `id` until then, and cannot change */
   readonly anonymous?: boolean;
   /** number within one transaction; given by Batch */
@@ -41,13 +43,19 @@ export interface ObservedSet extends TableRef {
 
 /** Flags that {@link NftSet} can express. */
 const EXPRESSIBLE_FLAGS =
-  nft.NFT_SET_ANONYMOUS | nft.NFT_SET_CONSTANT | nft.NFT_SET_MAP | nft.NFT_SET_TIMEOUT | nft.NFT_SET_EXPR;
+  nft.NFT_SET_ANONYMOUS |
+  nft.NFT_SET_CONSTANT |
+  nft.NFT_SET_MAP |
+  nft.NFT_SET_TIMEOUT |
+  nft.NFT_SET_EVAL |
+  nft.NFT_SET_EXPR;
 
-function setFlags({ anonymous, data, timeoutMs, expressions = [] }: NftSet): number {
+function setFlags({ anonymous, data, timeoutMs, addedByRules, expressions = [] }: NftSet): number {
   return (
     (anonymous ? nft.NFT_SET_ANONYMOUS | nft.NFT_SET_CONSTANT : 0) |
     (data === undefined ? 0 : nft.NFT_SET_MAP) |
     (timeoutMs === undefined ? 0 : nft.NFT_SET_TIMEOUT) |
+    (addedByRules ? nft.NFT_SET_EVAL : 0) |
     (expressions.length === 0 ? 0 : nft.NFT_SET_EXPR)
   );
 }
@@ -110,6 +118,7 @@ function parseTypes(attributes: ReadonlyMap<number, Attribute>): Types | undefin
     key,
     ...(data === undefined ? {} : { data }),
     ...(size === undefined ? {} : { size }),
+    ...(flags & nft.NFT_SET_EVAL ? { addedByRules: true } : {}),
     ...(flags & nft.NFT_SET_TIMEOUT ? { timeoutMs } : {}),
     ...(flags & nft.NFT_SET_ANONYMOUS ? { anonymous: true } : {}),
   };

@@ -80,6 +80,21 @@ export function limit(packets: number, per: keyof typeof UNIT_SECONDS, burst = 5
   });
 }
 
+/**
+ * `add @flows { iifname ct count over 128 }`: goes on where the element of these fields has more than so many connections, this one
+ * included. What is over is not counted any longer once the packet is dropped.
+ * @param set that rules add to
+ */
+export function overConnections(fields: readonly Field[], set: NftSet, count: number): RulePart {
+  const { set: name, setId, sreg: sregKey } = lookup(fields, set);
+  const id = setId === undefined ? {} : { setId };
+  const expression = { kind: 'connlimit', count, inverted: true } as const;
+  return (context) => [
+    ...loadConcatenation(fields, context),
+    { kind: 'dynset', set: name, ...id, sregKey, expression },
+  ];
+}
+
 /** Copies packets to the nfnetlink_log group. @param prefix shown with each, at most 127 bytes */
 export function logToGroup(group: number, prefix?: string): RulePart {
   const log: Log = { kind: 'log', group, ...(prefix === undefined ? {} : { prefix }) };

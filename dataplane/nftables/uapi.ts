@@ -90,6 +90,7 @@ export const NFT_SET_ANONYMOUS = 0x1;
 export const NFT_SET_CONSTANT = 0x2;
 export const NFT_SET_MAP = 0x8;
 export const NFT_SET_TIMEOUT = 0x10;
+export const NFT_SET_EVAL = 0x20;
 export const NFT_SET_EXPR = 0x100;
 export const NFTA_SET_DESC_SIZE = 1;
 export const NFTA_SET_TABLE = 1;

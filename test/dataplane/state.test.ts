@@ -37,6 +37,7 @@ const ITEMS: readonly (readonly [Item, string, string | undefined])[] = [
       segment: parsePrefix('192.168.9.0/24'),
       blockPrefixLength: { v4: 26, v6: 122 },
       masqueradePorts: { from: 61_000, to: 65_535 },
+      flows: { ofPod: 32_768, ofTenant: 65_536 },
     },
     'rules',
     undefined,

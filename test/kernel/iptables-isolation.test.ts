@@ -28,6 +28,7 @@ const RULES: RuleSetItem = {
   vxlanPort: 4789,
   segment: parsePrefix('192.168.9.0/24'),
   masqueradePorts: { from: 61_000, to: 65_535 },
+  flows: { ofPod: 32_768, ofTenant: 65_536 },
 };
 const TENANT = 4711;
 const link = (index: number) => `tnp${index.toString(16).padStart(12, '0')}`;

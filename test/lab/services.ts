@@ -68,6 +68,7 @@ export function agentCommand(topology: Topology, { name, role }: Host, backend =
     built('cni-plugin/agent/main.js'),
     ...['--node', name, '--role', role, '--etcd', topology.etcdUrl, '--state-dir', stateDir],
     ...['--socket', agentSocket, '--underlay-interface', 'eth0', '--backend', backend],
+    ...topology.agentFlags,
   ];
 }
 

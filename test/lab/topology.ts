@@ -28,6 +28,8 @@ export interface LabOptions {
   readonly gateways?: number;
   /** of the agents, `auto` unless given */
   readonly backend?: string;
+  /** of all agents, beside those that every lab has */
+  readonly agentFlags?: readonly string[];
   /** lower-case letters and digits, 8 at most; a random one unless given */
   readonly id?: string;
   /** ends the building of a lab; what was built is taken down */
@@ -47,6 +49,7 @@ export interface Topology {
   readonly outside: { readonly netns: string; readonly address: string; readonly intruderAddress: string };
   readonly etcdUrl: string;
   readonly backend: string;
+  readonly agentFlags: readonly string[];
 }
 
 /** Folder of all labs of this machine. */
@@ -88,6 +91,7 @@ export function planLab(id: string, options: LabOptions): Topology {
     gateways: hosts('gateway', 'gw', options.gateways ?? 0),
     outside: { netns: netnsName(id, 'outside'), address: OUTSIDE.address, intruderAddress: OUTSIDE.intruder },
     etcdUrl: `http://192.168.9.${FIRST_HOST.manage}:2379`,
+    agentFlags: options.agentFlags ?? [],
     backend: options.backend ?? process.env.TENET_LAB_BACKEND ?? 'auto',
   };
 }

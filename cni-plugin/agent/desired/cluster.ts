@@ -18,6 +18,7 @@ export function* clusterItems({ snapshot, facts }: World): Generator<Item> {
     vxlanPort: VXLAN_PORT,
     segment: facts.underlay.subnet,
     masqueradePorts: facts.masqueradePorts,
+    flows: facts.flows,
   };
   for (const destination of cluster.pools) yield { kind: 'route', type: 'blackhole', destination };
   for (const exception of cluster.exceptions) yield exceptionElement(exception);

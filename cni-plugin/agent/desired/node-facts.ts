@@ -30,6 +30,8 @@ export interface NodeFacts {
   readonly storeAddresses: readonly IpAddress[] | undefined;
   /** source ports, both ends included, of what pods send beyond the cluster: nothing else of the node has them */
   readonly masqueradePorts: { readonly from: number; readonly to: number };
+  /** connections that pods of the node may have at a time */
+  readonly flows: { readonly ofPod: number; readonly ofTenant: number };
 }
 
 /** IANA's. @see RFC 7348 section 5 */

@@ -59,6 +59,10 @@ export const DenialView = Type.Object(
       enum: ['egress', 'ingress'],
       description: '`egress`: denied where the packet was sent; `ingress`: denied where it arrived',
     }),
+    reason: Type.String({
+      enum: ['policy', 'flows'],
+      description: '`policy`: no rule allows it; `flows`: the pod or its tenant has too many flows on its node',
+    }),
     count: Type.Integer({ description: 'like packets that were seen together; of a flood only some are seen' }),
     node: Type.String({ description: 'the node that denied it', examples: ['node1'] }),
     sequence: Type.Integer({ description: 'counts the tenant’s denials on this node; starts again with the agent' }),
@@ -105,12 +109,23 @@ export function viewDenial({
   protocol,
   port,
   direction,
+  reason,
   count = 1,
   node,
   sequence,
 }: NumberedDenial): object {
   const ends = { from: viewEnd(from), to: viewEnd(to) };
-  return { at, ...ends, protocol, ...(port === undefined ? {} : { port }), direction, count, node, sequence };
+  return {
+    at,
+    ...ends,
+    protocol,
+    ...(port === undefined ? {} : { port }),
+    direction,
+    reason: reason ?? 'policy',
+    count,
+    node,
+    sequence,
+  };
 }
 
 function viewEnd({ ip, tenant, namespace, name }: DenialEnd): object {

@@ -30,6 +30,7 @@ export function facts(tweak: Partial<NodeFacts> = {}): NodeFacts {
     checkUnderlayMac: true,
     storeAddresses: [],
     masqueradePorts: { from: 61_000, to: 65_535 },
+    flows: { ofPod: 32_768, ofTenant: 65_536 },
     ...tweak,
   };
 }

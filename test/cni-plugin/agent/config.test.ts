@@ -14,8 +14,19 @@ test('a call to etcd may take 5 s unless the flag or the variable says otherwise
   expect(parseConfig(['--etcd-timeout', '2.5'], 'node1').etcdTimeoutMs).toBe(2500);
 });
 
-describe('a time that makes no sense ends the agent with 2, and names the flag', () => {
-  test.each(['0.5', '61', '5s', ''])('%j', (text) => {
+test('bounds of flows come from flags or variables, and are left out without any', () => {
+  expect(parseConfig([], 'node1').flows).toEqual({});
+  vi.stubEnv('TENET_POD_FLOWS', '1000');
+  expect(parseConfig(['--tenant-flows', '4096'], 'node1').flows).toEqual({ ofPod: 1000, ofTenant: 4096 });
+});
+
+describe('a value that makes no sense ends the agent with 2, and names the flag', () => {
+  const faults = [
+    ...['0.5', '61', '5s', ''].map((text) => ['--etcd-timeout', text] as const),
+    ...['255', '16777217', '-1', '1e4', 'many', ''].map((text) => ['--pod-flows', text] as const),
+    ['--tenant-flows', '255'] as const,
+  ];
+  test.each(faults)('%s %j', (flag, text) => {
     let said = '';
     vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => {
       said += String(chunk);
@@ -24,7 +35,7 @@ describe('a time that makes no sense ends the agent with 2, and names the flag',
     vi.spyOn(process, 'exit').mockImplementation((code) => {
       throw new Error(`exit ${code}`);
     });
-    expect(() => parseConfig(['--etcd-timeout', text], 'node1')).toThrow('exit 2');
-    expect(said).toContain('--etcd-timeout');
+    expect(() => parseConfig([flag, text], 'node1')).toThrow('exit 2');
+    expect(said).toContain(flag);
   });
 });

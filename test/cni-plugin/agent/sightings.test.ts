@@ -20,6 +20,7 @@ const there = endpoint('bbbbbbbbbbbb', red, '10.170.0.65', { node: 'node2' });
 const refusal: Refusal = {
   link: 'tnpaaaaaaaaaaaa',
   direction: 'egress',
+  reason: 'policy',
   source: parseIp('10.170.0.1'),
   destination: parseIp('10.170.0.65'),
   protocol: 6,

@@ -154,13 +154,19 @@ describe('the list', () => {
     expect((await call('GET', PATH)).body.items).toEqual([]);
     await agent.refuse([{}, {}]);
     await new TestAgent(memory, 'node2').refuse([
-      { at: '2026-11-24T11:00:01.500Z', from: { ip: parseIp('192.0.2.9') }, protocol: 'ICMP', direction: 'egress' },
+      {
+        at: '2026-11-24T11:00:01.500Z',
+        from: { ip: parseIp('192.0.2.9') },
+        protocol: 'ICMP',
+        direction: 'egress',
+        reason: 'flows',
+      },
     ]);
     const { status, body } = await call('GET', PATH);
     expect(status).toBe(200);
     expect(body.items?.map(({ node, sequence }) => `${node}/${sequence}`)).toEqual(['node1/2', 'node2/1', 'node1/1']);
-    expect(body.items?.[0]).toEqual({ ...denial(2, {}), node: 'node1', sequence: 2, count: 1 });
-    expect(body.items?.[1]).toMatchObject({ from: { ip: '192.0.2.9' }, protocol: 'ICMP', direction: 'egress' });
+    expect(body.items?.[0]).toEqual({ ...denial(2, {}), reason: 'policy', node: 'node1', sequence: 2, count: 1 });
+    expect(body.items?.[1]).toMatchObject({ from: { ip: '192.0.2.9' }, protocol: 'ICMP', reason: 'flows' });
   });
 
   test.each([
@@ -226,7 +232,7 @@ describe('the stream', () => {
     expect(listener.heard[0]).toEqual({
       event: 'denial',
       id: 'node1/3',
-      data: { ...denial(3, {}), node: 'node1', sequence: 3, count: 1 },
+      data: { ...denial(3, {}), reason: 'policy', node: 'node1', sequence: 3, count: 1 },
     });
     expect(listener.heard[3]).toMatchObject({ id: 'node2/1', data: { direction: 'egress' } });
   });

@@ -100,6 +100,14 @@ test('fewer of them, as json, of a namespace, none, of no tenant', async () => {
   expect((await run('denials', 'blue', '--limit', '1001')).code).toBe(2);
 });
 
+test('a flow too many says so, and no policy is asked about it', async () => {
+  const { controller, run } = await setUp();
+  await controller.refuse('blue', 'node1', 1, [denial(1, { direction: 'egress', reason: 'flows' })]);
+  const { out, err } = await run('denials', 'blue');
+  expect(out).toMatch(/5432\/TCP +egress, too many flows +node1\n/);
+  expect(err).toBe('');
+});
+
 test('followed: what there is, then each as it comes, once, over lost connections; interrupting is no failure', async () => {
   const { controller } = await setUp();
   const proxy = await TcpProxy.open(controller.url);

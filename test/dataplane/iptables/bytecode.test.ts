@@ -6,6 +6,8 @@ import {
   SOUND_OWN_PACKET,
   SOUND_PACKET,
   SOUND_POD_PACKET,
+  shareOfDestinations,
+  shareOfFlows,
   tooLargeFor,
   VXLAN_FROM_ITS_NODE,
 } from '../../../dataplane/iptables/bytecode.ts';
@@ -43,6 +45,9 @@ function matches(program: string, packet: Buffer, mac = '0a:58:0a:80:00:05'): bo
       x = 4 * (loaded & 0x0f);
     } else if (op === 0x54) a = (a & k) >>> 0;
     else if (op === 0x64) a = (a << k) >>> 0;
+    else if (op === 0x74) a >>>= k;
+    else if (op === 0x24) a = Math.imul(a, k) >>> 0;
+    else if (op === 0xac) a = (a ^ x) >>> 0;
     else if (op === 0x0c) a = (a + x) >>> 0;
     else if (op === 0x07) x = a;
     else if (op === 0x15) jump(a === k);
@@ -182,5 +187,45 @@ describe('an ICMP error', () => {
       for (const words of [5, 15])
         expect(matches(tooLargeFor(parsePrefix(network)), error({ words, protocol: 1 })), network).toBe(expected);
     expect(matches(tooLargeFor(parsePrefix('0.0.0.0/0')), error({ code: 3 }))).toBe(false);
+  });
+});
+
+describe('shares of flows, and of destinations', () => {
+  const SHARES = 16;
+  const flow = (sourcePort: number, port: number, protocol = 17) => {
+    const body = Buffer.alloc(8);
+    body.writeUInt16BE(sourcePort, 0);
+    body.writeUInt16BE(port, 2);
+    return ipv4({ protocol, body });
+  };
+  const sharesOf = (program: (share: number, shares: number) => string, packet: Buffer) =>
+    Array.from({ length: SHARES }, (_, share) => share).filter((share) => matches(program(share, SHARES), packet));
+  /** How many of the flows are in the share that has most. */
+  const fullest = (program: (share: number, shares: number) => string, packets: readonly Buffer[]) => {
+    const all = packets.map((packet) => {
+      const found = sharesOf(program, packet);
+      expect(found).toHaveLength(1);
+      return found[0] ?? -1;
+    });
+    return Math.max(...Array.from({ length: SHARES }, (_, share) => all.filter((each) => each === share).length));
+  };
+
+  // As a client's are given: one by one, and every other one.
+  test.each([1, 2])('flows from every port by %i are spread', (step) => {
+    const packets = Array.from({ length: 800 }, (_, index) => flow(32_768 + index * step, 443));
+    expect(fullest(shareOfFlows, packets)).toBeLessThan(100);
+  });
+
+  test('flows to every port are spread, and so are destinations', () => {
+    const packets = Array.from({ length: 800 }, (_, index) => flow(5000, 1 + index));
+    expect(fullest(shareOfFlows, packets)).toBeLessThan(100);
+    expect(fullest(shareOfDestinations, packets)).toBeLessThan(100);
+  });
+
+  test('one destination is one share, whatever the port a flow comes from; of ICMP whatever it says', () => {
+    const packets = Array.from({ length: 100 }, (_, index) => flow(40_000 + index, 443));
+    expect(fullest(shareOfDestinations, packets)).toBe(100);
+    const echoes = Array.from({ length: 100 }, (_, index) => flow(0x0800, index * 77, 1));
+    expect(fullest(shareOfDestinations, echoes)).toBe(100);
   });
 });

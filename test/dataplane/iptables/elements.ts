@@ -10,6 +10,7 @@ export const RULES: RuleSetItem = {
   vxlanPort: 4789,
   segment: parsePrefix('192.168.9.0/24'),
   masqueradePorts: { from: 61_000, to: 65_535 },
+  flows: { ofPod: 32_768, ofTenant: 65_536 },
 };
 
 export const element = (collection: Collection, fields: (string | number)[], value?: number): ElementItem => ({

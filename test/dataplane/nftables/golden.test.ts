@@ -32,6 +32,7 @@ const NODES4 = set(7, 'nodes4', { key: ['ipv4_addr', 'ether_addr'] });
 const LINKS4 = set(8, 'links4', { key: ['ifname', 'ipv4_addr'] });
 const UPLINKS = set(9, 'uplinks', { key: ['ifname'] });
 const VERDICTS = set(13, 'verdicts', { key: ['ipv4_addr', 'inet_service'], data: 'verdict', timeoutMs: 30_000 });
+const FLOWS = set(14, 'flows', { key: ['ifname', 'mark'], size: 65536, addedByRules: true });
 const SETS: readonly NftSet[] = [
   IDENTITY4,
   BLOCK6,
@@ -46,6 +47,7 @@ const SETS: readonly NftSet[] = [
   set(11, 'ports', { key: ['inet_service'] }),
   set(12, 'protos', { key: ['inet_proto'] }),
   VERDICTS,
+  FLOWS,
 ];
 
 const ELEMENTS: Readonly<Record<string, readonly SetElement[]>> = {
@@ -134,6 +136,10 @@ const RULES: Readonly<Record<string, readonly RulePart[]>> = {
   'ip option lsrr exists drop': [m.match(field.ipOption('lsrr'), 1), s.drop],
   'exthdr rt exists drop': [m.match(field.ip6RoutingHeader, 1), s.drop],
   'icmpv6 type nd-neighbor-solicit drop': [m.match(field.icmpv6Type, NEIGHBOUR_SOLICITATION), s.drop],
+  'add @flows { iifname . ct id & 0x1f000000 ct count over 128 } drop': [
+    s.overConnections([field.iifname, field.ctShare(32)], FLOWS, 128),
+    s.drop,
+  ],
   counter: [s.counter],
   'limit rate 10/minute': [s.limit(10, 'minute')],
   'log prefix "no" group 3': [s.logToGroup(3, 'no')],

@@ -46,6 +46,12 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   [`pod_source ${FORGED}`]: [POD_SOURCE],
   [`overlay_source ${FORGED}`]: [OVERLAY_SOURCE],
   // Who an answer or an error is from is part of the guard.
+  'begin limit flows of the pod': same('TENET-FLOWS', 'limit flows of the pod'),
+  'begin_beyond limit flows of the pod': same('TENET-FLOWS', 'limit flows of the pod'),
+  'begin limit flows of the tenant': same('TENET-FLOWS', 'limit flows of the block'),
+  'begin_beyond limit flows of the tenant': same('TENET-FLOWS', 'limit flows of the block'),
+  'begin_here limit flows of the tenant': same('TENET-FLOWS-HERE', 'limit flows to the block'),
+  'begin_beyond limit ports to one destination': same('TENET-FLOWS-BEYOND', 'limit ports to one destination'),
   'from_pod_reply an answer in another’s name': [POD_SOURCE],
   'from_pod errors about a flow come from whom began it': [POD_SOURCE],
   'answer_out nobody it may meet': [

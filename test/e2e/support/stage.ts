@@ -6,6 +6,7 @@ import type { Container } from '../../lab/container.ts';
 import { ip } from '../../lab/fabric.ts';
 import { type Lab, type LabHost, startLab } from '../../lab/lab.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
+import type { LabOptions } from '../../lab/topology.ts';
 import { makeTenant, type TenantView } from './cluster.ts';
 import { Ears } from './ears.ts';
 
@@ -40,8 +41,8 @@ export interface Stage {
 }
 
 /** Resolves once every container answers its friends and the gateway. */
-export async function raiseStage(): Promise<Stage> {
-  const lab = await startLab({ nodes: 2, gateways: 1 });
+export async function raiseStage(options: Pick<LabOptions, 'agentFlags'> = {}): Promise<Stage> {
+  const lab = await startLab({ nodes: 2, gateways: 1, ...options });
   try {
     const [red, blue] = [await makeTenant(lab, 'red'), await makeTenant(lab, 'blue')];
     const entries = await Promise.all(
