@@ -3,7 +3,7 @@
  * is a hole, and each test shows what it would let through if it were.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import { HOST_END_MAC, POD_GROUP } from '../../dataplane/ownership.ts';
 import { type Container, cniAdd, newContainerId } from '../lab/container.ts';
@@ -127,7 +127,7 @@ describe('a container that is being attached', () => {
     const octets = stage.cast.red1.ip.split('.').map(Number);
     const own = [...octets.slice(0, 3), ((octets[3] ?? 0) & ~31) + 20 + (round % 10)];
     const ip = parseIp(own.join('.'));
-    return { ip, mac: overlayMac(ip) };
+    return { ip, mac: macOfAddress(ip) };
   }
 
   /** Sends all it can as often as it can, from before its link exists until stopped. */

@@ -3,7 +3,7 @@
  * packet is shown to arrive once the rule that stops it is taken out.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { arp, BROADCAST, ETHERTYPE } from '../lab/probe/packet.ts';
@@ -112,7 +112,7 @@ describe('a node in the wrong hands', () => {
     const listener = await stage.lab.prober(stage.node1).udpListen(port, 'node1');
     const attack = (destination: () => string) => (token: string) => {
       const packet = datagram({ source: stage.cast.red2.ip, destination: destination() }, token, { port });
-      const destinationMac = overlayMac(parseIp(stage.node1.underlay));
+      const destinationMac = macOfAddress(parseIp(stage.node1.underlay));
       const ends = { source: stage.node2.underlay, destination: stage.node1.underlay };
       const wrapped = capsule(ends, { vni: stage.red.vni, destinationMac, packet });
       node2.send(onUnderlay({ source: stage.node2.mac, destination: stage.node1.mac }, wrapped));
@@ -130,7 +130,7 @@ describe('a node in the wrong hands', () => {
   test('writes no neighbour table by what it sends through an overlay', async () => {
     const { cast, red, node1 } = stage;
     const link = `tnt${red.vni}`;
-    const destinationMac = overlayMac(parseIp(node1.underlay));
+    const destinationMac = macOfAddress(parseIp(node1.underlay));
     const ends = { source: stage.node2.underlay, destination: node1.underlay };
     const send = (operation: 'request' | 'reply', senderIp: string, targetIp: string, mac: string) => {
       const lie = arp({ operation, senderMac: '02:66:00:00:00:09', senderIp, targetIp });

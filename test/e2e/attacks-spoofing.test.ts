@@ -2,7 +2,7 @@
  * What a container says about who it is: addresses, MACs and ARP that are not its own. Nobody hears it, and no neighbour table changes.
  */
 import { describe, expect, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import { HOST_END_MAC } from '../../dataplane/ownership.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
@@ -76,7 +76,7 @@ describe('a MAC that is not its own', () => {
       blue1.mac,
       HOST_END_MAC,
       '00:00:00:00:00:00',
-      overlayMac(parseIp(attacker.stage.node2.underlay)),
+      macOfAddress(parseIp(attacker.stage.node2.underlay)),
     ];
     const shots = macs.flatMap((mac) =>
       [red1b.ip, red2.ip].map((destination) =>

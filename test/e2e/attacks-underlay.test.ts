@@ -3,7 +3,7 @@
  * rule that stops it is taken out.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import type { Stranger } from '../lab/lab.ts';
 import { BROADCAST, ETHERTYPE, ethernet, ipv6, PROTOCOL, udp, vxlan } from '../lab/probe/packet.ts';
@@ -127,7 +127,7 @@ describe('VXLAN of a stranger', () => {
     const shown = await inside(node1, 'ip -6 -o address show dev eth0 scope link');
     const linkLocal = /inet6 ([0-9a-f:]+)/.exec(shown)?.[1] ?? '';
     const packet = (token: string) => datagram({ source: cast.red2.ip, destination: cast.red1.ip }, token);
-    const destinationMac = overlayMac(parseIp(node1.underlay));
+    const destinationMac = macOfAddress(parseIp(node1.underlay));
     const four = (source: string, destination: string, mac: string, port?: number) => (token: string) => {
       const wrapped = capsule({ source, destination }, { vni: red.vni, destinationMac, packet: packet(token) });
       if (port !== undefined) wrapped.writeUInt16BE(port, 22);

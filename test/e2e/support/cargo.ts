@@ -1,7 +1,7 @@
 /**
  * VXLAN packets to the first node as another node sends them, right in all but what a test lies about: who sends, to whom, under which VNI.
  */
-import { overlayMac } from '../../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../../dataplane/address.ts';
 import { newToken } from './ears.ts';
 import { capsule, datagram } from './forge.ts';
@@ -21,7 +21,7 @@ export function cargoTo(stage: Stage, cargo: Cargo, outerSource: string, token: 
   const { red, cast, node1 } = stage;
   const { vni = () => red.vni, source = () => cast.red2.ip, destination = () => cast.red1.ip } = cargo;
   const packet = datagram({ source: source(stage), destination: destination(stage) }, token);
-  const destinationMac = overlayMac(parseIp(node1.underlay));
+  const destinationMac = macOfAddress(parseIp(node1.underlay));
   const inside = {
     vni: vni(stage),
     destinationMac,
