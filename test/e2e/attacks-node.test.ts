@@ -94,7 +94,7 @@ describe('a node in the wrong hands', () => {
       cuts: [NOT_ITS_OWN, FORGED, NOBODY_ELSE],
     },
     {
-      name: 'poses as nobody: an address of the pool that no node has',
+      name: 'poses as no node: an address of the pool that no node has',
       fire: fromNode2({ source: () => '10.255.255.250' }),
       arrivesAt: 'red1',
       cuts: [NOT_ITS_OWN, FORGED, NOBODY_ELSE],
@@ -163,7 +163,7 @@ describe('a node in the wrong hands', () => {
 
   test('invents no VNI and no link', async () => {
     await expectSilence(stage, [
-      { name: 'a VNI nobody has', fire: fromNode2({ vni: () => 16_000_000 }), origin: ORIGIN },
+      { name: 'a VNI no tenant has', fire: fromNode2({ vni: () => 16_000_000 }), origin: ORIGIN },
       { name: 'VNI 0', fire: fromNode2({ vni: () => 0 }), origin: ORIGIN },
       { name: 'blue’s VNI', fire: fromNode2({ vni: ({ blue }) => blue.vni }), origin: ORIGIN },
     ]);

@@ -1,5 +1,6 @@
 /**
- * What a container says about who it is: addresses, MACs and ARP that are not its own. Nobody hears it, and no neighbour table changes.
+ * What a container says about who it is: addresses, MACs and ARP that are not its own. No pod or node hears it, and no
+ * neighbour table changes.
  */
 import { describe, expect, test } from 'vitest';
 import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
@@ -21,7 +22,7 @@ const cut = (chain: string, comment: string): Cut => ({ node: 'node1', chain, co
 const GUARD = cut('pod_source', 'forged, or not IPv4');
 
 describe('a source that is not its own', () => {
-  test('reaches nobody, whosever it is', async () => {
+  test('reaches nothing, whosever it is', async () => {
     const { cast, system, node1, node2, lab, gateway } = attacker.stage;
     const sources = [
       ...[cast.red1b.ip, cast.red2.ip, cast.blue1.ip, cast.blue2.ip, system],
@@ -68,7 +69,7 @@ describe('a source that is not its own', () => {
 describe('a MAC that is not its own', () => {
   const MAC = '02:66:00:00:00:01';
 
-  test('reaches nobody', async () => {
+  test('reaches nothing', async () => {
     const { red1, red1b, red2, blue1 } = attacker.stage.cast;
     const macs = [
       MAC,

@@ -34,7 +34,7 @@ async function expectAnswer(from: { readonly netns: string }, address: string, i
   await waitFor(look, { what: `${id} answers` });
 }
 
-/** What others could have on a node: a service proxy's chains and marks, another overlay, its own routes, somebody's firewall. */
+/** What others could have on a node: a service proxy's chains and marks, another overlay, its own routes, an operator's firewall. */
 const FOREIGN = [
   'nft add table inet others; nft add set inet others known "{ type ipv4_addr; elements = { 192.0.2.1, 192.0.2.2 }; }"',
   'nft add chain inet others forward "{ type filter hook forward priority 0; policy accept; }"',
@@ -167,7 +167,7 @@ describe('marks', () => {
     });
 });
 
-describe('somebody’s service addresses', () => {
+describe('another program’s service addresses', () => {
   test('lead to the own tenant, and are no way around', async () => {
     await makeTenant(lab, 'blue');
     const [caller, friend] = [await attach('caller', 'node1'), await attach('friend', 'node2')];

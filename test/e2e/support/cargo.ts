@@ -1,5 +1,5 @@
 /**
- * VXLAN packets to the first node as another node sends them, right in all but what a test lies about: who sends, to whom, under which VNI.
+ * VXLAN packets to the first node as another node sends them, right in all but what a test lies about: sender, receiver, VNI.
  */
 import { macOfAddress } from '../../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../../dataplane/address.ts';
@@ -7,7 +7,7 @@ import { newToken } from './ears.ts';
 import { capsule, datagram } from './forge.ts';
 import type { Stage } from './stage.ts';
 
-/** What a VXLAN packet to node1 carries: from whom, to whom, under which VNI; a good one unless told otherwise. */
+/** What a VXLAN packet to node1 carries: sender, receiver, VNI; a good one unless told otherwise. */
 export interface Cargo {
   readonly vni?: (stage: Stage) => number;
   readonly source?: (stage: Stage) => string;
