@@ -34,12 +34,12 @@ afterAll(async () => {
 const cut = (chain: string, comment: string, node = 'node1'): Cut => ({ node, chain, comment });
 /** An answer has to come from the end that was called, to one that may call it; each end checks that. */
 const ANSWERS = (node?: string) => [
-  cut('from_pod_reply', 'an answer in another’s name', node),
-  cut('answer_out', 'nobody it may meet', node),
+  cut('from_pod_reply', 'an answer for an address of another pod', node),
+  cut('answer_out', 'pair not allowed', node),
 ];
-const TO_CALLER = cut('answer_in', 'nobody it may meet');
-const NOBODY_ELSE = cut('call_out', 'nobody it may meet');
-const ERRORS_OF_OTHERS = cut('from_pod', 'errors about a flow come from whom began it');
+const TO_CALLER = cut('answer_in', 'pair not allowed');
+const NOT_ALLOWED = cut('call_out', 'pair not allowed');
+const ERRORS_OF_OTHERS = cut('from_pod', 'ICMP errors about a flow of another pod');
 const names = Object.keys(ERRORS) as ErrorName[];
 
 let lastPort = 20_000;
@@ -83,7 +83,7 @@ describe('errors of another tenant about a flow on one node', () => {
   test('to the one who is called', async () => {
     const { red1, red1b } = stage.cast;
     const flow = await openFlow(stage.lab.prober(red1), red1.ip, red1b.ip);
-    const attack = byBlue1('port unreachable', red1b.ip, backwards(flow), 'red1b', [ERRORS_OF_OTHERS, NOBODY_ELSE]);
+    const attack = byBlue1('port unreachable', red1b.ip, backwards(flow), 'red1b', [ERRORS_OF_OTHERS, NOT_ALLOWED]);
     await expectClosed(stage, attack, legitimate);
   });
 

@@ -189,10 +189,10 @@ describe('a container that is being attached', () => {
 describe('a link that no rule knows', () => {
   const ADDRESS = '10.128.200.200';
   const MAC = '02:66:00:00:00:07';
-  const UNKNOWN = 'a link we do not know yet';
+  const UNKNOWN = 'a link that is not set up yet';
   const FROM_ELSEWHERE = [
     'answers of pods never come from elsewhere',
-    'answers are to ports that are pods’ alone',
+    'not to a port reserved for pods',
     'calls from elsewhere',
   ].map((comment) => cut('from_elsewhere', comment));
   const POOL = cut('prerouting', 'pods and gateways never come from elsewhere');
@@ -232,7 +232,7 @@ describe('a link that no rule knows', () => {
     [
       'tnpffffffffffff',
       POD_GROUP,
-      [cut('pod_source', 'forged, or not IPv4'), cut('call_out', 'nobody it may meet')],
+      [cut('pod_source', 'forged, or not IPv4'), cut('call_out', 'pair not allowed')],
       FROM_ELSEWHERE,
     ],
     ['tnt4242', 0, [cut('prerouting', UNKNOWN), ...FROM_ELSEWHERE], [cut('forward', UNKNOWN)]],

@@ -33,7 +33,7 @@ afterAll(async () => {
   await stage?.close();
 });
 
-const NOT_ITS_OWN: Cut = { node: 'node1', chain: 'vxlan_inside', comment: 'no node sends for another' };
+const NOT_ITS_OWN: Cut = { node: 'node1', chain: 'vxlan_inside', comment: 'not an address of the node that sends it' };
 const legitimate = async () => {
   await Promise.all([
     meets(stage, stage.cast.red2, 'red1'),

@@ -61,7 +61,7 @@ describe('a source that is not its own', () => {
   test('passes as another tenant’s once the guard is gone', async () => {
     const { blue1, blue2 } = attacker.stage.cast;
     const fire = attacker.packetShot('blue2', (token) => datagram({ source: blue2.ip, destination: blue1.ip }, token));
-    const cuts = [GUARD, cut('call_out', 'nobody it may meet')];
+    const cuts = [GUARD, cut('call_out', 'pair not allowed')];
     await expectClosed(attacker.stage, { ...fire, arrivesAt: 'blue1', cuts }, attacker.legitimate);
   });
 });

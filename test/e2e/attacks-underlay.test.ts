@@ -51,7 +51,7 @@ const plain = (source: () => string) => (token: string) => {
 describe('plain packets of a stranger to a container', () => {
   // For a call, too, it is the container's address that answers would come from.
   const ANSWERS = cut('from_elsewhere', 'answers of pods never come from elsewhere');
-  const PORTS = cut('from_elsewhere', 'answers are to ports that are pods’ alone');
+  const PORTS = cut('from_elsewhere', 'not to a port reserved for pods');
   const CALLS = cut('from_elsewhere', 'calls from elsewhere');
   const POOL = cut('prerouting', 'pods and gateways never come from elsewhere');
   const attack = (name: string, source: () => string, ...cuts: Cut[]): Attack => ({
@@ -90,7 +90,7 @@ describe('plain packets of a stranger into an overlay', () => {
         const packet = datagram({ source: stranger.address, destination: stage.cast.red1.ip }, token);
         beside.send(onUnderlay({ source: stranger.mac, destination: host.mac }, packet));
       };
-      const cuts = ['into an overlay', 'a link we do not know yet'].map((comment) => cut('forward', comment, name));
+      const cuts = ['into an overlay', 'a link that is not set up yet'].map((comment) => cut('forward', comment, name));
       await expectClosed(stage, { name, fire, arrivesAt: `from ${name}`, cuts }, legitimate);
     });
 });

@@ -219,8 +219,8 @@ describe('stock tools', () => {
         ]);
         expect(() => JSON.parse(json)).not.toThrow();
         const known = {
-          nftables: ['forged, or not IPv4', 'they may meet', 'counted, and a few shown'],
-          iptables: ['who belongs in this overlay', 'the pod may call them', 'counted'],
+          nftables: ['forged, or not IPv4', 'ports allowed for the pair', 'count, and log a few'],
+          iptables: ['a sender of this overlay', 'pair allowed at every port', 'count'],
         }[BACKEND];
         for (const comment of [...known, 'VXLAN comes from nodes alone'])
           expect(rules, host.name).toContain(`comment "${comment} #`);
