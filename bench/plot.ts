@@ -8,7 +8,7 @@ const LINES = { left: 80, right: 300, top: 44, height: 330, bottom: 56 } as cons
 /** Bars: names left, values right of them. */
 const BARS = { left: 270, right: 190, top: 50, row: 20, gap: 12, heading: 22 } as const;
 const FONT = 13;
-/** Ours are green, whoever else there is is not. */
+/** Tenet's bars are green, those of others are not. */
 const OURS = { name: /^Tenet/, colours: ['#0b6e4f', '#5cb894'] } as const;
 const OTHERS = ['#c8553d', '#3d5a98', '#b07aa1', '#c9a227', '#8c8c8c', '#5f4b32'] as const;
 

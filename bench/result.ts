@@ -104,7 +104,7 @@ export interface Report extends Omit<PartResult, 'figures'> {
   readonly machine: Machine;
 }
 
-/** This machine cannot run a part: a kernel feature or a program is missing. Nobody's fault. */
+/** This machine cannot run a part: a kernel feature or a program is missing. Not a failure. */
 export class PartUnavailable extends Error {
   readonly code = 'unavailable';
 }

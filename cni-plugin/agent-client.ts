@@ -18,7 +18,7 @@ interface SocketHandlers {
   error(socket: Socket, error: Error): void;
 }
 
-/** There was no answer: nobody listens, the connection broke, or time ran out. `message` says which, for a person. */
+/** There was no answer: no agent listens, the connection broke, or time ran out. `message` says which, for a person. */
 export class NoAnswer extends Error {
   readonly code = 'no_answer';
 }

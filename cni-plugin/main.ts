@@ -21,5 +21,5 @@ async function main(): Promise<void> {
   process.exit(exitCode);
 }
 
-// A runtime that has gone has closed our stdout: there is nobody left to tell.
+// A runtime that has gone has closed our stdout: the answer has no reader.
 main().catch(() => process.exit(1));

@@ -48,7 +48,7 @@ function commandOf(pid: string): string | undefined {
 }
 
 /**
- * A port that nobody listens on at this moment. Asked first, because another etcd on it would pass for ours being ready.
+ * A port on which no process listens at this moment. Asked first, because another etcd on it would pass for ours being ready.
  * @param port 0 for any
  * @throws EtcdStartError the port is taken
  */

@@ -62,7 +62,7 @@ function urlOf(server: Server, address: ListenAddress): string {
   return `http://${formatAddress({ ...address, port: bound.port })}`;
 }
 
-/** A socket that nobody answers on was left by a process that was killed. @throws InvalidInput when somebody does, or it is none */
+/** A socket on which no process answers was left by one that was killed. @throws InvalidInput if one answers, or it is no socket */
 async function removeStaleSocket(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;

@@ -1,5 +1,5 @@
 /**
- * The one door between what is wanted and the kernel: read what is there of ours, make changes, say when somebody else changed
+ * The one door between what is wanted and the kernel: read what is there of ours, make changes, say when another program changed
  * it, and wire a pod. kernel-dataplane.ts is the real one, fake-dataplane.ts the fake. Types only.
  */
 import type { IpAddress, MacAddress } from './address.ts';
@@ -27,7 +27,7 @@ export interface PodView {
   readonly up: boolean;
   readonly addresses: readonly IpAddress[];
   readonly hasDefaultRoute: boolean;
-  /** by the permanent entry that ADD made: nobody answers ARP for it */
+  /** by the permanent entry that ADD made: no host answers ARP for it */
   readonly knowsGateway: boolean;
 }
 
@@ -59,7 +59,7 @@ export type Failures = ReadonlyMap<string, Error>;
 
 export interface Dataplane {
   /**
-   * Everything of ours in the kernel, whoever put it there.
+   * Everything of ours in the kernel, whichever process put it there.
    * @param desired what should be there: rules are found only if they are exactly these, and what the kernel has no form for counts as
    * being there
    */
@@ -91,7 +91,7 @@ export interface Dataplane {
   traffic(): ReadonlyMap<string, LinkTraffic>;
   /**
    * Calls back for a few of the packets refused, at most some a second for each pod.
-   * @throws KernelError when the kernel cannot show them, or shows them to somebody else
+   * @throws KernelError when the kernel cannot show them, or shows them to another process
    */
   watchRefusals(onRefusal: (refusal: Refusal) => void): { close(): void };
   /** Ends every connection-tracking entry that involves one of the addresses. */

@@ -27,7 +27,7 @@ export class FakeDataplane implements Dataplane {
     this.#failures.push({ op, error: new KernelError(op, 'fake', errno) });
   }
 
-  /** Somebody else changed something. */
+  /** As if another program had changed something. */
   disturb(what: string): void {
     for (const listener of this.#listeners) listener(what);
   }

@@ -37,7 +37,7 @@ export interface IptablesIsolationOptions {
 /** A foreign change is put right within 5 s. */
 const CHECK_MS = 2_000;
 /** The kernel waits some 20 ms for readers of a set that goes, and this thread with it. */
-const BURY_MS = 60;
+const DESTROY_MS = 60;
 /** Larger sets are compared by their number of members alone: reading one takes the main thread too long. */
 const COMPARED_MEMBERS = 10_000;
 
@@ -68,8 +68,8 @@ export class IptablesIsolation implements IsolationBackend {
   /** of each set: the members it can hold */
   readonly #capacity = new Map<string, number>();
   /** empty sets that nothing refers to any more: the kernel takes its time over each, so they go one by one */
-  readonly #doomed = new Set<string>();
-  #undertaker: NodeJS.Timeout | undefined;
+  readonly #unused = new Set<string>();
+  #destroyTimer: NodeJS.Timeout | undefined;
   /** whose turn it is to be compared member by member */
   #turn = 0;
 
@@ -103,7 +103,7 @@ export class IptablesIsolation implements IsolationBackend {
     this.#remember(found);
     const portSets = translator.portSets();
     const { added, removed, stray } = differences(found, translator, wantedSets(translator, portSets));
-    for (const name of this.#doomed) if (stray.includes(name)) stray.splice(stray.indexOf(name), 1);
+    for (const name of this.#unused) if (stray.includes(name)) stray.splice(stray.indexOf(name), 1);
     this.#guards.reset(desired);
     const sameMembers = added.length + removed.length + stray.length === 0;
     if (
@@ -153,29 +153,29 @@ export class IptablesIsolation implements IsolationBackend {
     if (isSame) return;
     const lists = (some: Iterable<number>) => [...some].flatMap(portSetLists);
     for (const list of lists(portSets.keys()))
-      if (!this.#doomed.delete(list.name) && !this.#capacity.has(list.name)) this.#create(list);
+      if (!this.#unused.delete(list.name) && !this.#capacity.has(list.name)) this.#create(list);
     for (const { family, xtables, compile } of this.#families)
       if (family === 4) writeRules(xtables, compile(current.rules, portSets));
     const gone = [...current.portSets.keys()].filter((number) => !portSets.has(number));
-    for (const { name } of lists(gone)) this.#doomed.add(name);
-    this.#bury();
+    for (const { name } of lists(gone)) this.#unused.add(name);
+    this.#destroyUnused();
     current.portSets = portSets;
   }
 
-  #bury(): void {
-    if (this.#doomed.size === 0 || this.#undertaker !== undefined) return;
-    this.#undertaker = setTimeout(() => {
-      this.#undertaker = undefined;
-      const [name] = this.#doomed;
+  #destroyUnused(): void {
+    if (this.#unused.size === 0 || this.#destroyTimer !== undefined) return;
+    this.#destroyTimer = setTimeout(() => {
+      this.#destroyTimer = undefined;
+      const [name] = this.#unused;
       if (name === undefined) return;
-      this.#doomed.delete(name);
+      this.#unused.delete(name);
       try {
         this.#destroy(name);
       } catch {
-        // Whoever holds it: the next start looks at all that is there.
+        // Another program holds it: the next start looks at all that is there.
       }
-      this.#bury();
-    }, BURY_MS).unref();
+      this.#destroyUnused();
+    }, DESTROY_MS).unref();
   }
 
   refused(): ReadonlyMap<string, number> {
@@ -192,7 +192,7 @@ export class IptablesIsolation implements IsolationBackend {
 
   remove(): void {
     this.#current = undefined;
-    this.#doomed.clear();
+    this.#unused.clear();
     // Links ask for what only the rules give.
     this.#guards.removeFrom(this.#rtnetlink.links().flatMap(({ name }) => (isPodLink(name) ? [name] : [])));
     for (const { xtables } of this.#families) writeRules(xtables, []);
@@ -233,7 +233,7 @@ export class IptablesIsolation implements IsolationBackend {
 
   close(): void {
     this.#current = undefined;
-    clearTimeout(this.#undertaker);
+    clearTimeout(this.#destroyTimer);
     this.#options.admission?.close();
   }
 
@@ -249,7 +249,7 @@ export class IptablesIsolation implements IsolationBackend {
       spec: { name },
       elements,
     } of headers)
-      if (elements !== translator.count(name) || !(wanted.has(name) || this.#doomed.has(name))) return `set ${name}`;
+      if (elements !== translator.count(name) || !(wanted.has(name) || this.#unused.has(name))) return `set ${name}`;
     for (const name of wanted) if (!names.has(name)) return `set ${name}`;
     const small = headers.filter(({ elements }) => elements <= COMPARED_MEMBERS);
     const next = small[this.#turn++ % Math.max(small.length, 1)];
@@ -273,7 +273,7 @@ export class IptablesIsolation implements IsolationBackend {
     this.#guards.write();
     const portSets = translator.portSets();
     const { added, removed, stray } = differences(found, translator, wantedSets(translator, portSets));
-    this.#doomed.clear();
+    this.#unused.clear();
     const known = new Set(found.map(({ spec }) => spec.name));
     const named = [...Object.values(IPSETS), ...[...portSets.keys()].flatMap(portSetLists)];
     for (const set of named) if (!known.has(set.name)) this.#create(set);

@@ -201,7 +201,7 @@ export class KernelDataplane implements Dataplane {
     this.#conntrack.close();
   }
 
-  /** A route that was ours and is no more was replaced by somebody: it is taken back. One that never was stays theirs. */
+  /** A route that was ours and is no more was replaced by another program: it is taken back. One that never was ours stays theirs. */
   #takenBack(change: Change): Change {
     const { item, op } = change;
     const taken = op === 'add' && item.kind === 'route' && this.#routes.has(itemKey(item));

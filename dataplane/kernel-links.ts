@@ -226,7 +226,7 @@ function queue(batch: RtBatch, change: Change): void {
   };
   switch (item.kind) {
     case 'podLink': {
-      // DEL deletes pod links; one that nobody knows any more is left closed.
+      // DEL deletes pod links; one that the agent knows no more is left closed.
       if (remove) return;
       index(item.name);
       const changes = { ...OUR_LINK_SETTINGS, mtu: item.mtu, group: POD_GROUP, up: item.up };

@@ -1,5 +1,5 @@
 /**
- * Hears of changes to our kernel objects that somebody else made: from multicast notifications, which carry the port of who asked
+ * Hears of changes to our kernel objects that other programs made: from multicast notifications, which carry the port of who asked
  * for the change. Says that something changed, never what to do about it.
  */
 import { ERRNO, isErrno } from './errors.ts';
@@ -86,7 +86,7 @@ export class KernelMonitor {
     });
   }
 
-  /** Has somebody else changed our rules or elements, so that they have to be read back? Hears what there is to hear first. */
+  /** Has another program changed our rules or elements, so that they have to be read back? Hears what there is to hear first. */
   rulesTouched(): boolean {
     this.#hearFilter();
     return this.#rulesTouched;
@@ -195,7 +195,7 @@ export class KernelMonitor {
     const unsettled = this.#options.unsettled.has(name);
     if (isGone) {
       if (!unsettled) return `link ${name} is gone`;
-      // Somebody may delete it just after we have put it right; our own deletions are of links that are not wanted any more.
+      // Another program may delete it just after we have put it right; our own deletions are of links that are not wanted any more.
       if (this.#options.wanted().has(`link ${name}`)) this.#doubt(name);
       else this.#doubtful.delete(name);
       return undefined;

@@ -63,7 +63,7 @@ export class LinkDeleter {
 
   /** Puts the links into a group of their own, in which no rule lets anything pass. */
   #groupDeletion(requests: readonly Request[]): RtBatch {
-    // A number that nobody else's links have: every link of the group goes.
+    // A number that no other links have: every link of the group goes.
     const group = 0x7e000000 + randomInt(0x1000000);
     const marking = new RtBatch();
     for (const { name, index } of requests) {

@@ -1,5 +1,5 @@
 /**
- * The nftables backend: the table read back as items, and changes to it made as ONE transaction, which happens only if nobody else
+ * The nftables backend: the table read back as items, and changes to it made as ONE transaction, which happens only if no other program
  * has changed the table meanwhile. What the rules are is isolation/rules.ts's; here they are only compared and replaced whole.
  */
 import type { Change } from './diff.ts';
@@ -101,7 +101,7 @@ export class NftablesIsolation implements IsolationBackend {
     return new Map(elements.map(({ key, packets = 0 }) => [String(key[0]), packets]));
   }
 
-  /** Of a table every change is told: whoever listens to the kernel hears of them. */
+  /** The kernel tells of every change of a table: its monitor hears of them. */
   watch() {
     return { look: () => undefined, close: () => undefined };
   }
@@ -125,7 +125,7 @@ export class NftablesIsolation implements IsolationBackend {
 
   /**
    * A transaction on the table as it was last read back or changed. Others may change their own tables meanwhile, which the kernel does
-   * not tell from a change of ours: whoever listens to its notifications does.
+   * not tell from a change of ours: a listener to its notifications does.
    * @throws KernelError, ERESTART when the table itself was changed: read it back
    */
   #commit(build: (batch: Batch) => void): void {

@@ -1,5 +1,5 @@
 /**
- * Hears of packets that the rules refused: those few that they show. Nobody has to listen, and a listener that is slow loses some,
+ * Hears of packets that the rules refused: those few that they show. No listener is needed, and one that is slow loses some,
  * which costs the rules nothing.
  */
 
@@ -14,7 +14,7 @@ import { linkName } from './system/libc.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from './system/netlink-socket.ts';
 import { whenReadable } from './system/readiness.ts';
 
-/** @throws KernelError, EBUSY when somebody else listens to the group already */
+/** @throws KernelError, EBUSY when another process listens to the group already */
 export function listenForRefusals(onRefusal: (refusal: Refusal) => void): { close(): void } {
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   try {

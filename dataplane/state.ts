@@ -79,7 +79,7 @@ export interface ElementItem {
  * | guard | pod link, MAC, address | the only source that may come out of a pod |
  * | podAddress | pod link, address | whose replies may come out of a pod |
  * | overlaySource | overlay link, identity | who may come out of an overlay |
- * | egress | destination identity, pod link → port set | whom a pod may call, and where; identity 0: beyond the cluster |
+ * | egress | destination identity, pod link → port set | what a pod may call, and where; identity 0: beyond the cluster |
  * | ingress | source identity, pod link → port set | who may call a pod, and where |
  * | egressNet/n | pod link, base of n bits → port set | by address, where identity alone does not allow it: the longest counts |
  * | ingressNet/n | pod link, base of n bits → port set | likewise |
@@ -93,7 +93,7 @@ export interface ElementItem {
  * | vxlanSystem | address of a node, address of a gateway | likewise: its own as a gateway |
  * | exception | address, protocol number, port | open to every pod |
  */
-/** Lengths of networks and of port prefixes that rules look up, the longest first: whoever wants others divides them. */
+/** Lengths of networks and of port prefixes that rules look up, the longest first: callers with other lengths divide them. */
 export const NET_BITS = [32, 28, 24, 20, 16, 12, 8, 4, 0] as const;
 export const PORT_BITS = [16, 12, 8, 4, 0] as const;
 export type NetBits = (typeof NET_BITS)[number];

@@ -3,7 +3,7 @@
  * because it has to run in the namespace where etcd is. Arguments: etcd's URL, nodes, endpoints in each block; tenants as JSON on stdin.
  */
 import { text } from 'node:stream/consumers';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import type { Endpoint, Node } from '../../controller/model/records.ts';
 import { openEtcdStore } from '../../controller/store/etcd-store.ts';
 import { keys } from '../../controller/store/keys.ts';
@@ -76,7 +76,7 @@ function puts(tenant: SeededTenant, node: Node, at: number): Write[] {
       name: `pod-${ip}`,
       node: node.name,
       ips: [ip],
-      mac: overlayMac(prefixBase(block)),
+      mac: macOfAddress(prefixBase(block)),
       labels: { app: 'bench' },
       ports: [],
       containerId: `${id}0000`,

@@ -18,7 +18,7 @@ export class PacketStream {
   readonly #way: Way;
   readonly #train: FrameTrain;
   readonly #sender: FrameSender;
-  /** takes what arrives until it is full, and nobody reads it */
+  /** takes what arrives until it is full, and is not read */
   readonly #sink: number;
 
   /** @throws KernelError, SocketError */

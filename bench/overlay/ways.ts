@@ -1,6 +1,6 @@
 /**
  * The ways from host to host that are compared, all over the fabric of one lab: Tenet's between two containers, a bridge and a VXLAN link
- * without any rules between two others, and the hosts' own without an overlay. Each has somebody who answers at its far end.
+ * without any rules between two others, and the hosts' own without an overlay. Each has a program that answers at its far end.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
  * The way of the measured packets: a pod, its node, another pod of that node, each a network namespace, wired as Tenet wires them. The
- * receiver counts and throws away. What rules the node has is for whoever makes it; the way is always the same.
+ * receiver counts and throws away. What rules the node has is for the caller; the way is always the same.
  */
 import { diff } from '../../dataplane/diff.ts';
 import type { BackendName } from '../../dataplane/isolation-backend.ts';
@@ -40,7 +40,7 @@ export class ForwardingPath {
         this.node,
         BEHIND_RECEIVER.map((prefix) => `route add ${prefix} ${way}`),
       );
-      // Frames are for somebody else's address now: counted, and dropped before anything looks into them.
+      // Frames are for another MAC now: counted, and dropped before anything looks into them.
       ip(this.#pods[1], [`link set ${RECEIVER.ifname} address 0a:58:00:00:00:01`]);
       this.#sender = new FrameSender(this.#pods[0], SENDER.ifname);
     } catch (error) {

@@ -172,7 +172,7 @@ function summariseBy(firsts: readonly FirstTime[], pick: (first: FirstTime) => n
   return summarise(firsts.map(pick), 'µs');
 }
 
-/** The policy's own app and the app it lets in are in one namespace, and everybody in the latter is somebody already. */
+/** The policy's own app and the app it lets in are in one namespace, and every pod of the latter has an identity already. */
 function stepsFor({ endpoints }: WorldSize): Step[] {
   const known = planEndpoint(endpoints, 0);
   const relabelled = planEndpoint(endpoints, 10);

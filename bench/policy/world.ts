@@ -2,7 +2,7 @@
  * A tenant with many policies: what an agent would have read of it from the store. Endpoints of label sets over many nodes, policies of
  * every kind (selectors of pods and of namespaces, port ranges, named ports, networks with holes), the same at every size. Pure.
  */
-import { type NodeFacts, overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress, type NodeFacts } from '../../cni-plugin/agent/desired/node-facts.ts';
 import type {
   Block,
   ClusterConfig,
@@ -121,7 +121,7 @@ export function planEndpoint(index: number, labelSet = index % LABEL_SETS): Endp
     name: `pod-${index}`,
     node: nodeName(node),
     ips: [addressAt(SUBNET, BigInt(place))],
-    mac: overlayMac(underlayOf(node)),
+    mac: macOfAddress(underlayOf(node)),
     labels: { app: `app-${app}`, tier: tierName(Math.floor(labelSet / APPS)) },
     ports: [{ name: 'http', containerPort: 8000 + (app % 7), protocol: 'TCP' }],
     containerId: `${id}0000`,

@@ -63,7 +63,7 @@ export async function measureChanges(
         tookUs.set(change.operation, ofOperation);
         ofOperation.set(subject, [...(ofOperation.get(subject) ?? []), us]);
       }
-      // What nobody waited for must not run into what is timed next.
+      // Changes that were not waited for must not run into what is timed next.
       if (subject === WRITTEN) for (const change of changes) await enforce(client, change);
     }
   }

@@ -85,7 +85,7 @@ export class Connection {
     return checked('recv', c.recv(this.#fd, buffer, buffer.length, 0));
   }
 
-  /** Sends what fits and throws away what has come, without waiting: for a stream whose contents are nobody's business. */
+  /** Sends what fits and throws away what has come, without waiting: for a stream whose contents do not matter. */
   exchange(bytes: Uint8Array, scratch: Uint8Array): void {
     c.send(this.#fd, bytes, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (Number(c.recv(this.#fd, scratch, scratch.length, MSG_DONTWAIT)) === scratch.length);

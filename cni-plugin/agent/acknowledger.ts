@@ -1,7 +1,7 @@
 /**
  * Tells the store what this node enforces: of each tenant it follows, the revision of each kind of record up to which everything is in
  * the kernel. One write at a time, each with the latest: a lone change is told at once, a stream of them ever more seldom. It decides
- * nothing, and nobody here waits for it.
+ * nothing, and no other part of the agent waits for it.
  */
 import type { Logger } from 'pino';
 import type { Enforced, EnforcedRevisions } from '../../controller/model/records.ts';
@@ -19,7 +19,7 @@ export interface AcknowledgerOptions {
 
 /** Between two writes: doubled after one that many changes fell into, halved after others. */
 const PAUSE_MS = { least: 4, most: 20 } as const;
-/** More are no longer one write of somebody who waits for each, and its records' several kinds. */
+/** More changes than one write of a caller that waits for each makes, with its records of several kinds. */
 const FEW_CHANGES = 3;
 
 type Kind = keyof EnforcedRevisions;

@@ -5,7 +5,7 @@
 import type { AgentContext } from './context.ts';
 import { undo } from './verbs/del.ts';
 
-/** How often blocks are looked through for ones nobody needs, and how long a tenant must have had nothing here. */
+/** How often blocks are looked through for unused ones, and how long a tenant must have had nothing here. */
 const INTERVAL_MS = 10_000;
 const IDLE_MS = 60_000;
 

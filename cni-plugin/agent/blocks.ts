@@ -42,7 +42,7 @@ export class Blocks {
   readonly #cursor = new Map<IpPrefix, bigint>();
   /** blocks that are being given back */
   readonly #leaving = new Set<IpPrefix>();
-  /** blocks of which nobody knows whether they were given back */
+  /** blocks of which it is unknown whether they were given back */
   readonly #doubtful = new Set<IpPrefix>();
   /** claims of one tenant, one after the other: 32 ADDs at once need one block */
   readonly #claiming = new KeyedLock();
@@ -115,7 +115,7 @@ export class Blocks {
   /** Gives an unused block back to its tenant. True if it is gone from here. */
   async giveBack(block: Block): Promise<boolean> {
     return this.#claiming.run(block.tenant, async () => {
-      // From here on nobody is given an address of it, so what is unused now stays unused.
+      // From here on no container is given an address of it, so what is unused now stays unused.
       this.#leaving.add(block.prefix);
       try {
         if (this.inUse(block.prefix)) return false;
@@ -135,7 +135,7 @@ export class Blocks {
 
   /**
    * Makes sure that the blocks remembered here are still this node's: an operator who took it for dead has freed them. Claims again
-   * what nobody took, forgets what is another node's or of a tenant that is gone.
+   * what no node took, forgets what is another node's or of a tenant that is gone.
    * @returns the blocks that are lost; endpoints with an address in them must go
    * @throws Unavailable when it takes the store to tell and that is away
    */

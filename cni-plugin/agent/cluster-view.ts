@@ -44,9 +44,9 @@ const CACHE_DELAY_MS = { least: 500, perEntry: 0.5 } as const;
 export class ClusterView {
   readonly #options: ClusterViewOptions;
   readonly #following = new Map<string, Following>();
-  /** tenants followed for their own sake, not as somebody's peers */
+  /** tenants followed for their own sake, not as a tenant's peers */
   readonly #needed = new Set<string>();
-  /** tenants that somebody waits to be shown */
+  /** tenants that callers wait to be shown */
   readonly #asking = new Map<object, string>();
   /** prefixes of which all has been seen, now or when the copy was made */
   readonly #seen = new Set<string>();
@@ -88,7 +88,7 @@ export class ClusterView {
   }
 
   /**
-   * Makes sure a tenant is followed and all of it has been seen: without its policies nobody knows what is forbidden.
+   * Makes sure a tenant is followed and all of it has been seen: without its policies it is unknown what is forbidden.
    * @throws Unavailable when the store does not show it in time and it was not known before
    */
   async need(tenant: string, patienceMs = 2_000): Promise<void> {
@@ -117,7 +117,7 @@ export class ClusterView {
     return this.#needed;
   }
 
-  /** The tenant has nothing here any more. While somebody is still asking for it, it stays. */
+  /** The tenant has nothing here any more. While a caller is still asking for it, it stays. */
   forget(tenant: string): void {
     const isAskedFor = [...this.#asking.values()].includes(tenant);
     if (isAskedFor || !this.#needed.delete(tenant)) return;
@@ -194,7 +194,7 @@ export class ClusterView {
           this.#heard(prefix, batch.revision, concerned.filter(concerns));
         },
       };
-      // Followed no more: nobody has to wait for it.
+      // Followed no more: no caller has to wait for it.
       abort.signal.addEventListener('abort', () => resolve());
       follow(store, prefix, sink, abort.signal).catch((error: unknown) => {
         if (!abort.signal.aborted) log.error({ op: 'follow', prefix, err: error }, 'gave up following');
@@ -218,7 +218,7 @@ export class ClusterView {
   #heard(prefix: string, revision: Revision, changed?: readonly string[]): void {
     const { onSeen } = this.#options;
     if (prefix.startsWith(keys.allPeerings)) {
-      // Who may talk to whom has changed, and with that whom to follow; it has been seen once they have been.
+      // Which tenants may talk has changed, and with that which to follow; it has been seen once they have been.
       this.#dropUnwanted();
       void this.#followAll().then(() => {
         if (!this.#following.has(prefix)) return;

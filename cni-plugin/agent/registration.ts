@@ -23,7 +23,7 @@ export interface RegistrationOptions {
   /** another machine, at this underlay address, is alive under our name */
   readonly onNameTaken: (underlay: string) => void;
   readonly onChange: () => void;
-  /** each time the node has become known: whoever took it for dead may have removed what it had written */
+  /** each time the node has become known: an operator or leader that took it for dead may have removed what it had written */
   readonly onRegistered: () => void;
 }
 

@@ -206,7 +206,7 @@ async function removeStaleSocket(socketPath: string): Promise<void> {
   unlinkSync(socketPath);
 }
 
-/** @returns the error's code, or nothing if somebody accepts */
+/** @returns the error's code, or undefined if a process accepts */
 function connectError(socketPath: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = createConnection({ path: socketPath });

@@ -1,6 +1,6 @@
 /**
- * What every node said last of what is in its kernel, followed in the store, and whoever wants to know as soon as a node says
- * something new. It judges nothing.
+ * What every node said last of what is in its kernel, followed in the store, and listeners that are told as soon as a node
+ * says something new. It judges nothing.
  */
 import { follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';

@@ -40,7 +40,7 @@ export class Acknowledgement {
     return this.#entry.modRevision;
   }
 
-  /** Parsed when somebody asks: most are never asked for. Undefined for one that nobody can read. */
+  /** Parsed at the first read: most are never read. Undefined if the record is not readable. */
   get record(): Enforced | undefined {
     this.#record ??= readEnforced(this.#entry) ?? 'unreadable';
     return this.#record === 'unreadable' ? undefined : this.#record;

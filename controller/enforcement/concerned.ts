@@ -72,7 +72,7 @@ function nodeOf(key: string): string {
   return key.slice(keys.nodes.length);
 }
 
-/** A record that nobody can read concerns nobody. */
+/** A record that cannot be read concerns no node. */
 function readOrIgnore<T extends object>({ key, value }: Entry): T | undefined {
   try {
     return parseRecord<T>(key, value);

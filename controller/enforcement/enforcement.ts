@@ -105,7 +105,7 @@ export class Enforcement {
     const over = aborted(signal);
     const synced = Promise.all([this.#acknowledgements.synced, this.#overseers.synced]);
     const [holders] = await Promise.all([this.#findHolders(change, signal), Promise.race([synced, over])]);
-    // Without an answer of the store nobody can say whom it concerns, so it cannot be called enforced.
+    // Without an answer of the store it is unknown which nodes the change concerns, so it cannot be called enforced.
     if (holders === undefined) return await this.describeLate(change.revision, []);
     const concerned = new Set([...holders, ...(concernsOverseers(change) ? this.#overseers.names : [])]);
     const waiter = new Waiter(change, concerned, this.#acknowledgements, () => void this.#dismiss(waiter, change));

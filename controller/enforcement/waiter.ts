@@ -1,5 +1,5 @@
 /**
- * One change on its way to the nodes it concerns: who has acknowledged it, and who has not. Hears of acknowledgements; asks nobody.
+ * One change on its way to the nodes it concerns: who has acknowledged it, and who has not. Hears of acknowledgements; asks no node.
  */
 import type { Acknowledgements, Listener } from './acknowledgements.ts';
 import type { Acknowledgement, Change } from './change.ts';
@@ -21,7 +21,7 @@ export class Waiter {
   readonly #onDoubt: () => void;
   readonly #pending = new Set<string>();
   readonly #done = new Map<string, Acknowledgement>();
-  /** Resolves when nobody is pending. */
+  /** Resolves when no node is pending. */
   readonly done: Promise<void>;
   #resolve: () => void = () => {};
 

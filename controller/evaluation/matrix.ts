@@ -1,5 +1,5 @@
 /**
- * Who of a tenant's endpoints may call whom, for one protocol and port. Pure.
+ * Which of a tenant's endpoints may call which, for one protocol and port. Pure.
  */
 import type { Endpoint } from '../model/records.ts';
 import { decide, isAllowed } from './decide.ts';

@@ -77,9 +77,9 @@ function sayDenial(
 
 function sayMiss(miss: NearMiss, { direction, other }: Side, traffic: Traffic): string {
   const what = formatReference(refer(miss));
-  const whom = `${direction === 'Ingress' ? 'from' : 'to'} ${formatEnd(other)}`;
+  const peer = `${direction === 'Ingress' ? 'from' : 'to'} ${formatEnd(other)}`;
   const [has, lacks] =
-    miss.lacks === 'peer' ? [formatTraffic(traffic), whom] : [`calls ${whom}`, formatTraffic(traffic)];
+    miss.lacks === 'peer' ? [formatTraffic(traffic), peer] : [`calls ${peer}`, formatTraffic(traffic)];
   return `nearest is ${what}, which allows ${has} but not ${lacks}`;
 }
 

@@ -1,6 +1,6 @@
 /**
  * All that reachability depends on, as plain records, and what is asked of them over and over: who has an address, which policies
- * isolate an endpoint, who is a peer of whom. Whatever is looked up is remembered for as long as the index lives, which is one
+ * isolate an endpoint, which tenants are peers. Whatever is looked up is remembered for as long as the index lives, which is one
  * question. Never reads a store. Pure.
  */
 import { type IpAddress, type IpPrefix, parsePrefix, prefixBase, prefixContains } from '../../dataplane/address.ts';
@@ -41,7 +41,7 @@ export type End =
   | { readonly kind: 'endpoint'; readonly endpoint: Endpoint; readonly addresses: readonly IpAddress[] }
   | { readonly kind: 'gateway' | 'node'; readonly address: IpAddress; readonly node: string }
   | { readonly kind: 'platform' | 'reserved'; readonly address: IpAddress; readonly network: IpPrefix }
-  /** inside the pools, and nobody has it */
+  /** inside the pools, and not assigned */
   | { readonly kind: 'nobody'; readonly address: IpAddress; readonly network: IpPrefix }
   /** beyond the cluster */
   | { readonly kind: 'external'; readonly address: IpAddress };

@@ -128,7 +128,7 @@ function readEndPort(
   return undefined;
 }
 
-/** Host bits are taken away, as whoever judges an address by it would. */
+/** Host bits are cleared: judging an address by the block ignores them. */
 function readIpBlock(value: unknown, path: string, fault: Fault): IpBlock {
   const fields = readFields(value, path, ['cidr', 'except'], fault);
   if (isObject(value) && (isAbsent(fields.cidr) || fields.cidr === '')) fault(`${path}.cidr`, 'is required');

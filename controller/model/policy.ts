@@ -21,7 +21,7 @@ export type PolicyContents = Pick<Policy, 'labels' | 'annotations' | 'spec'>;
 /** A body with one of these is the whole object; else it is the spec. */
 const MARKS = ['apiVersion', 'kind', 'metadata', 'spec'];
 
-/** Known, and nobody's but the server's. */
+/** Fields that a Kubernetes API server sets: accepted and ignored. */
 const IGNORED_METADATA = [
   'creationTimestamp',
   'deletionGracePeriodSeconds',

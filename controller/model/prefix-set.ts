@@ -41,7 +41,7 @@ export class PrefixSet {
     }
   }
 
-  /** Adds a prefix in place of all members that it overlaps: whoever adds knows that they are gone. */
+  /** Adds a prefix in place of all members that it overlaps: the caller knows that they are gone. */
   add(prefix: IpPrefix): void {
     const ranges = this.#ranges[familyOf(prefix)];
     const range = rangeOf(prefix);

@@ -31,7 +31,7 @@ export interface ClusterConfig {
   /** of networks that are closed by default (service-networks.ts), what containers may use; absent: nothing */
   readonly openNetworks?: readonly IpPrefix[];
   readonly exceptions: readonly Exception[];
-  /** owner of containers whose namespace nobody claims; absent: they are refused */
+  /** owner of containers whose namespace no tenant claims; absent: they are refused */
   readonly defaultTenant?: string;
 }
 

@@ -15,7 +15,7 @@ import {
 import type { Fault } from './faults.ts';
 import type { ClusterConfig } from './records.ts';
 
-/** A subnet that somebody wants: this very one, or any of a length. `field` is where in the request it was asked for. */
+/** A subnet that a caller asks for: this very one, or any of a length. `field` is where in the request it was asked for. */
 export type SubnetWish =
   | { readonly kind: 'exact'; readonly prefix: IpPrefix; readonly field: string }
   | { readonly kind: 'any'; readonly family: IpFamily; readonly length: number };

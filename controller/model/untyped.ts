@@ -1,5 +1,5 @@
 /**
- * Reading JSON whose shape nobody has checked yet: each reader reports what is of the wrong type, and answers with something a parser
+ * Reading JSON whose shape is not checked yet: each reader reports what is of the wrong type, and answers with something a parser
  * can go on with. `null` is as good as absent. Pure.
  */
 import { entryPath, type Fault } from './faults.ts';

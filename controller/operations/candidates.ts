@@ -86,7 +86,7 @@ function noSubnet({ pools }: ClusterConfig, family: number, length: number): Exh
   );
 }
 
-/** After a lost race: whoever has what we tried to take goes into the view, so that it is not tried again. */
+/** After a lost race: the holders of what we tried to take go into the view, so that it is not tried again. */
 export async function learnHolders({ store, claims, cluster }: Pools, { vni, subnets }: Candidates): Promise<void> {
   const found = await Promise.all([
     ...(vni === undefined ? [] : [findClaim(store, keys.vniClaim(vni))]),

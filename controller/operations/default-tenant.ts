@@ -1,5 +1,5 @@
 /**
- * The tenant that containers fall to when nobody claims their namespace: made at the first start that names it, so that such a
+ * The tenant that containers fall to when no tenant claims their namespace: made at the first start that names it, so that such a
  * cluster works from the beginning.
  */
 import { Conflict } from '../errors.ts';

@@ -1,6 +1,6 @@
 /**
  * Taking a tenant away: mark it, so that nothing new begins in it; wait until its nodes have given back their blocks; remove all of
- * it in one commit. Whoever asked waits a while, the leader's upkeep goes on for as long as it takes.
+ * it in one commit. The caller waits a while, the leader's upkeep goes on for as long as it takes.
  */
 import type { EnforcementStatus } from '../enforcement/enforcement.ts';
 import { Conflict, NotFound } from '../errors.ts';
@@ -66,7 +66,7 @@ export async function deleteTenant(
 }
 
 /**
- * Waits until gateways and manage nodes have forgotten the tenant as well. Nobody else has anything left to forget: a node gives
+ * Waits until gateways and manage nodes have forgotten the tenant as well. Other nodes have nothing left to forget: a node gives
  * back its blocks once it has nothing of the tenant.
  * @param timeoutMs at most this long
  */
@@ -175,7 +175,7 @@ export async function finishDeletion(
       await removeNamespaces(store, found, namespaces.slice(0, NAMESPACES_AT_ONCE), extra);
       return undefined;
     }
-    // Read after the mark was: since then nobody can ask for it, so these are all there will ever be.
+    // Read after the mark was: since then no tenant can ask for a peering with it, so these are all there will ever be.
     const isWithout = await removePeerings(store, found, await peeringsAskedOf(store, name), extra);
     const removed = isWithout ? await removeTenant(store, found, extra) : undefined;
     return removed === undefined ? undefined : { remaining: [], revision, removed };

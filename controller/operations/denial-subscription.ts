@@ -30,7 +30,7 @@ export class DenialSubscription {
     this.#leave = leave;
   }
 
-  /** Whom to call whenever there may be something to take, or nothing any more. */
+  /** Called whenever there may be something to take, or nothing any more. */
   set onReady(listener: () => void) {
     this.#onReady = listener;
   }
@@ -67,7 +67,7 @@ export class DenialSubscription {
     this.#onReady();
   }
 
-  /** Nobody takes anything any more. */
+  /** Its reader takes nothing any more. */
   close(): void {
     this.#waiting.length = 0;
     this.#skipped = 0;

@@ -1,7 +1,7 @@
 /**
  * Packets of a tenant that nodes refused, as REST lists them, and the counts that nodes keep: agents are asked, and what they have
  * written is read once.
- * Whoever wants to go on hearing takes denial-feeds.ts.
+ * Callers that follow denials take denial-feeds.ts.
  */
 import {
   compareDenials,
@@ -56,7 +56,7 @@ export async function listDenials(
   return { items: matching.reverse().slice(0, limit), revision };
 }
 
-/** @returns undefined for what nobody can read: the others are worth seeing all the same */
+/** @returns undefined for a record that cannot be read: the others are worth seeing all the same */
 export function parseDenials({ key, value }: Entry): Denials | undefined {
   return readLeniently(() => readDenials(parseRecord(key, value)));
 }

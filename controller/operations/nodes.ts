@@ -53,7 +53,7 @@ export async function getNode({ store, census }: Registry, name: string): Promis
   return { ...toStored<Node>(node.entry), live: live.entry !== undefined, endpoints, ...enforced };
 }
 
-/** The highest revision of any kind: how far the node has come. One that nobody can read is as good as none. */
+/** The highest revision of any kind: how far the node has come. A record that cannot be read is as good as none. */
 async function readAcknowledged(store: Store, node: string): Promise<Pick<NodeState, 'enforced'>> {
   const { entry } = await store.get(keys.enforced(node));
   if (entry === undefined) return {};

@@ -1,6 +1,7 @@
 /**
- * Questions about who may call whom: reads what the store has of the tenants concerned and asks the evaluator. What is read of one
- * question may be of several moments; `revision` is the oldest of them, so everything written up to it is in the answer.
+ * Questions about which endpoint may call which: reads what the store has of the tenants concerned and asks the evaluator.
+ * What is read of one question may be of several moments; `revision` is the oldest of them, so everything written up to it is in
+ * the answer.
  */
 import { type IpAddress, prefixContains, prefixLength, prefixOf } from '../../dataplane/address.ts';
 import { NotFound } from '../errors.ts';
@@ -103,7 +104,7 @@ export async function previewPolicy(
   return { ...computeFlips(world, change), revision: Math.min(revision, asked.revision) };
 }
 
-/** The tenant an end belongs to, if to any: of an address, whoever has claimed a subnet around it. @throws InvalidInput */
+/** The tenant an end belongs to, if to any: of an address, the tenant that has claimed a subnet around it. @throws InvalidInput */
 async function tenantOf(store: Store, cluster: ClusterConfig, end: EndName, field: string): Promise<string[]> {
   if (!('ip' in end)) return [end.tenant];
   const address = parseEndIp(end.ip, `${field}.ip`);

@@ -19,7 +19,7 @@ export async function getTenant(store: Store, name: string): Promise<Stored<Tena
 }
 
 /**
- * A tenant as somebody wants to change it.
+ * A tenant that a caller wants to change.
  * @throws NotFound, PreconditionFailed, Conflict for the system tenant and for one that is going away
  */
 export async function readChangeable(

@@ -1,6 +1,6 @@
 /**
  * A lease in etcd and the loop that keeps it alive. It counts from the moment a keepalive was sent, not answered, so that it
- * is given up here before etcd can give it to somebody else.
+ * is given up here before etcd can give it to another client.
  */
 import { throwUnavailable } from './etcd-kv.ts';
 import { type EtcdRpc, RpcError } from './etcd-rpc.ts';

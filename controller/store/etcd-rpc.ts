@@ -14,7 +14,7 @@ export type RpcFailure =
   | 'unanswered'
   /** sent, and no answer in time though connected: may have been done, or be done yet */
   | 'slow'
-  /** etcd said no: not done, and the same call will fail again until somebody acts */
+  /** etcd said no: not done, and the same call will fail again until an operator acts */
   | 'refused'
   /** etcd is too busy or has no leader: not done, may work later */
   | 'busy'

@@ -1,12 +1,12 @@
 /**
- * Keeps somebody's copy of all keys under a prefix up to date: list, watch from there, list again when history was lost.
+ * Keeps a caller's copy of all keys under a prefix up to date: list, watch from there, list again when history was lost.
  * It owns the order of things, never the copy itself.
  */
 import { Unavailable } from '../errors.ts';
 import { Backoff } from './backoff.ts';
 import { Compacted, type Entry, type Revision, type Store, type WatchBatch } from './store.ts';
 
-/** Whoever keeps the copy. Each call is awaited before the next; revisions never go back. An error thrown ends the following. */
+/** The keeper of the copy. Each call is awaited before the next; revisions never go back. An error thrown ends the following. */
 export interface FollowSink {
   /** All there is at `revision`. What an earlier snapshot or event gave and this one lacks has been deleted. */
   snapshot(entries: readonly Entry[], revision: Revision): void | Promise<void>;

@@ -21,7 +21,7 @@ import {
   type Write,
 } from './store.ts';
 
-/** How the next call fails: not done; done or not done, but in either case nobody can tell. */
+/** How the next call fails: not done; done or not done, but in either case the caller cannot tell. */
 export type Failure = 'unavailable' | 'indeterminate-applied' | 'indeterminate-not-applied';
 
 /** Calls that can be made to fail; only `commit` can be indeterminate. */

@@ -1,5 +1,5 @@
 /**
- * The leader's part in deleting tenants: goes on where whoever asked has stopped waiting, for as long as nodes take to give back
+ * The leader's part in deleting tenants: goes on where the caller has stopped waiting, for as long as nodes take to give back
  * their blocks. It frees no address that a node still holds: blocks and endpoints of dead nodes stay until an operator deletes the
  * node, for containers outlive their agent.
  */

@@ -1,5 +1,5 @@
 /**
- * Elects one leader among the controllers: whoever creates the key `leader`, under a lease of its own, leads until the lease
+ * Elects one leader among the controllers: the one that creates the key `leader`, under a lease of its own, leads until the lease
  * can no longer be trusted. A leader cut off from the store steps down before anybody else can take over; one that is merely
  * slow is fenced off, because every leader's write carries the guard given here. What a leader does is not known here.
  */
@@ -79,7 +79,7 @@ async function standOnce({ store, name, onElected, ttlSeconds }: Candidate, sign
   }
 }
 
-/** The revision at which the key became ours; undefined when it is somebody else's. */
+/** The revision at which the key became ours; undefined when it is another controller's. */
 async function createKey(store: Store, name: string, lease: Lease): Promise<Revision | undefined> {
   const record: LeaderRecord = { name, attempt: randomUUID() };
   try {

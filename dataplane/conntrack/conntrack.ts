@@ -57,7 +57,7 @@ export class Conntrack {
   /** one request at a time */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param connection NETLINK_NETFILTER, for nobody else to use */
+  /** @param connection NETLINK_NETFILTER, for no other user */
   constructor(connection: NetlinkConnection) {
     this.#connection = connection;
   }

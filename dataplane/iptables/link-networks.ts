@@ -16,7 +16,7 @@ export interface NetworkMember {
 
 /** Of one link, in one direction. */
 interface Networks {
-  /** port set of whoever is beyond the cluster */
+  /** port set of all that is beyond the cluster */
   anybody: number | undefined;
   /** port sets */
   readonly of: Map<IpPrefix, number>;

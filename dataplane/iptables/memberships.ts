@@ -1,4 +1,4 @@
-/** Members of sets, each there as often as something wants it, and what has changed since somebody asked. Pure. */
+/** Members of sets, each there as often as something wants it, and what has changed since the last look. Pure. */
 import { formatMember, type IpsetMember, type IpsetSpec } from '../ipset/member.ts';
 
 /** One member of one set. */

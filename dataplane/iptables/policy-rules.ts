@@ -36,14 +36,14 @@ export function byPort(
     const matches = [...protocols].flatMap(([protocol, ranges]) => portMatches(protocol, ranges, port));
     return lists.flatMap((list): Line[] => [
       ...matches.map((match): Line => ['by port', match, inSet(list, ends), allow]),
-      ['errors about a flow', '-p icmp -m conntrack --ctstate RELATED', inSet(list, ends), allow],
+      ['ICMP errors about the flow', '-p icmp -m conntrack --ctstate RELATED', inSet(list, ends), allow],
     ]);
   };
   return [
-    ...everyPort.map((list): Line => ['every port there', inSet(list, ends), allow]),
+    ...everyPort.map((list): Line => ['address allowed at every port', inSet(list, ends), allow]),
     ...[...portSets].flatMap(ofPortSet),
     // Of a flow that is not allowed any more it is the calls that tell.
-    ['nothing allows it', port === 'src' ? DROP : goto(direction === 'egress' ? 'REFUSE-OUT' : 'REFUSE-IN')],
+    ['not allowed', port === 'src' ? DROP : goto(direction === 'egress' ? 'REFUSE-OUT' : 'REFUSE-IN')],
   ];
 }
 
@@ -68,7 +68,7 @@ function portMatches(protocol: number, ranges: readonly PortRange[], port: 'src'
   return rules;
 }
 
-/** Counts what is refused, shows a few to whoever listens, and drops all. @param end of the packet that is the pod's */
+/** Counts what is refused, shows a few to listeners, and drops all. @param end of the packet that is the pod's */
 export function refusal(why: 'egress' | 'ingress' | 'egressFlows' | 'ingressFlows', end: 'src' | 'dst'): Line[] {
   const { group, perSecond, burst } = REFUSALS;
   const limit = [
@@ -76,8 +76,8 @@ export function refusal(why: 'egress' | 'ingress' | 'egressFlows' | 'ingressFlow
     `--hashlimit-mode ${end}ip --hashlimit-name tenet-${why.toLowerCase()}`,
   ];
   return [
-    ['counted', inSet(IPSETS.refused, `${end},${end}`)],
-    ['a few are shown', ...limit, `-j NFLOG --nflog-group ${group} --nflog-prefix "${REFUSALS[why]}"`],
+    ['count', inSet(IPSETS.refused, `${end},${end}`)],
+    ['log a few', ...limit, `-j NFLOG --nflog-group ${group} --nflog-prefix "${REFUSALS[why]}"`],
     ['refused', DROP],
   ];
 }

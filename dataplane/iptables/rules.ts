@@ -1,6 +1,6 @@
 /**
- * The rules as iptables has them: a fixed number, in chains of our own, each table's entered by one jump per hook. Who may reach whom
- * is in the sets alone. What is not dropped returns: others' rules come after ours. Pure.
+ * The rules as iptables has them: a fixed number, in chains of our own, each table's entered by one jump per hook. Which ends may
+ * talk is in the sets alone. What is not dropped returns: others' rules come after ours. Pure.
  *
  *   raw PREROUTING     TENET-RAW      guard: is this source the link's own?   TENET-POD-SRC, TENET-OVL-SRC
  *   mangle FORWARD     TENET-FORWARD  from a pod:      reply? known? allowed? TENET-FROM-POD ─► TENET-TO-CLUSTER, TENET-BEYOND
@@ -53,62 +53,64 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
       chains: [
         chain('REFUSE-OUT', refusal('egress', 'src')),
         chain('REFUSE-IN', refusal('ingress', 'dst')),
-        chain('ADMIT', [['the link of the pod asks for this', `-j CLASSIFY --set-class ${className(ADMITTED)}`]]),
+        chain('ADMIT', [
+          ['admitted: the link of the pod lets this class in', `-j CLASSIFY --set-class ${className(ADMITTED)}`],
+        ]),
         ...flowBounds(item),
         chain('CALL-IN', byPort('ingress', 'src,dst', 'dst', portSets, ADMIT)),
         chain('CALL-OUT', byPort('egress', 'dst,src', 'dst', portSets, RETURN)),
         chain('ANSWER-IN', byPort('egress', 'src,dst', 'src', portSets, ADMIT)),
         chain('ANSWER-OUT', byPort('ingress', 'dst,src', 'src', portSets, RETURN)),
         chain('REPLY-TO-POD', [
-          ['the pod may call who answers', inSet(IPSETS.egress, 'src,dst'), ADMIT],
-          ['nobody it may call any more', notInSet(IPSETS.egressSome, 'src,dst'), DROP],
-          ['at some ports', goto('ANSWER-IN')],
+          ['pair allowed at every port', inSet(IPSETS.egress, 'src,dst'), ADMIT],
+          ['pair not allowed', notInSet(IPSETS.egressSome, 'src,dst'), DROP],
+          ['check the port', goto('ANSWER-IN')],
         ]),
         chain('TO-POD', [
-          ['the pod may be called by them', inSet(IPSETS.ingress, 'src,dst'), ADMIT],
-          ['nobody else', notInSet(IPSETS.ingressSome, 'src,dst'), goto('REFUSE-IN')],
-          ['at some ports', goto('CALL-IN')],
+          ['pair allowed at every port', inSet(IPSETS.ingress, 'src,dst'), ADMIT],
+          ['pair not allowed', notInSet(IPSETS.ingressSome, 'src,dst'), goto('REFUSE-IN')],
+          ['check the port', goto('CALL-IN')],
         ]),
         chain('TO-CLUSTER', [
           ['count flows', FIRST_PACKET, call('FLOWS')],
           ['a pod of this node', toPod, goto('TO-POD')],
           ['a pod of another node, or a gateway', toOverlay, RETURN],
-          ['a known address never leaves by another link', DROP],
+          ['an address of the cluster on another link', DROP],
         ]),
         chain('BEYOND', [
-          ['nothing of ours is beyond', toPod, goto('REFUSE-OUT')],
-          ['nothing of ours is beyond', toOverlay, goto('REFUSE-OUT')],
-          ['what has no ports cannot share the address of the node', portless, goto('REFUSE-OUT')],
+          ['no pod or overlay is beyond the cluster', toPod, goto('REFUSE-OUT')],
+          ['no pod or overlay is beyond the cluster', toOverlay, goto('REFUSE-OUT')],
+          ['a protocol without ports cannot share the address of the node', portless, goto('REFUSE-OUT')],
           ['count flows', FIRST_PACKET, call('FLOWS')],
           ['count flows to one destination', FIRST_PACKET, call('FLOWS-BEYOND')],
-          ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
-          ['nodes are closed', inSet(IPSETS.node, 'dst'), goto('REFUSE-OUT')],
+          ['exception: open to every pod', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
+          ['pods may not call nodes', inSet(IPSETS.node, 'dst'), goto('REFUSE-OUT')],
           ['never beyond the cluster', inSet(IPSETS.closed, 'dst'), goto('REFUSE-OUT')],
           ['the tenant may use the internet', inSet(IPSETS.internet, 'src,src'), goto('CALL-OUT')],
-          ['all else is closed', goto('REFUSE-OUT')],
+          ['all else is refused', goto('REFUSE-OUT')],
         ]),
         chain('ANSWERED', [
           ['a pod of this node', toPod, goto('REPLY-TO-POD')],
-          ['whoever called from another', RETURN],
+          ['a caller elsewhere', RETURN],
         ]),
         chain('POD-REPLY', [
-          ['they may call the pod still', inSet(IPSETS.ingress, 'dst,src'), goto('ANSWERED')],
-          ['nobody that may call the pod any more', notInSet(IPSETS.ingressSome, 'dst,src'), DROP],
-          ['at some ports', call('ANSWER-OUT')],
+          ['pair allowed at every port', inSet(IPSETS.ingress, 'dst,src'), goto('ANSWERED')],
+          ['pair not allowed', notInSet(IPSETS.ingressSome, 'dst,src'), DROP],
+          ['check the port', call('ANSWER-OUT')],
           ['allowed', goto('ANSWERED')],
         ]),
         chain('FROM-POD', [
           ['answers', answers, goto('POD-REPLY')],
-          ['errors about no flow', strayIcmp, DROP],
-          ['the pod may call them', inSet(IPSETS.egress, 'dst,src'), goto('TO-CLUSTER')],
-          ['nobody it may call in the cluster', notInSet(IPSETS.egressSome, 'dst,src'), goto('BEYOND')],
-          ['at some ports', call('CALL-OUT')],
+          ['ICMP errors without a flow', strayIcmp, DROP],
+          ['pair allowed at every port', inSet(IPSETS.egress, 'dst,src'), goto('TO-CLUSTER')],
+          ['no address that the pod may call in the cluster', notInSet(IPSETS.egressSome, 'dst,src'), goto('BEYOND')],
+          ['check the port', call('CALL-OUT')],
           ['allowed', goto('TO-CLUSTER')],
         ]),
         chain('FROM-OVL', [
           ['an overlay delivers to pods alone', `! ${toPod}`, DROP],
           ['answers', answers, goto('REPLY-TO-POD')],
-          ['errors about no flow', strayIcmp, DROP],
+          ['ICMP errors without a flow', strayIcmp, DROP],
           ['count flows from other nodes', FIRST_PACKET, call('FLOWS-HERE')],
           ['calls', goto('TO-POD')],
         ]),
@@ -120,13 +122,13 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['calls are no answers', '-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN', DROP],
           ...Object.keys(HAS_PORTS).map(
             (protocol): Line => [
-              'answers are to ports of pods alone',
+              'not to a port reserved for pods',
               `-p ${protocol} -m conntrack ! --ctrepldstport ${from}:${to}`,
               DROP,
             ],
           ),
-          ['what has no ports cannot share the address of the node', portless, DROP],
-          ['errors come from anywhere on the way', '-p icmp', answers, ADMIT],
+          ['a protocol without ports cannot share the address of the node', portless, DROP],
+          ['ICMP errors come from anywhere on the way', '-p icmp', answers, ADMIT],
           ['answers from beyond the cluster', answers, goto('ANSWER-IN')],
           ['calls from elsewhere', DROP],
         ]),
@@ -143,7 +145,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
         chain('IN-POD', [
           ['answers to the node', answers, RETURN],
           ['count flows', FIRST_PACKET, call('FLOWS')],
-          ['declared open for all', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
+          ['exception: open to every pod', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
           ['the node is closed', goto('REFUSE-OUT')],
         ]),
         chain('IN-OVL', [
@@ -157,7 +159,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
             ['from a pod', fromPod, goto('IN-POD')],
             ['from an overlay', fromOverlay, goto('IN-OVL')],
             ['VXLAN', `-p udp -m udp --dport ${item.vxlanPort}`, goto('IN-VXLAN')],
-            ['errors', '! -i lo', '-p icmp', goto('IN-ERROR')],
+            ['ICMP errors', '! -i lo', '-p icmp', goto('IN-ERROR')],
           ],
           'INPUT',
         ),
@@ -190,7 +192,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
             program(SOUND_OWN_PACKET),
             RETURN,
           ],
-          ['forged, or too old to be forwarded', DROP],
+          ['forged, or TTL too small to be forwarded', DROP],
         ]),
         chain('OVL-SRC', [
           [
@@ -199,7 +201,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
             notInSet(IPSETS.gateways, 'src,src'),
             DROP,
           ],
-          ['who belongs in this overlay', inSet(IPSETS.overlay, 'src,src'), program(SOUND_PACKET), RETURN],
+          ['a sender of this overlay', inSet(IPSETS.overlay, 'src,src'), program(SOUND_PACKET), RETURN],
           ['forged', DROP],
         ]),
         chain(
@@ -219,7 +221,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
         chain('SHARE-ADDR', [
           ...Object.keys(SHARES_ADDRESS).map(
             (protocol): Line => [
-              'at ports of pods alone',
+              'with a port reserved for pods',
               `-p ${protocol} -j MASQUERADE --to-ports ${from}-${to} --random-fully`,
             ],
           ),
@@ -229,9 +231,9 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           'NAT',
           [
             ['the node talks to itself', '-o lo', RETURN],
-            ['inside the cluster addresses stay', toPod, RETURN],
-            ['inside the cluster addresses stay', toOverlay, RETURN],
-            ['beyond it the address of the node is used', inSet(IPSETS.pools, 'src'), goto('SHARE-ADDR')],
+            ['addresses inside the cluster stay', toPod, RETURN],
+            ['addresses inside the cluster stay', toOverlay, RETURN],
+            ['beyond the cluster: the address of the node', inSet(IPSETS.pools, 'src'), goto('SHARE-ADDR')],
           ],
           'POSTROUTING',
         ),

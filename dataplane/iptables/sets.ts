@@ -29,10 +29,10 @@ export const IPSETS = {
   macs: list('macs'),
   /** (network, overlay link): who may come out of an overlay */
   overlay: list('overlay'),
-  /** (network, pod link): whom a pod may call at every port, and who may be allowed some by what follows */
+  /** (network, pod link): what a pod may call at every port, and what may be allowed some by what follows */
   egress: list('egress'),
   egressSome: list('egress-some'),
-  /** (address, network or everywhere, pod link): what may be called at every port whoever it is */
+  /** (address, network or everywhere, pod link): what may be called at every port, whatever its identity */
   egressHosts: list('egress-hosts'),
   egressNets: list('egress-n1'),
   egressAny: list('egress-a1'),
@@ -62,8 +62,8 @@ export const IPSETS = {
 
 type Direction = 'egress' | 'ingress';
 /**
- * Lists whose sets hold (network, link): a letter and a port set's number are those that may meet at its ports, `p` because of who is
- * there, `n` whoever is in the network, `a` wherever it is. And those whose sets hold (address, MAC).
+ * Lists whose sets hold (network, link): a letter and a port set's number are those that may meet at its ports, `p` by identity,
+ * `n` by network, `a` anywhere. And those whose sets hold (address, MAC).
  */
 export type LinkList = 'overlay' | Direction | `${Direction}-${'some' | 'hosts' | `${'p' | 'n' | 'a'}${number}`}`;
 export type MacList = 'macs' | 'vxlanPeers' | 'gateways';

@@ -204,7 +204,7 @@ export class Translator {
     else this.#overlays.delete(identity, link);
   }
 
-  /** Identity 0 is whoever is beyond the cluster: any network. */
+  /** Identity 0 is all that is beyond the cluster: any network. */
   #changePair(
     direction: 'egress' | 'ingress',
     identity: number,
@@ -272,7 +272,7 @@ export class Translator {
   }
 }
 
-/** A pair that may meet at some ports is in two: whom networks may allow more is asked of the first. */
+/** A pair that may meet at some ports is in two lists: the first says where networks may allow more. */
 function listsOf(direction: 'egress' | 'ingress', portSet: number): LinkList[] {
   if (portSet === PORT_SET.all) return [direction];
   if (portSet === PORT_SET.none) return [`${direction}-some`];

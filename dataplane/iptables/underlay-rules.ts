@@ -14,7 +14,7 @@ export function underlayChains(item: RuleSetItem): ChainRules[] {
   return [
     chain('VXLAN-INSIDE', [
       ['from the overlay link of the node that sends it', program(VXLAN_FROM_ITS_NODE), RETURN],
-      ['no node sends for another', DROP],
+      ['not an address of the node that sends it', DROP],
     ]),
     chain('IN-VXLAN', [
       ['a node on our segment', inSet(IPSETS.vxlanPeers, 'src,src'), goto('VXLAN-INSIDE')],
@@ -23,13 +23,9 @@ export function underlayChains(item: RuleSetItem): ChainRules[] {
     ]),
     // Outer packets ask no router to refuse them; who says one did wants the path narrow, for all packets to that node.
     chain('IN-ERROR', [
-      ['errors about VXLAN of ours', program(errorAboutPort(item.vxlanPort)), DROP],
+      ['ICMP errors about VXLAN of this node', program(errorAboutPort(item.vxlanPort)), DROP],
       ...segmentsOf(item).map(
-        (segment): Line => [
-          'nothing is in between that a packet to a node beside us could be too large for',
-          program(tooLargeFor(segment)),
-          DROP,
-        ],
+        (segment): Line => ['too large for a router, where none is between', program(tooLargeFor(segment)), DROP],
       ),
     ]),
   ];

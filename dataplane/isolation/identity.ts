@@ -34,11 +34,11 @@ export const LEAVE = chain('leave', [
 ]);
 
 /**
- * Rules that look an address up: nobody; who its block belongs to; who it is by itself. Which tenant somebody is of says the block alone,
- * and without one the address.
+ * Rules that look up the identity of an address: none; that of its block; its own. The tenant of an address is that of its block, and
+ * without a block its own identity.
  */
 export function identification(blockPrefixLength: number) {
-  const nobody = (comment: string): Line => [comment, setMeta('priority', 0)];
+  const none = (comment: string): Line => [comment, setMeta('priority', 0)];
   const byBlock = (address: Field, comment: string): Line => [
     `${comment}: by block`,
     setMetaFromMap('priority', [maskedTo(address, blockPrefixLength)], SETS.block),
@@ -49,12 +49,12 @@ export function identification(blockPrefixLength: number) {
   ];
   return {
     identify: (address: Field, comment: string) => [
-      nobody(comment),
+      none(comment),
       byBlock(address, comment),
       byAddress(address, comment),
     ],
     identifyTenant: (address: Field, comment: string) => [
-      nobody(comment),
+      none(comment),
       byAddress(address, comment),
       byBlock(address, comment),
     ],

@@ -1,6 +1,6 @@
 /**
- * The chains that ask policies: may the pod behind a link, and whoever has an address, meet at this port? By who that is, then by port,
- * then by address. Each way of asking has chains of its own, since rules cannot be given a link or an address to look at. Pure.
+ * The chains that ask policies: may the pod behind a link, and the end with an address, meet at this port? By the end's identity, then by
+ * port, then by address. Each way of asking has chains of its own, since rules cannot be given a link or an address to look at. Pure.
  */
 import { type Field, iifname, l4proto, oifname, priority } from '../nftables/field.ts';
 import { ctState, inSet, maskedTo, match } from '../nftables/match.ts';
@@ -31,11 +31,11 @@ export function policy(name: string, { link, address, direction, ports, next }: 
   const go: Line = ['every port', match(priority, PORT_SET.all), goto(next)];
   const byPort: readonly Line[] = [
     go,
-    ['some ports', jump(ports)],
+    ['check the port', jump(ports)],
     ['allowed', match(priority, PORT_SET.all), goto(next)],
   ];
   return [
-    chain(`${name}_net`, [...byPort, ['no other ports', refuse]]),
+    chain(`${name}_net`, [...byPort, ['port not allowed', refuse]]),
     chain(`${name}_found`, [
       ...byPort,
       ...NET_BITS.map(
@@ -45,11 +45,15 @@ export function policy(name: string, { link, address, direction, ports, next }: 
           goto(`${name}_net`),
         ],
       ),
-      ['nothing allows it', refuse],
+      ['not allowed', refuse],
     ]),
     chain(name, [
-      ['they may meet', setMetaFromMap('priority', [priority, link], SETS[direction]), goto(`${name}_found`)],
-      ['nobody it may meet', refuse],
+      [
+        'ports allowed for the pair',
+        setMetaFromMap('priority', [priority, link], SETS[direction]),
+        goto(`${name}_found`),
+      ],
+      ['pair not allowed', refuse],
     ]),
   ];
 }
@@ -60,7 +64,7 @@ export function ports(name: string, port: Field): ChainSpec {
   return chain(name, [
     // Else errors about a flow that was allowed once would pass.
     ['no port at all', match(priority, PORT_SET.none), returnFromChain],
-    ['errors about a flow', match(l4proto, IPPROTO_ICMP), ctState('related'), allow, returnFromChain],
+    ['ICMP errors about the flow', match(l4proto, IPPROTO_ICMP), ctState('related'), allow, returnFromChain],
     ...PORT_BITS.map(
       (bits): Line => [
         bits === 16 ? 'one port' : `ports that begin with the same ${bits} bits`,
@@ -82,7 +86,7 @@ export const REFUSALS_CHAINS: readonly ChainSpec[] = (
   ] as const
 ).map(([name, link, prefix]) =>
   chain(name, [
-    ['counted, and a few shown', inSet([link], SETS.refused), logToGroup(REFUSALS.group, prefix)],
+    ['count, and log a few', inSet([link], SETS.refused), logToGroup(REFUSALS.group, prefix)],
     ['refused', drop],
   ]),
 );

@@ -1,6 +1,6 @@
 /**
- * The rules: a fixed handful of chains that every packet from, to or through a pod passes, and that consult the sets. Who may
- * reach whom is in the sets alone. Everything not allowed here is dropped in silence. Pure.
+ * The rules: a fixed handful of chains that every packet from, to or through a pod passes, and that consult the sets. Which ends
+ * may talk is in the sets alone. Everything not allowed here is dropped in silence. Pure.
  *
  *   prerouting (before all else)   guard: is this source the link's own?     pod_source, overlay_source
  *   forward    (before others')    from a pod:      reply? known? allowed?   from_pod ─► call_out ─► to_cluster ─► to_pod
@@ -12,8 +12,8 @@
  *   output                         the node sends into no tenant's overlay
  *   postrouting (before others')   what leaves the cluster takes the node's address, and a port that is no one else's there
  *
- * Answers are judged by who may call whom now, like calls: what is no longer allowed ends with the transaction that says so.
- * An identity is looked up into `meta priority` (0: nobody), which forwarding had set from the type of service and which is put
+ * Answers are judged like calls, by what is allowed now: what is no longer allowed ends with the transaction that says so.
+ * An identity is looked up into `meta priority` (0: beyond the cluster), which forwarding had set from the type of service and which is put
  * back before the packet goes on. The packet's mark is never touched.
  */
 import {
@@ -80,11 +80,11 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
     ports('call_ports', thDport),
     ports('answer_ports', thSport),
     ...policy('call_in', { link: oifname, address: ipSaddr, direction: 'ingress', ports: 'call_ports', next: 'begin' }),
-    chain('to_pod', [...identify(ipSaddr, 'who calls'), ['may they?', goto('call_in')]]),
+    chain('to_pod', [...identify(ipSaddr, 'identity of the caller'), ['check ingress policy', goto('call_in')]]),
     chain('to_cluster', [
       ['a pod of this node', toPod, goto('to_pod')],
       ['a pod of another node, or an answer to a gateway', toOverlay, goto('begin')],
-      ['a known address never leaves by another link', drop],
+      ['an address of the cluster on another link', drop],
     ]),
     ...policy('call_out', {
       link: iifname,
@@ -101,14 +101,14 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       next: 'begin_beyond',
     }),
     chain('beyond', [
-      ['nothing of ours is beyond', toPod, goto('refuse_out')],
-      ['nothing of ours is beyond', toOverlay, goto('refuse_out')],
+      ['no pod or overlay is beyond the cluster', toPod, goto('refuse_out')],
+      ['no pod or overlay is beyond the cluster', toOverlay, goto('refuse_out')],
       [PORTLESS, ...portless, goto('refuse_out')],
-      ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
-      ['nodes are closed', inSet([ipDaddr], SETS.node), goto('refuse_out')],
+      ['exception: open to every pod', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
+      ['pods may not call nodes', inSet([ipDaddr], SETS.node), goto('refuse_out')],
       ...closed.map((prefix): Line => ['never beyond the cluster', matchPrefix(ipDaddr, prefix), goto('refuse_out')]),
       ['the tenant may use the internet', inSet([iifname], SETS.internet), goto('call_beyond')],
-      ['all else is closed', goto('refuse_out')],
+      ['all else is refused', goto('refuse_out')],
     ]),
     ...policy('answer_in', {
       link: oifname,
@@ -117,10 +117,13 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ports: 'answer_ports',
       next: 'leave',
     }),
-    chain('to_pod_reply', [...identify(ipSaddr, 'who answers'), ['may the pod call them still?', goto('answer_in')]]),
+    chain('to_pod_reply', [
+      ...identify(ipSaddr, 'identity of the answering end'),
+      ['check egress policy of the caller', goto('answer_in')],
+    ]),
     chain('answered', [
       ['a pod of this node', toPod, goto('to_pod_reply')],
-      ['whoever called from another', goto('leave')],
+      ['a caller elsewhere', goto('leave')],
     ]),
     ...policy('answer_out', {
       link: iifname,
@@ -130,37 +133,37 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       next: 'answered',
     }),
     chain('from_pod_reply', [
-      ['an answer in another’s name', notInSet([iifname, ctIpSaddr('reply')], SETS.podAddress), drop],
-      ...identify(ipDaddr, 'who is answered'),
-      ['may they call the pod still?', goto('answer_out')],
+      ['an answer for an address of another pod', notInSet([iifname, ctIpSaddr('reply')], SETS.podAddress), drop],
+      ...identify(ipDaddr, 'identity of the caller'),
+      ['check ingress policy of the answering pod', goto('answer_out')],
     ]),
     chain('from_pod', [
       ['answers', ...answers, goto('from_pod_reply')],
-      ['errors about no flow', ...strayIcmp, drop],
+      ['ICMP errors without a flow', ...strayIcmp, drop],
       [
-        'errors about a flow come from whom began it',
+        'ICMP errors about a flow of another pod',
         inTracked('original'),
         ctState('related'),
         notInSet([iifname, ctIpSaddr('original')], SETS.podAddress),
         drop,
       ],
-      ...identify(ipDaddr, 'who is called'),
-      ['nobody we know', match(priority, 0), goto('beyond')],
-      ['may the pod?', goto('call_out')],
+      ...identify(ipDaddr, 'identity of the called end'),
+      ['no address of a pod or gateway', match(priority, 0), goto('beyond')],
+      ['check egress policy', goto('call_out')],
     ]),
     chain('from_overlay_reply', [
-      ...identifyTenant(ctIpSaddr('reply'), 'who was called'),
+      ...identifyTenant(ctIpSaddr('reply'), 'identity of the called end'),
       [
-        'answers come by the overlay of whom was called',
+        'answers come by the overlay of the called end',
         inSet([iifname, priority], SETS.overlaySource),
         goto('to_pod_reply'),
       ],
-      ['an answer in another’s name', drop],
+      ['an answer for an address of another overlay', drop],
     ]),
     chain('from_overlay', [
       ['an overlay delivers to pods alone', matchNot(oifgroup, POD_GROUP), drop],
       ['answers', ...answers, goto('from_overlay_reply')],
-      ['errors about no flow', ...strayIcmp, drop],
+      ['ICMP errors without a flow', ...strayIcmp, drop],
       ['calls', goto('to_pod')],
     ]),
     // Errors about a flow come from anywhere on its way: what counts is who was called.
@@ -176,13 +179,13 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         (pool): Line => ['answers of pods never come from elsewhere', matchPrefix(ctIpSaddr('reply'), pool), drop],
       ),
       ...notOfPods(item),
-      ['nobody of the cluster', setMeta('priority', 0)],
+      ['identity: beyond the cluster', setMeta('priority', 0)],
       ['answers from beyond the cluster', ...answers, goto('answer_beyond')],
       ['calls from elsewhere', drop],
     ]),
     chain('pod_source', [
       // Before any route is looked up: who gets "time exceeded" for an address learns that the node knows it.
-      ['too old to be forwarded', compare(ipTtl, '<', 2), drop],
+      ['TTL too small to be forwarded', compare(ipTtl, '<', 2), drop],
       [
         'the pod’s own address and MAC, no IP options',
         inSet([iifname, etherSaddr, ipSaddr], SETS.guard),
@@ -192,9 +195,9 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ['forged, or not IPv4', drop],
     ]),
     chain('overlay_source', [
-      ...identifyTenant(ipSaddr, 'who sends'),
+      ...identifyTenant(ipSaddr, 'identity of the sender'),
       [
-        'who belongs in this overlay, no IP options',
+        'a sender of this overlay, no IP options',
         inSet([iifname, priority], SETS.overlaySource),
         ipHeaderLength(5),
         accept,
@@ -203,13 +206,13 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
     ]),
     chain('input_pod', [
       ['answers to the node', ...answers, inSet([iifname, ctIpSaddr('reply')], SETS.podAddress), accept],
-      ['nobody of the cluster', setMeta('priority', 0)],
-      ['declared open for all', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
+      ['identity: beyond the cluster', setMeta('priority', 0)],
+      ['exception: open to every pod', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
       ['the node is closed', goto('refuse_out')],
     ]),
     chain('input_overlay', [
       ['calls', matchNot(ctDirection, CT_DIRECTIONS.reply), drop],
-      ...identifyTenant(ctIpSaddr('reply'), 'who was called'),
+      ...identifyTenant(ctIpSaddr('reply'), 'identity of the called end'),
       [
         'answers to a gateway',
         ctState('established', 'related'),
@@ -224,8 +227,8 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       [
         ['from a pod', fromPod, goto('pod_source')],
         ['from an overlay', fromOverlay, goto('overlay_source')],
-        ['a link we do not know yet', match(iifname, `${POD_LINK_PREFIX}*`), drop],
-        ['a link we do not know yet', match(iifname, `${OVERLAY_LINK_PREFIX}*`), drop],
+        ['a link that is not set up yet', match(iifname, `${POD_LINK_PREFIX}*`), drop],
+        ['a link that is not set up yet', match(iifname, `${OVERLAY_LINK_PREFIX}*`), drop],
         vxlanInPieces(item),
         ...pools.map(
           (pool): Line => [
@@ -245,8 +248,8 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['from an overlay', fromOverlay, goto('from_overlay')],
         ['to a pod', toPod, goto('from_elsewhere')],
         ['into an overlay', toOverlay, drop],
-        ['a link we do not know yet', match(oifname, `${POD_LINK_PREFIX}*`), drop],
-        ['a link we do not know yet', match(oifname, `${OVERLAY_LINK_PREFIX}*`), drop],
+        ['a link that is not set up yet', match(oifname, `${POD_LINK_PREFIX}*`), drop],
+        ['a link that is not set up yet', match(oifname, `${OVERLAY_LINK_PREFIX}*`), drop],
       ],
       base('filter', 'forward', FIRST),
     ),

@@ -13,7 +13,7 @@ import { isIpv6Element, REFUSALS } from './common.ts';
 
 export const TABLE = { family: 'inet', table: NFT_TABLE } as const;
 
-/** Elements a node can hold: addresses known by themselves, blocks of all tenants here, links of pods here times whom they may meet. */
+/** Elements a node can hold: addresses known by themselves, blocks of all tenants here, pairs of a pod link here and an identity. */
 const SIZE = { addresses: 262_144, pods: 16_384, pairs: 131_072, nodes: 32_768, few: 4_096, flows: 1_048_576 } as const;
 
 /** Every packet that finds the element counts; the rule goes on for a few of them. */

@@ -13,7 +13,7 @@ import { HAS_PORTS, poolsOf, SHARES_ADDRESS } from './common.ts';
 /** One before where others translate addresses: who does so first decides. */
 const SOURCE_NAT = 99;
 
-export const PORTLESS = 'what has no ports cannot share the node’s address';
+export const PORTLESS = 'a protocol without ports cannot share the node’s address';
 /** Matches it. */
 export const portless = Object.values(SHARES_ADDRESS).map((protocol) => matchNot(l4proto, protocol));
 
@@ -26,7 +26,7 @@ export function notOfPods({ masqueradePorts: { from, to } }: RuleSetItem): Line[
     ['calls are no answers', match(tcpCallFlags, TCP_CALL), drop],
     ...Object.values(HAS_PORTS).map(
       (protocol): Line => [
-        'answers are to ports that are pods’ alone',
+        'not to a port reserved for pods',
         match(l4proto, protocol),
         matchNotRange(ctProtoDst('reply'), from, to),
         drop,
@@ -41,7 +41,7 @@ export function shareAddress(item: RuleSetItem): ChainSpec[] {
   return [
     chain('share_address', [
       ...Object.values(SHARES_ADDRESS).map(
-        (protocol): Line => ['at ports that are pods’ alone', match(l4proto, protocol), masqueradeToPorts(from, to)],
+        (protocol): Line => ['with a port reserved for pods', match(l4proto, protocol), masqueradeToPorts(from, to)],
       ),
       ['of the node itself, from its address in the system overlay', masquerade],
     ]),
@@ -49,10 +49,10 @@ export function shareAddress(item: RuleSetItem): ChainSpec[] {
       'postrouting',
       [
         ['the node talks to itself', match(oifname, 'lo'), returnFromChain],
-        ['inside the cluster addresses stay', match(oifgroup, POD_GROUP), returnFromChain],
-        ['inside the cluster addresses stay', match(oifgroup, OVERLAY_GROUP), returnFromChain],
+        ['addresses inside the cluster stay', match(oifgroup, POD_GROUP), returnFromChain],
+        ['addresses inside the cluster stay', match(oifgroup, OVERLAY_GROUP), returnFromChain],
         ...poolsOf(item).map(
-          (pool): Line => ['beyond it the node’s address is used', matchPrefix(ipSaddr, pool), goto('share_address')],
+          (pool): Line => ['beyond the cluster: the node’s address', matchPrefix(ipSaddr, pool), goto('share_address')],
         ),
       ],
       base('nat', 'postrouting', SOURCE_NAT),

@@ -38,7 +38,7 @@ const ETH_P_IP = 0x0800;
 
 /** Whose MAC the other pieces have cannot be asked any more once they are put together. */
 export const vxlanInPieces = (item: RuleSetItem): Line => [
-  'VXLAN in pieces, which no node on our segment sends',
+  'VXLAN in fragments, which no node on our segment sends',
   match(l4proto, IPPROTO_UDP),
   match(ipFragment, FIRST_PIECE),
   match(thDport, item.vxlanPort),
@@ -47,7 +47,7 @@ export const vxlanInPieces = (item: RuleSetItem): Line => [
 ];
 
 export const icmpErrors: Line = [
-  'errors',
+  'ICMP errors',
   match(icmpType, ICMP_DEST_UNREACH),
   matchNot(iifname, 'lo'),
   goto('input_error'),
@@ -70,7 +70,7 @@ export function underlayChains(item: RuleSetItem): ChainSpec[] {
         inSet([ipSaddr, vxlanInnerSaddr], SETS.vxlanSystem),
         accept,
       ],
-      ['no node sends for another', drop],
+      ['not an address of the node that sends it', drop],
     ]),
     chain('input_vxlan', [
       ['a node on our segment', inSet([ipSaddr, etherSaddr], SETS.vxlanPeer), goto('vxlan_inside')],
@@ -81,7 +81,7 @@ export function underlayChains(item: RuleSetItem): ChainSpec[] {
     chain('input_error', [
       ...HEADER_WORDS.map(
         (words): Line => [
-          'errors about VXLAN of ours',
+          'ICMP errors about VXLAN of this node',
           match(quotedStart, 0x40 + words),
           match(quotedProtocol, IPPROTO_UDP),
           match(quotedDport(words), item.vxlanPort),
@@ -90,7 +90,7 @@ export function underlayChains(item: RuleSetItem): ChainSpec[] {
       ),
       ...segmentsOf(item).map(
         (segment): Line => [
-          'nothing is in between that a packet to a node beside us could be too large for',
+          'too large for a router, where none is between',
           match(icmpCode, ICMP_FRAG_NEEDED),
           matchPrefix(quotedDaddr, segment),
           inSet([quotedDaddr], SETS.node),

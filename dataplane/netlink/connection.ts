@@ -82,7 +82,7 @@ export class NetlinkConnection {
    * Sends a batch whose LAST message alone carries NLM_F_ACK: its acknowledgement comes on commit and on nothing else. Linux
    * before 6.10 does not acknowledge the end of a batch; there a commit is silent, while every refusal is told all the same.
    * @throws KernelError of the first message refused, or of the whole batch (nothing was done then); ENOBUFS when answers were
-   * lost and nobody can tell: read the state again
+   * lost and it is unknown what was done: read the state again
    */
   batch(bytes: Uint8Array, describe: Describe): void {
     const [first, count] = this.#number(bytes);

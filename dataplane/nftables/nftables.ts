@@ -44,7 +44,7 @@ export interface TableDump {
 }
 
 const DUMP_TRIES = 20;
-/** Nobody has a table of this name, so destroying it does nothing, and tells whether the kernel knows how. */
+/** No program has a table of this name, so destroying it does nothing, and tells whether the kernel knows how. */
 const PROBE_TABLE: TableRef = { family: 'inet', table: 'tenet-destroy-probe' };
 
 export class Nftables {

@@ -37,8 +37,8 @@ export function encodeReplaceNeighbour(out: ByteWriter, spec: NeighbourSpec): vo
 }
 
 /**
- * Makes what goes to a neighbour that is there wait in its queue: nobody is asked for its MAC, and nothing is lost as long as the queue has
- * room (`unres_qlen_bytes`). {@link encodeReleaseNeighbour} lets it go. @see net/core/neighbour.c, __neigh_event_send
+ * Makes what goes to a neighbour that is there wait in its queue: no host is asked for its MAC, and nothing is lost as long as
+ * the queue has room (`unres_qlen_bytes`). {@link encodeReleaseNeighbour} lets it go. @see net/core/neighbour.c, __neigh_event_send
  */
 export function encodeHoldNeighbour(out: ByteWriter, spec: NeighbourSpec): void {
   encode(out, u.RTM_NEWNEIGH, NLM_F_ACK | NLM_F_REPLACE, spec, u.NUD_INCOMPLETE);

@@ -135,6 +135,6 @@ function decodePrefix(base: Attribute | undefined, length: number, bits: 32 | 12
   if (base.payload.length * 8 !== bits || length > bits) {
     throw new CodecError(`a prefix of at most ${bits} bits`, base.offset);
   }
-  // The kernel keeps the host bits that somebody gave it, and ignores them.
+  // The kernel keeps the host bits that it was given, and ignores them.
   return prefixOf(bytesToIp(base.payload), length);
 }

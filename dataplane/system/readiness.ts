@@ -1,6 +1,6 @@
 /**
  * Waiting, off the main thread, until sockets have something to read. One libuv pool thread sleeps in poll(2) meanwhile; an eventfd
- * wakes it when nobody waits any more. Reads nothing itself.
+ * wakes it when no caller waits any more. Reads nothing itself.
  */
 import { closeSync, writeSync } from 'node:fs';
 import koffi from 'koffi';

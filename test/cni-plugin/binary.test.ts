@@ -94,7 +94,7 @@ describe('with an agent', () => {
   });
 
   test('its error is passed on', async ({ agent }) => {
-    const error = { code: 7, msg: 'invalid configuration', details: 'K8S_POD_NAMESPACE: nobody’s' };
+    const error = { code: 7, msg: 'invalid configuration', details: 'K8S_POD_NAMESPACE: unclaimed' };
     await agent(async () => ({ ok: false, error }));
     const { exitCode, stdout } = await run();
     expect(exitCode).toBe(1);
@@ -157,7 +157,7 @@ describe('with an agent', () => {
 describe('without an answer', () => {
   const verbs = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS'] as const;
 
-  test.for(verbs)('%s is to be repeated when nobody listens', async (CNI_COMMAND) => {
+  test.for(verbs)('%s is to be repeated when no agent listens', async (CNI_COMMAND) => {
     const { exitCode, stdout } = await run({ env: { CNI_COMMAND } });
     expect(exitCode).toBe(1);
     const code = CNI_COMMAND === 'STATUS' ? 50 : 11;

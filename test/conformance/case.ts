@@ -63,7 +63,7 @@ export interface Step {
 export interface Case {
   /** `family/what-it-shows` */
   readonly name: string;
-  /** whom the table has besides the tenant's own pods */
+  /** ends that the table has besides the tenant's own pods */
   readonly beside: readonly Exclude<Kind, 'own'>[];
   readonly steps: readonly Step[];
 }

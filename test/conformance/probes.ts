@@ -122,7 +122,7 @@ export class Probes {
   }
 }
 
-/** What our own kernel refuses shows as silence where nobody waits for an answer, and as a refusal where somebody does. */
+/** What our own kernel refuses shows as silence where no probe waits for an answer, and as a refusal where one does. */
 function send(probe: Probe): void {
   const { id, from, address, way } = probe;
   const error = from.call({ id, address, protocol: way.protocol, port: way.port });

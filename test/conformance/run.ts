@@ -133,7 +133,7 @@ export class Runner {
   }
 }
 
-/** Silence proves something only of who is heard by somebody: a pod always reaches itself. */
+/** Silence proves something only of a pod that is heard elsewhere: a pod always reaches itself. */
 function deaf(cells: readonly Cell[]): readonly string[] {
   const silent = cells.filter(({ way, observed }) => way.from === way.to && observed !== 'allowed');
   return silent.map(({ way }) => `${way.to} ${way.protocol} ${way.port} does not even reach itself`);

@@ -102,12 +102,12 @@ export class Scene {
     return { ip: (name) => this.addressOf(name), subnet: this.#subnet };
   }
 
-  /** @throws Error if nobody is called so */
+  /** @throws Error if no pod, node or outside host has this name */
   addressOf(name: string): string {
     const node = /^node\/(\d)$/.exec(name)?.[1];
     if (node !== undefined) return this.lab.host(`node${node}`).underlay;
     const address = OUTSIDE_ADDRESSES[name] ?? this.#actors.get(name)?.container.ip;
-    if (address === undefined) throw new Error(`nobody is called ${name}`);
+    if (address === undefined) throw new Error(`nothing is called ${name}`);
     return address;
   }
 
@@ -278,7 +278,7 @@ export class Scene {
 
   #actor(name: string): Actor {
     const found = this.#actors.get(name);
-    if (found === undefined) throw new Error(`nobody is called ${name}`);
+    if (found === undefined) throw new Error(`no pod is called ${name}`);
     return found;
   }
 

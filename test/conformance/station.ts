@@ -10,7 +10,7 @@ import { CHUNK, readSctp, sctpInit } from '../lab/probe/sctp.ts';
 import { openBound, openIcmp, openRaw, receiveNow, SocketError, sendToNow } from '../lab/probe/socket.ts';
 import { PORTS, type Protocol } from './truth.ts';
 
-/** `arrived` at the far end; `answered`: its answer came back; `refused`: somebody said no, which is not silence. */
+/** `arrived` at the far end; `answered`: its answer came back; `refused`: a host said no, which is not silence. */
 export interface Heard {
   readonly kind: 'arrived' | 'answered' | 'refused';
   /** u32, of the probe */
@@ -27,7 +27,7 @@ export interface Call {
   readonly port: number;
 }
 
-/** Source ports of probes: below those that kernels take by themselves (32768 and up), so that nobody else's SYN looks like a probe. */
+/** Source ports of probes: below those that kernels take by themselves (32768 and up), so that no other SYN looks like a probe. */
 export const SOURCE_PORTS = { first: 10_000, last: 29_999 } as const;
 
 /** @see RFC 9293 section 3.1 */

@@ -29,7 +29,7 @@ describe('a truth table', () => {
     expect(table(way('y/c', 'x/a', 'TCP', 81))).toBe(false);
   });
 
-  test('means the tenant’s own by a star, nobody else’s', () => {
+  test('means the tenant’s own by a star, no others', () => {
     const table = truth(['+ * > p/*', '- * > out/*']);
     expect(table(way('x/a', 'p/a'))).toBe(true);
     expect(table(way('s/a', 'p/a'))).toBe(false);

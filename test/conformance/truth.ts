@@ -1,9 +1,9 @@
 /**
- * Truth tables in a few words: who may call whom, written by hand for each case and by nobody's algorithm. Pure.
+ * Truth tables in a few words: which end may call which, written by hand for each case, not computed. Pure.
  *
  * Everybody is `namespace/name`. A line changes what the lines before it said:
  *
- *     - * > x/a              nobody reaches x/a
+ *     - * > x/a              no end reaches x/a
  *     + y/*,z/b > x/a TCP    these do, by TCP, on both ports
  *     + * > x/a UDP 81       everybody does, by UDP, on 81 alone
  *

@@ -30,7 +30,7 @@ export function startWatching(store: Store, prefix: string, after: number): Watc
     for await (const batch of store.watch(prefix, after, abort.signal)) batches.push(batch);
   };
   const ended = run();
-  ended.catch(() => undefined); // whoever awaits `ended` sees it
+  ended.catch(() => undefined); // callers that await `ended` see it
   onTestFinished(async () => {
     abort.abort();
     await ended.catch(() => undefined);

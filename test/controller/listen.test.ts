@@ -34,7 +34,7 @@ async function get(path: string): Promise<string> {
   return text;
 }
 
-/** Leaves a socket file that nobody listens on, as a killed process does. */
+/** Leaves a socket file that no process listens on, as a killed process does. */
 async function leaveStale(path: string): Promise<void> {
   const server = createServer().listen(`${path}.live`);
   await once(server, 'listening');

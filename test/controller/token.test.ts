@@ -29,7 +29,7 @@ test('is never made twice in the same way', () => {
   expect(readOrCreateToken(join(folder, 'a'))).not.toBe(readOrCreateToken(join(folder, 'b')));
 });
 
-test('that somebody else wrote is taken as it is', () => {
+test('that an operator wrote is taken as it is', () => {
   const path = join(makeFolder(), 'token');
   writeFileSync(path, '  my-own-long-enough-token\n');
   chmodSync(path, 0o640);

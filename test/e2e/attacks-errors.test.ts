@@ -32,14 +32,14 @@ afterAll(async () => {
 });
 
 const cut = (chain: string, comment: string, node = 'node1'): Cut => ({ node, chain, comment });
-/** An answer has to come from whom was called, to somebody that may call them; and be for somebody that may call who answers. */
+/** An answer has to come from the end that was called, to one that may call it; each end checks that. */
 const ANSWERS = (node?: string) => [
-  cut('from_pod_reply', 'an answer in another’s name', node),
-  cut('answer_out', 'nobody it may meet', node),
+  cut('from_pod_reply', 'an answer for an address of another pod', node),
+  cut('answer_out', 'pair not allowed', node),
 ];
-const TO_CALLER = cut('answer_in', 'nobody it may meet');
-const NOBODY_ELSE = cut('call_out', 'nobody it may meet');
-const ERRORS_OF_OTHERS = cut('from_pod', 'errors about a flow come from whom began it');
+const TO_CALLER = cut('answer_in', 'pair not allowed');
+const NOT_ALLOWED = cut('call_out', 'pair not allowed');
+const ERRORS_OF_OTHERS = cut('from_pod', 'ICMP errors about a flow of another pod');
 const names = Object.keys(ERRORS) as ErrorName[];
 
 let lastPort = 20_000;
@@ -83,11 +83,11 @@ describe('errors of another tenant about a flow on one node', () => {
   test('to the one who is called', async () => {
     const { red1, red1b } = stage.cast;
     const flow = await openFlow(stage.lab.prober(red1), red1.ip, red1b.ip);
-    const attack = byBlue1('port unreachable', red1b.ip, backwards(flow), 'red1b', [ERRORS_OF_OTHERS, NOBODY_ELSE]);
+    const attack = byBlue1('port unreachable', red1b.ip, backwards(flow), 'red1b', [ERRORS_OF_OTHERS, NOT_ALLOWED]);
     await expectClosed(stage, attack, legitimate);
   });
 
-  test('about its own flow, to somebody else', async () => {
+  test('about its own flow, to another pod', async () => {
     const { blue1: liar, blue2: friend, red1 } = stage.cast;
     const mine = await openFlow(stage.lab.prober(liar), liar.ip, friend.ip);
     const called = await openFlow(stage.lab.prober(friend), friend.ip, liar.ip);
@@ -104,7 +104,7 @@ describe('errors of another tenant about a flow on one node', () => {
   });
 });
 
-test('errors about a flow that policies allowed once, from one whom they allow nothing any more', async () => {
+test('errors about a flow that policies allowed once, from a pod that they allow nothing any more', async () => {
   const { red1, red1b } = stage.cast;
   const flow = await openFlow(stage.lab.prober(red1), red1.ip, red1b.ip);
   const liar = new RawLink(red1.netns);
@@ -314,7 +314,7 @@ describe('true errors arrive', () => {
     }
   });
 
-  test('a packet that has come too far is reported by routers beyond; nodes are silent, whoever it was for', async () => {
+  test('a packet that has come too far is reported by routers beyond; nodes are silent, whatever it was for', async () => {
     const { lab, cast } = stage;
     const from = lab.prober(cast.red1);
     expect(await from.ping(lab.outside.address, { ttl: 2 })).toMatchObject({ from: '192.168.9.254', type: 11 });

@@ -3,7 +3,7 @@
  * whole packets do.
  */
 import { describe, onTestFinished, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import { ipv4, PROTOCOL, tcp, udp } from '../lab/probe/packet.ts';
 import { RawLink } from '../lab/probe/raw.ts';
@@ -161,7 +161,7 @@ describe('fragments', () => {
       const liar = new RawLink(node1.netns);
       onTestFinished(() => liar.close());
       const ends = { source: node1.underlay, destination: node2.underlay };
-      const destinationMac = overlayMac(parseIp(node2.underlay));
+      const destinationMac = macOfAddress(parseIp(node2.underlay));
       const sendBy = (vni: number) => (packet: Buffer) => {
         const wrapped = capsule(ends, { vni, destinationMac, packet });
         liar.send(onUnderlay({ source: node1.mac, destination: node2.mac }, wrapped));

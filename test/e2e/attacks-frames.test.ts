@@ -56,7 +56,7 @@ describe('what is not IPv4', () => {
     ).toEqual([]);
   });
 
-  test('IPv6 that looks like IPv4 to whoever does not check', async () => {
+  test('IPv6 that looks like IPv4 to a reader that does not check', async () => {
     const { red1, red1b, blue1 } = attacker.stage.cast;
     /** Where an IPv4 header has its length, source and destination, this one has the container's own and another's. */
     const dressed = (to: string, destination: string, token: string) => {

@@ -3,7 +3,7 @@
  * is a hole, and each test shows what it would let through if it were.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import { HOST_END_MAC, POD_GROUP } from '../../dataplane/ownership.ts';
 import { type Container, cniAdd, newContainerId } from '../lab/container.ts';
@@ -127,7 +127,7 @@ describe('a container that is being attached', () => {
     const octets = stage.cast.red1.ip.split('.').map(Number);
     const own = [...octets.slice(0, 3), ((octets[3] ?? 0) & ~31) + 20 + (round % 10)];
     const ip = parseIp(own.join('.'));
-    return { ip, mac: overlayMac(ip) };
+    return { ip, mac: macOfAddress(ip) };
   }
 
   /** Sends all it can as often as it can, from before its link exists until stopped. */
@@ -189,10 +189,10 @@ describe('a container that is being attached', () => {
 describe('a link that no rule knows', () => {
   const ADDRESS = '10.128.200.200';
   const MAC = '02:66:00:00:00:07';
-  const UNKNOWN = 'a link we do not know yet';
+  const UNKNOWN = 'a link that is not set up yet';
   const FROM_ELSEWHERE = [
     'answers of pods never come from elsewhere',
-    'answers are to ports that are pods’ alone',
+    'not to a port reserved for pods',
     'calls from elsewhere',
   ].map((comment) => cut('from_elsewhere', comment));
   const POOL = cut('prerouting', 'pods and gateways never come from elsewhere');
@@ -232,7 +232,7 @@ describe('a link that no rule knows', () => {
     [
       'tnpffffffffffff',
       POD_GROUP,
-      [cut('pod_source', 'forged, or not IPv4'), cut('call_out', 'nobody it may meet')],
+      [cut('pod_source', 'forged, or not IPv4'), cut('call_out', 'pair not allowed')],
       FROM_ELSEWHERE,
     ],
     ['tnt4242', 0, [cut('prerouting', UNKNOWN), ...FROM_ELSEWHERE], [cut('forward', UNKNOWN)]],

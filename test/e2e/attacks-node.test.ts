@@ -3,7 +3,7 @@
  * packet is shown to arrive once the rule that stops it is taken out.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { arp, BROADCAST, ETHERTYPE } from '../lab/probe/packet.ts';
@@ -30,7 +30,7 @@ afterAll(async () => {
 });
 
 const cut = (chain: string, comment: string): Cut => ({ node: 'node1', chain, comment });
-const NOBODY_ELSE = cut('call_in', 'nobody it may meet');
+const NOT_ALLOWED = cut('call_in', 'pair not allowed');
 const legitimate = async () => {
   await Promise.all([
     meets(stage, stage.cast.red2, 'red1'),
@@ -46,9 +46,9 @@ const fromNode2 = (cargo: Cargo) => (token: string) => {
 };
 
 describe('a node in the wrong hands', () => {
-  const RELAY = [cut('from_overlay', 'an overlay delivers to pods alone'), NOBODY_ELSE];
+  const RELAY = [cut('from_overlay', 'an overlay delivers to pods alone'), NOT_ALLOWED];
   const FORGED = cut('overlay_source', 'forged, or not IPv4');
-  const NOT_ITS_OWN = cut('vxlan_inside', 'no node sends for another');
+  const NOT_ITS_OWN = cut('vxlan_inside', 'not an address of the node that sends it');
   const ORIGIN = 'from node2';
   const relay = (name: string, destination: () => string): Attack => ({
     name,
@@ -67,7 +67,7 @@ describe('a node in the wrong hands', () => {
       name: 'reaches another tenant’s container by the wrong VNI',
       fire: fromNode2({ destination: () => stage.cast.blue1.ip }),
       arrivesAt: 'blue1',
-      cuts: [NOBODY_ELSE],
+      cuts: [NOT_ALLOWED],
     },
     {
       name: 'forges a source that is not of the VNI',
@@ -79,7 +79,7 @@ describe('a node in the wrong hands', () => {
       name: 'poses as another tenant’s container',
       fire: fromNode2({ source: () => stage.cast.blue2.ip }),
       arrivesAt: 'red1',
-      cuts: [FORGED, NOBODY_ELSE],
+      cuts: [FORGED, NOT_ALLOWED],
     },
     {
       name: 'poses as a container by the system overlay',
@@ -91,13 +91,13 @@ describe('a node in the wrong hands', () => {
       name: 'poses as the outside',
       fire: fromNode2({ source: () => stage.lab.outside.address }),
       arrivesAt: 'red1',
-      cuts: [NOT_ITS_OWN, FORGED, NOBODY_ELSE],
+      cuts: [NOT_ITS_OWN, FORGED, NOT_ALLOWED],
     },
     {
-      name: 'poses as nobody: an address of the pool that no node has',
+      name: 'poses as no node: an address of the pool that no node has',
       fire: fromNode2({ source: () => '10.255.255.250' }),
       arrivesAt: 'red1',
-      cuts: [NOT_ITS_OWN, FORGED, NOBODY_ELSE],
+      cuts: [NOT_ITS_OWN, FORGED, NOT_ALLOWED],
     },
   ];
   for (const attack of attacks)
@@ -112,7 +112,7 @@ describe('a node in the wrong hands', () => {
     const listener = await stage.lab.prober(stage.node1).udpListen(port, 'node1');
     const attack = (destination: () => string) => (token: string) => {
       const packet = datagram({ source: stage.cast.red2.ip, destination: destination() }, token, { port });
-      const destinationMac = overlayMac(parseIp(stage.node1.underlay));
+      const destinationMac = macOfAddress(parseIp(stage.node1.underlay));
       const ends = { source: stage.node2.underlay, destination: stage.node1.underlay };
       const wrapped = capsule(ends, { vni: stage.red.vni, destinationMac, packet });
       node2.send(onUnderlay({ source: stage.node2.mac, destination: stage.node1.mac }, wrapped));
@@ -130,7 +130,7 @@ describe('a node in the wrong hands', () => {
   test('writes no neighbour table by what it sends through an overlay', async () => {
     const { cast, red, node1 } = stage;
     const link = `tnt${red.vni}`;
-    const destinationMac = overlayMac(parseIp(node1.underlay));
+    const destinationMac = macOfAddress(parseIp(node1.underlay));
     const ends = { source: stage.node2.underlay, destination: node1.underlay };
     const send = (operation: 'request' | 'reply', senderIp: string, targetIp: string, mac: string) => {
       const lie = arp({ operation, senderMac: '02:66:00:00:00:09', senderIp, targetIp });
@@ -163,7 +163,7 @@ describe('a node in the wrong hands', () => {
 
   test('invents no VNI and no link', async () => {
     await expectSilence(stage, [
-      { name: 'a VNI nobody has', fire: fromNode2({ vni: () => 16_000_000 }), origin: ORIGIN },
+      { name: 'a VNI no tenant has', fire: fromNode2({ vni: () => 16_000_000 }), origin: ORIGIN },
       { name: 'VNI 0', fire: fromNode2({ vni: () => 0 }), origin: ORIGIN },
       { name: 'blue’s VNI', fire: fromNode2({ vni: ({ blue }) => blue.vni }), origin: ORIGIN },
     ]);

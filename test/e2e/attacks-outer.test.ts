@@ -60,8 +60,8 @@ const friendsMeet = async () => {
 };
 
 describe('errors of a stranger about packets between nodes', () => {
-  const VXLAN = cut('input_error', 'errors about VXLAN of ours');
-  const BESIDE = cut('input_error', 'nothing is in between that a packet to a node beside us could be too large for');
+  const VXLAN = cut('input_error', 'ICMP errors about VXLAN of this node');
+  const BESIDE = cut('input_error', 'too large for a router, where none is between');
 
   /** "Too large for what is next", of a packet that node1 is said to have sent. */
   const error = (quoted: Buffer, options = Buffer.alloc(0)) => {
@@ -173,7 +173,7 @@ describe.skipIf(BACKEND === 'iptables')('pieces of a stranger', () => {
       fromNode2(first);
       fromStranger(last);
     };
-    const cuts = [cut('prerouting', 'VXLAN in pieces, which no node on our segment sends')];
+    const cuts = [cut('prerouting', 'VXLAN in fragments, which no node on our segment sends')];
     await expectClosed(stage, { name: 'pieces', fire, arrivesAt: 'red1', cuts }, legitimate);
   });
 });

@@ -114,11 +114,11 @@ const isOf = (protocol: number, port: number) => {
 };
 
 const cut = (chain: string, comment: string): Cut => ({ node: 'node1', chain, comment });
-const ANSWERS = [cut('from_elsewhere', 'answers are to ports that are pods’ alone')];
+const ANSWERS = [cut('from_elsewhere', 'not to a port reserved for pods')];
 const CALLS = [cut('from_elsewhere', 'calls are no answers')];
 const PORTLESS = [
-  cut('beyond', 'what has no ports cannot share the node’s address'),
-  cut('from_elsewhere', 'what has no ports cannot share the node’s address'),
+  cut('beyond', 'a protocol without ports cannot share the node’s address'),
+  cut('from_elsewhere', 'a protocol without ports cannot share the node’s address'),
 ];
 
 test('ports of services of the node', async () => {

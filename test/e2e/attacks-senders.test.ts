@@ -3,7 +3,7 @@
  * a gateway's calls, another node's containers' packets. Each packet is shown to arrive once the rule that stops it is taken out.
  */
 import { afterAll, beforeAll, describe, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import type { LabHost } from '../lab/lab.ts';
 import { RawLink } from '../lab/probe/raw.ts';
@@ -33,7 +33,7 @@ afterAll(async () => {
   await stage?.close();
 });
 
-const NOT_ITS_OWN: Cut = { node: 'node1', chain: 'vxlan_inside', comment: 'no node sends for another' };
+const NOT_ITS_OWN: Cut = { node: 'node1', chain: 'vxlan_inside', comment: 'not an address of the node that sends it' };
 const legitimate = async () => {
   await Promise.all([
     meets(stage, stage.cast.red2, 'red1'),
@@ -66,7 +66,7 @@ function tagged(token: string): void {
   const inner = datagram({ source: cast.red2.ip, destination: cast.red1.ip }, token);
   const inside = {
     vni: red.vni,
-    destinationMac: overlayMac(parseIp(node1.underlay)),
+    destinationMac: macOfAddress(parseIp(node1.underlay)),
     packet: Buffer.concat([PRIORITY_TAG, inner]),
     type: ETH_P_8021Q,
   };
@@ -88,7 +88,7 @@ describe('a compute node in the wrong hands', () => {
     attack('poses as a gateway by the system overlay', fromNode2({ vni: () => 1, source: SYSTEM }), 'from node2'),
     attack(
       'poses as a gateway with the MAC of one',
-      fromNode2({ source: SYSTEM, sourceMac: (on) => overlayMac(parseIp(on.gateway.underlay)) }),
+      fromNode2({ source: SYSTEM, sourceMac: (on) => macOfAddress(parseIp(on.gateway.underlay)) }),
       'from node2',
     ),
     attack('hides where its packet comes from behind a VLAN tag', tagged, 'from node2'),

@@ -1,8 +1,9 @@
 /**
- * What a container says about who it is: addresses, MACs and ARP that are not its own. Nobody hears it, and no neighbour table changes.
+ * What a container says about who it is: addresses, MACs and ARP that are not its own. No pod or node hears it, and no
+ * neighbour table changes.
  */
 import { describe, expect, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import { HOST_END_MAC } from '../../dataplane/ownership.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
@@ -21,7 +22,7 @@ const cut = (chain: string, comment: string): Cut => ({ node: 'node1', chain, co
 const GUARD = cut('pod_source', 'forged, or not IPv4');
 
 describe('a source that is not its own', () => {
-  test('reaches nobody, whosever it is', async () => {
+  test('reaches nothing, whosever it is', async () => {
     const { cast, system, node1, node2, lab, gateway } = attacker.stage;
     const sources = [
       ...[cast.red1b.ip, cast.red2.ip, cast.blue1.ip, cast.blue2.ip, system],
@@ -60,7 +61,7 @@ describe('a source that is not its own', () => {
   test('passes as another tenant’s once the guard is gone', async () => {
     const { blue1, blue2 } = attacker.stage.cast;
     const fire = attacker.packetShot('blue2', (token) => datagram({ source: blue2.ip, destination: blue1.ip }, token));
-    const cuts = [GUARD, cut('call_out', 'nobody it may meet')];
+    const cuts = [GUARD, cut('call_out', 'pair not allowed')];
     await expectClosed(attacker.stage, { ...fire, arrivesAt: 'blue1', cuts }, attacker.legitimate);
   });
 });
@@ -68,7 +69,7 @@ describe('a source that is not its own', () => {
 describe('a MAC that is not its own', () => {
   const MAC = '02:66:00:00:00:01';
 
-  test('reaches nobody', async () => {
+  test('reaches nothing', async () => {
     const { red1, red1b, red2, blue1 } = attacker.stage.cast;
     const macs = [
       MAC,
@@ -76,7 +77,7 @@ describe('a MAC that is not its own', () => {
       blue1.mac,
       HOST_END_MAC,
       '00:00:00:00:00:00',
-      overlayMac(parseIp(attacker.stage.node2.underlay)),
+      macOfAddress(parseIp(attacker.stage.node2.underlay)),
     ];
     const shots = macs.flatMap((mac) =>
       [red1b.ip, red2.ip].map((destination) =>

@@ -3,7 +3,7 @@
  * rule that stops it is taken out.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import type { Stranger } from '../lab/lab.ts';
 import { BROADCAST, ETHERTYPE, ethernet, ipv6, PROTOCOL, udp, vxlan } from '../lab/probe/packet.ts';
@@ -51,7 +51,7 @@ const plain = (source: () => string) => (token: string) => {
 describe('plain packets of a stranger to a container', () => {
   // For a call, too, it is the container's address that answers would come from.
   const ANSWERS = cut('from_elsewhere', 'answers of pods never come from elsewhere');
-  const PORTS = cut('from_elsewhere', 'answers are to ports that are pods’ alone');
+  const PORTS = cut('from_elsewhere', 'not to a port reserved for pods');
   const CALLS = cut('from_elsewhere', 'calls from elsewhere');
   const POOL = cut('prerouting', 'pods and gateways never come from elsewhere');
   const attack = (name: string, source: () => string, ...cuts: Cut[]): Attack => ({
@@ -90,7 +90,7 @@ describe('plain packets of a stranger into an overlay', () => {
         const packet = datagram({ source: stranger.address, destination: stage.cast.red1.ip }, token);
         beside.send(onUnderlay({ source: stranger.mac, destination: host.mac }, packet));
       };
-      const cuts = ['into an overlay', 'a link we do not know yet'].map((comment) => cut('forward', comment, name));
+      const cuts = ['into an overlay', 'a link that is not set up yet'].map((comment) => cut('forward', comment, name));
       await expectClosed(stage, { name, fire, arrivesAt: `from ${name}`, cuts }, legitimate);
     });
 });
@@ -127,7 +127,7 @@ describe('VXLAN of a stranger', () => {
     const shown = await inside(node1, 'ip -6 -o address show dev eth0 scope link');
     const linkLocal = /inet6 ([0-9a-f:]+)/.exec(shown)?.[1] ?? '';
     const packet = (token: string) => datagram({ source: cast.red2.ip, destination: cast.red1.ip }, token);
-    const destinationMac = overlayMac(parseIp(node1.underlay));
+    const destinationMac = macOfAddress(parseIp(node1.underlay));
     const four = (source: string, destination: string, mac: string, port?: number) => (token: string) => {
       const wrapped = capsule({ source, destination }, { vni: red.vni, destinationMac, packet: packet(token) });
       if (port !== undefined) wrapped.writeUInt16BE(port, 22);

@@ -3,7 +3,7 @@
  * and no host answers.
  */
 import { describe, expect, test } from 'vitest';
-import { overlayMac } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import { HOST_END_MAC } from '../../dataplane/ownership.ts';
 import { BROADCAST, ETHERTYPE, ethernet, icmp, icmpEcho, ipv4, PROTOCOL, sourceRoute } from '../lab/probe/packet.ts';
@@ -32,7 +32,7 @@ describe('tunnels', () => {
       [blue.vni, red.vni, 1].map((vni) => ({ target, vni })),
     );
     const shots = targets.flatMap(({ target, vni }) => {
-      const destinationMac = overlayMac(parseIp(target === node2.underlay ? node2.underlay : node1.underlay));
+      const destinationMac = macOfAddress(parseIp(target === node2.underlay ? node2.underlay : node1.underlay));
       const from = (name: string, source: string) =>
         attacker.packetShot(`${target}, VNI ${vni}, as ${name}`, (token) =>
           capsule({ source, destination: target }, { vni, destinationMac, packet: inner(token) }),
@@ -45,7 +45,7 @@ describe('tunnels', () => {
 
   test('VXLAN to its own node arrives once every rule in its way is gone', async () => {
     const { cast, node1, blue } = attacker.stage;
-    const destinationMac = overlayMac(parseIp(node1.underlay));
+    const destinationMac = macOfAddress(parseIp(node1.underlay));
     const { fire } = attacker.packetShot('VXLAN', (token) =>
       capsule(
         { source: cast.red1.ip, destination: node1.underlay },

@@ -34,7 +34,7 @@ async function expectAnswer(from: { readonly netns: string }, address: string, i
   await waitFor(look, { what: `${id} answers` });
 }
 
-/** What others could have on a node: a service proxy's chains and marks, another overlay, its own routes, somebody's firewall. */
+/** What others could have on a node: a service proxy's chains and marks, another overlay, its own routes, an operator's firewall. */
 const FOREIGN = [
   'nft add table inet others; nft add set inet others known "{ type ipv4_addr; elements = { 192.0.2.1, 192.0.2.2 }; }"',
   'nft add chain inet others forward "{ type filter hook forward priority 0; policy accept; }"',
@@ -167,7 +167,7 @@ describe('marks', () => {
     });
 });
 
-describe('somebody’s service addresses', () => {
+describe('another program’s service addresses', () => {
   test('lead to the own tenant, and are no way around', async () => {
     await makeTenant(lab, 'blue');
     const [caller, friend] = [await attach('caller', 'node1'), await attach('friend', 'node2')];
@@ -219,8 +219,8 @@ describe('stock tools', () => {
         ]);
         expect(() => JSON.parse(json)).not.toThrow();
         const known = {
-          nftables: ['forged, or not IPv4', 'they may meet', 'counted, and a few shown'],
-          iptables: ['who belongs in this overlay', 'the pod may call them', 'counted'],
+          nftables: ['forged, or not IPv4', 'ports allowed for the pair', 'count, and log a few'],
+          iptables: ['a sender of this overlay', 'pair allowed at every port', 'count'],
         }[BACKEND];
         for (const comment of [...known, 'VXLAN comes from nodes alone'])
           expect(rules, host.name).toContain(`comment "${comment} #`);

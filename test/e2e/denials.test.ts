@@ -1,4 +1,4 @@
-/** What is refused is seen: counted, and told to whoever follows the tenant's denials; what is refused to others is not. */
+/** What is refused is seen: counted, and told to callers that follow the tenant's denials; what is refused to others is not. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Container } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -86,7 +86,7 @@ test('what is refused while no caller asks is nowhere in etcd, and is told to th
 
 test('refused where it arrives: both ends, port and direction', async () => {
   expect(await denials('red')).toEqual([]);
-  await forbid('nobody-in', { podSelector: {}, policyTypes: ['Ingress'] });
+  await forbid('closed-in', { podSelector: {}, policyTypes: ['Ingress'] });
   const told = await untilTold(
     () => lab.prober(caller).udpExchange(far.ip, 53),
     ({ direction }) => direction === 'ingress',
@@ -99,18 +99,18 @@ test('refused where it arrives: both ends, port and direction', async () => {
     node: 'node2',
   });
   expect(told.from.name).toBeDefined();
-  await allow('nobody-in');
+  await allow('closed-in');
 });
 
 test('refused where it is sent, and only by that side', async () => {
-  await forbid('nobody-out', { podSelector: {}, policyTypes: ['Egress'] });
+  await forbid('closed-out', { podSelector: {}, policyTypes: ['Egress'] });
   const told = await untilTold(
     () => lab.prober(caller).udpExchange(neighbour.ip, 54),
     ({ port }) => port === 54,
   );
   expect(told).toMatchObject({ from: { ip: caller.ip }, to: { ip: neighbour.ip }, direction: 'egress', node: 'node1' });
   expect((await denials('red')).filter(({ port, direction }) => port === 54 && direction === 'ingress')).toEqual([]);
-  await allow('nobody-out');
+  await allow('closed-out');
 });
 
 test('another tenant’s container is an address without a name, and its tenant hears nothing', async () => {

@@ -118,7 +118,7 @@ test('a node that stands still is named, and gets what it missed once it goes on
   await expectOpen(false);
 });
 
-test('a write that waits for a node outlives a restart of etcd, and so does whoever asks next', async () => {
+test('a write that waits for a node outlives a restart of etcd, and so does the next write', async () => {
   await lab.killAgent('node3', 'SIGSTOP');
   const waiting = write('PATCH', '/v1/tenants/red', { labels: { round: 'one' } });
   await waitFor(async () => JSON.stringify((await lab.rest('GET', '/v1/tenants/red')).body).includes('one'), {

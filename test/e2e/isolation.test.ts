@@ -1,6 +1,6 @@
 /**
- * Who reaches whom, by TCP, UDP and ICMP: containers of one tenant and of two, on one node and across, gateways, nodes, the platform and
- * the outside; what a tenant forbids and what the cluster declares open. Denied is silence from somebody who answers others.
+ * What reaches what, by TCP, UDP and ICMP: containers of one tenant and of two, on one node and across, gateways, nodes, the platform and
+ * the outside; what a tenant forbids and what the cluster declares open. Denied is silence from an end that answers others.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Container } from '../lab/container.ts';
@@ -58,7 +58,7 @@ const toOutside = (): Target => ({
 });
 
 describe('containers', () => {
-  test('reach their own tenant’s and nobody else’s, on one node and across', async () => {
+  test('reach their own tenant’s and no other’s, on one node and across', async () => {
     const pairs = roles.flatMap((from) => roles.filter((to) => to !== from).map((to) => [from, to] as const));
     await expectMatrix(
       pairs.flatMap(([from, to]) =>
@@ -264,7 +264,7 @@ describe('exceptions', () => {
   });
 });
 
-describe('addresses of the pool that nobody has', () => {
+describe('unassigned addresses of the pool', () => {
   test('are silent, and nothing leaves by the default route', async () => {
     const { cast, lab } = stage;
     const link = new RawLink(cast.red1.netns);

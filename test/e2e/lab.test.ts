@@ -83,7 +83,7 @@ describe('containers', () => {
 
   test('that are refused leave no namespace, and say why', async () => {
     const before = listNamespaces(lab.id);
-    await expect(lab.attach('node1', { tenant: 'nobody' })).rejects.toThrow(CniFailure);
+    await expect(lab.attach('node1', { tenant: 'unknown' })).rejects.toThrow(CniFailure);
     expect(listNamespaces(lab.id)).toEqual(before);
   });
 });

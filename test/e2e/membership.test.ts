@@ -89,7 +89,7 @@ describe('a node that is forgotten', () => {
     expect(left).toEqual([]);
     expect(contradictions(await etcdDump(lab))).toEqual([]);
     await untilListed(lab, 'red', red);
-    // Nobody has a way to it any more, nor takes its VXLAN.
+    // No node has a way to it any more, nor takes its VXLAN.
     const isAboutNode3 = (line: string) => line.includes(lab.host('node3').underlay);
     for (const node of ['node1', 'node2']) {
       const look = async () => (await tenetState(lab.host(node))).filter(isAboutNode3).length === 0;
@@ -100,7 +100,7 @@ describe('a node that is forgotten', () => {
     await lab.detach(heir);
   });
 
-  test('comes back: keeps what nobody took, and gives up what is another’s', async () => {
+  test('comes back: keeps what no node took, and gives up what is another’s', async () => {
     const heir = await lab.attach('node1', { tenant: 'small' });
     await lab.startAgent('node3');
     await untilListed(lab, 'red', [...red, kept]);
@@ -121,7 +121,7 @@ describe('a node that is forgotten', () => {
   });
 });
 
-test('a node that hung while it was forgotten claims again what nobody took, and gives up the rest by itself', async () => {
+test('a node that hung while it was forgotten claims again what no node took, and gives up the rest by itself', async () => {
   await makeTenant(lab, 'tiny', { subnetPrefixLength: 27 });
   const kept = await lab.attach('node3', { tenant: 'red' });
   const lost = await lab.attach('node3', { tenant: 'tiny' });

@@ -1,5 +1,5 @@
 /**
- * Two tenants that both asked may talk, and nobody else: not with one side's word alone, not by way of a common friend, not once either
+ * Two tenants that both asked may talk, and no others: not with one side's word alone, not by way of a common friend, not once either
  * takes it back, whatever flows there are.
  */
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -52,7 +52,7 @@ async function takeBack(from: Tenant, to: Tenant): Promise<void> {
   expect(status, JSON.stringify(body)).toBe(200);
 }
 
-/** Who may reach whom: everybody their own, and of different tenants those of `pairs`, both ways, by TCP, UDP and ICMP. */
+/** Which pods may reach which: those of one tenant, and of different tenants those of `pairs`, both ways, by TCP, UDP and ICMP. */
 async function expectPairs(...pairs: readonly (readonly [Tenant, Tenant])[]): Promise<void> {
   const tenantOf = (name: string) => name.slice(0, -1);
   const isOpen = (a: string, b: string) =>
@@ -70,7 +70,7 @@ async function expectPairs(...pairs: readonly (readonly [Tenant, Tenant])[]): Pr
 }
 
 describe('two tenants', () => {
-  test('reach each other once both have asked, and nobody reaches a friend of a friend', async () => {
+  test('reach each other once both have asked, and neither reaches a peer of its peer', async () => {
     await expectPairs();
     await ask('red', 'blue');
     await expectPairs();

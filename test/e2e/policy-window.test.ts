@@ -99,7 +99,7 @@ test('one policy comes before another goes, which says the same', async () => {
   await flood.stopUnharmed();
 });
 
-test('callers become somebody else to policies, and are still allowed', async () => {
+test('callers get another identity, and are still allowed', async () => {
   const flood = await startFlood();
   // So that the label tells identities apart.
   await put('policies/v1', toDb([{ from: [{ podSelector: { matchLabels: { app: 'web', v: '1' } } }] }]));

@@ -181,7 +181,7 @@ test('a controller killed while it makes tenants leaves whole ones or none; the 
   expect(contradictions(await etcdDump(lab))).toEqual([]);
 
   const again = await createAll(unknown.map(({ name }) => ({ name, controller: 'manage1' })));
-  // 409: it had been made, only nobody could say so any more.
+  // 409: it had been made, but the answer was lost.
   for (const { response } of again) expect([201, 409]).toContain(response?.status);
   await lab.startController('manage2');
   const { status } = await lab.rest('POST', '/v1/tenants', { name: 'after' }, {}, 'manage2');

@@ -80,7 +80,7 @@ test('the flood itself: a loss and a leak are seen', async () => {
   const [r1, , r3] = red;
   const lossy = await Flood.start([allowed('udp', 'across', r1, r3, 7000)]);
   onTestFinished(() => lossy.close());
-  // A rule for one message in two, by somebody who is not Tenet; removed again below.
+  // A rule for one message in two, as another program writes one; removed again below.
   await inside(
     lab.host('node1'),
     'nft add table ip loss; nft add chain ip loss f "{ type filter hook forward priority 0; }"',
@@ -113,8 +113,8 @@ test('etcd is gone for ten seconds: containers start, stop and talk', async () =
       await Promise.all([lab.detach(here), lab.detach(there)]);
       await flood.passes(20);
     }
-    // Nobody can say whose it is.
-    await tryAgain(attach('node1', 'nobody-knows'));
+    // Without etcd it is unknown which tenant owns it.
+    await tryAgain(attach('node1', 'unknown'));
   } finally {
     await lab.startEtcd();
   }

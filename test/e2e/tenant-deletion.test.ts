@@ -36,7 +36,7 @@ async function untilGone(tenant: TenantView): Promise<void> {
     [...(await etcdDump(lab))].filter((entry) => isMeant(entry[0]) && JSON.stringify(entry).includes(tenant.name));
   const isNodesWord = (key: string) => key.startsWith('enforced/') || key.startsWith('traffic/');
   expect(await mentions((key) => !isNodesWord(key))).toEqual([]);
-  // What a node said last of the tenant binds nobody, and is said anew as soon as it has heard.
+  // What a node said last of the tenant binds no other node, and is said anew as soon as it has heard.
   await waitFor(async () => (await mentions(() => true)).length === 0, { what: `no node speaks of ${tenant.name}` });
   for (const node of NODES) expect(journalledBlocks(lab, node, tenant.name)).toEqual([]);
 }

@@ -180,7 +180,7 @@ describe(`among ${BLOCKS} blocks of others, one change costs its own messages al
       () => agent.handle(request('ADD', 'second'), signal),
       () => true,
     );
-    // Its own block, guard, pod address, internet, what is refused; whom it may call: its tenant, beyond; who may call it: its
+    // Its own block, guard, pod address, internet, what is refused; what it may call: its tenant, beyond; what may call it: its
     // tenant, gateways.
     expect(come.elements).toBe(9);
     // Begin, eight collections, end; the block may come before the rest, as a transaction of its own.

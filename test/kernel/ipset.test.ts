@@ -186,9 +186,9 @@ describe('what is refused', () => {
     expect(() => ipset.change(changes('add', IFACE, many(1)))).toThrow(
       expect.objectContaining({ errno: ERRNO.ENOENT }),
     );
-    expect(() => ipset.flush('t-nobody')).toThrow(expect.objectContaining({ errno: ERRNO.ENOENT }));
-    ipset.destroy('t-nobody');
-    expect(ipset.find('t-nobody')).toBeUndefined();
+    expect(() => ipset.flush('t-absent')).toThrow(expect.objectContaining({ errno: ERRNO.ENOENT }));
+    ipset.destroy('t-absent');
+    expect(ipset.find('t-absent')).toBeUndefined();
   });
 
   it('the other family, and a field that is missing, before anything is sent', () => {

@@ -249,7 +249,7 @@ describe('a change', () => {
     expect(isAsWanted()).toBe(true);
   });
 
-  it('keeps every link in its set, also across a restart, and gives back sets that nobody needs', () => {
+  it('keeps every link in its set, also across a restart, and gives back sets that are not needed', () => {
     reach(pods(130));
     expect(members('tenet-egress')).toEqual(['tenet-egress-0', 'tenet-egress-2', 'tenet-egress-4']);
     const some = stateWith(...pod(129), ...pod(3));

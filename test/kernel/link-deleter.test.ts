@@ -1,4 +1,4 @@
-/** Many links deleted at once: together, away from this thread, and nobody else's with them. */
+/** Many links deleted at once: together, away from this thread, and no other links with them. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { LinkDeleter } from '../../dataplane/link-deleter.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';

@@ -113,7 +113,7 @@ it('pass the pod’s own packets and fragments, and nothing else', async () => {
   expect(await passed(frames)).toEqual(['own', 'own fragment']);
 });
 
-it('are found again as they were, and missed when somebody took or changed them', () => {
+it('are found again as they were, and missed when another program took or changed them', () => {
   guards.reset(stateOf([guard('10.129.0.5')]));
   expect(guards.areIntact()).toBe(false);
   guards.write();

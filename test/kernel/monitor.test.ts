@@ -119,13 +119,13 @@ describe('the monitor tells of', () => {
     expect(await firstNews()).toBe(`neighbour ${GATEWAY}`);
   });
 
-  it('a link of ours that somebody deletes', async () => {
+  it('a link of ours that another program deletes', async () => {
     ip('link', 'del', 'tnt42');
     await waitFor(() => news.length > 0, { what: 'news' });
     await settle(TENANT);
   });
 
-  it('a link of ours that somebody deletes just after it was put right', async () => {
+  it('a link of ours that another program deletes just after it was put right', async () => {
     for (let round = 0; round < 2; round++) {
       news = [];
       ip('link', 'del', 'tnt42');
@@ -175,7 +175,7 @@ describe('the monitor tells of', () => {
     }
   });
 
-  it('filters of a pod’s link that somebody puts there or takes away', async () => {
+  it('filters of a pod’s link that another program puts there or takes away', async () => {
     ip('link', 'add', POD_LINK, 'type', 'ifb');
     await firstNews();
     run('tc', ['qdisc', 'add', 'dev', POD_LINK, 'clsact']);

@@ -65,16 +65,16 @@ describe('a transaction', () => {
       },
     });
     reach(stateWith(1));
-    nft('add table ip somebody');
+    nft('add table ip other');
     reach(stateWith(2));
-    nft('add chain ip somebody theirs');
-    nft('delete table ip somebody');
+    nft('add chain ip other theirs');
+    nft('delete table ip other');
     reach(stateWith(3));
     expect(asked).toBe(2);
     expect(differences()).toEqual([]);
   });
 
-  it('does not happen when somebody has changed the table, and says so', () => {
+  it('does not happen when another program has changed the table, and says so', () => {
     open({ isTouched: () => true });
     reach(stateWith(2));
     nft('flush map inet tenet egress');
@@ -121,7 +121,7 @@ describe('a set that fills', () => {
   });
 });
 
-it('that somebody put to sleep is not as it should be, and wakes', () => {
+it('that another program put to sleep is not as it should be, and wakes', () => {
   open({ isTouched: () => false });
   reach(stateWith(1));
   nft('add table inet tenet { flags dormant; }');
@@ -132,13 +132,13 @@ it('that somebody put to sleep is not as it should be, and wakes', () => {
   expect(differences()).toEqual([]);
 });
 
-it('takes its table away, and nobody else’s', () => {
+it('takes its table away, and no other program’s', () => {
   open({ isTouched: () => false });
-  nft('add table ip somebody');
+  nft('add table ip other');
   reach(stateWith(1));
   expect(isolation.exists()).toBe(true);
   isolation.remove();
   isolation.remove();
   expect(isolation.exists()).toBe(false);
-  expect(nft('list ruleset')).toBe('table ip somebody {\n}\n');
+  expect(nft('list ruleset')).toBe('table ip other {\n}\n');
 });

@@ -1,6 +1,6 @@
 /**
- * Processes of a lab: started in a namespace, free of whoever started them, and known by pid AND start time, so that none but ours is
- * ever signalled. Knows nothing of what they do.
+ * Processes of a lab: started in a namespace, free of the process that started them, and known by pid AND start time, so that
+ * none but ours is ever signalled. Knows nothing of what they do.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
@@ -89,7 +89,7 @@ export async function endProcesses(
   await waitFor(gone, { what: 'killed processes end', everyMs: 5 });
 }
 
-/** Processes that carry a lab's mark, whoever started them: also what the lab's file does not know of. */
+/** Processes that carry a lab's mark, whichever process started them: also what the lab's file does not know of. */
 export function findMarked(lab: string): readonly ProcessRef[] {
   return readdirSync('/proc').flatMap((entry) => {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) return [];

@@ -6,7 +6,7 @@
  *   cluster, nodes  ─► cluster.ts     rules, nodes and their MACs, exceptions, pools
  *   tenants, blocks ─► overlays.ts    system overlay, tenants' and peers' overlays, remote blocks
  *   endpoints       ─► endpoints.ts   pod links, addresses
- *   policies, other nodes' endpoints ─► policy/   who is who, and who may call whom
+ *   policies, other nodes' endpoints ─► policy/   which identity each has, and which may call which
  */
 import { type Block, type Endpoint, SYSTEM_TENANT } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
@@ -25,7 +25,7 @@ import { gatewayAddress, type World } from './world.ts';
 /** What is wanted, and where it can differ from what was wanted at the last look. */
 export interface Wanted {
   readonly state: NodeState;
-  /** keys of items; `all` when nobody knows */
+  /** keys of items; `all` when it is unknown which */
   readonly changed: ReadonlySet<string> | 'all';
 }
 

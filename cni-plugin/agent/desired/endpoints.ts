@@ -1,6 +1,6 @@
 /**
  * What one endpoint of this node takes: its link, its addresses, whose packets may come out of it, and that gateways may call it unless
- * its tenant forbids them. Whom else it may call, and who it, is policy's (policy/policy-state.ts). An endpoint whose tenant is unknown
+ * its tenant forbids them. Policies decide all other peers (policy/policy-state.ts). An endpoint whose tenant is unknown
  * gets its link and nothing else: a missing referent denies. Pure.
  */
 import { type Endpoint, SYSTEM_VNI } from '../../../controller/model/records.ts';

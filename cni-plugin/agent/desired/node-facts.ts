@@ -43,11 +43,12 @@ export function overlayMtu(facts: NodeFacts): number {
 }
 
 /**
- * MAC of a node's overlay links: a pure function of its underlay address, so that nobody has to publish it. Locally
- * administered, unicast; IPv6 addresses are folded to 32 bits (FNV-1a), where two nodes in 2^16 collide with even odds.
+ * MAC that goes with an address: of a node's overlay links by its underlay address, of a pod by its first address. A pure
+ * function, so that a node need not publish the MACs of its overlay links. Locally administered, unicast; IPv6 addresses are
+ * folded to 32 bits (FNV-1a), where two nodes in 2^16 collide with even odds.
  */
-export function overlayMac(underlay: IpAddress): MacAddress {
-  const bytes = ipToBytes(underlay);
+export function macOfAddress(address: IpAddress): MacAddress {
+  const bytes = ipToBytes(address);
   const tail = bytes.length === 4 ? bytes : fold(bytes);
   const hex = Array.from([0x0a, bytes.length === 4 ? 0x58 : 0x59, ...tail], (byte) =>
     byte.toString(16).padStart(2, '0'),

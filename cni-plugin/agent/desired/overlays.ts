@@ -7,7 +7,7 @@ import { type Block, type Node, SYSTEM_TENANT, SYSTEM_VNI, type Tenant } from '.
 import { type IpAddress, type IpPrefix, parseIp, prefixBase } from '../../../dataplane/address.ts';
 import { overlayLinkName, POD_GATEWAY } from '../../../dataplane/ownership.ts';
 import type { Item } from '../../../dataplane/state.ts';
-import { overlayMac, overlayMtu, reachesAllTenants, VXLAN_PORT } from './node-facts.ts';
+import { macOfAddress, overlayMtu, reachesAllTenants, VXLAN_PORT } from './node-facts.ts';
 import { gatewayAddress, identityOf, isLocal, isReached, type World } from './world.ts';
 
 /** The platform's own overlay, on every node; the ways in it are its blocks'. */
@@ -97,7 +97,7 @@ function overlayLink(vni: number, { facts }: World): Item {
     local: address,
     port: VXLAN_PORT,
     underlay: link,
-    mac: overlayMac(address),
+    mac: macOfAddress(address),
     mtu: overlayMtu(facts),
     up: true,
   };
@@ -118,7 +118,7 @@ function* wayTo(
 }
 
 function* nextHop(node: Node, link: string): Generator<Item> {
-  const mac = overlayMac(node.underlay);
+  const mac = macOfAddress(node.underlay);
   yield { kind: 'neighbour', link, address: node.underlay, mac };
   yield { kind: 'fdb', link, mac, remote: node.underlay };
 }

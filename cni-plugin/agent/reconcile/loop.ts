@@ -97,7 +97,7 @@ export class Reconciler {
     this.request();
   }
 
-  /** Tells what somebody else of this process made in the kernel, so that the next pass need not read it back. */
+  /** Tells what another part of this process made in the kernel, so that the next pass need not read it back. */
   believe(item: Item): void {
     this.#believed?.set(itemKey(item), item);
   }
@@ -123,7 +123,7 @@ export class Reconciler {
         return;
       }
       const { state, changed } = desired;
-      // Until this pass is through, nobody can say what the kernel holds.
+      // Until this pass is through, it is unknown what the kernel holds.
       const believed = this.#believed ?? new Map(this.#options.observe(state));
       this.#believed = undefined;
       changes = resync || changed === 'all' ? diff(state, believed) : diffOf(changed, state, believed);

@@ -11,7 +11,7 @@ import type { PodLinkItem } from '../../../dataplane/state.ts';
 import { netnsIdentity } from '../../../dataplane/system/netns.ts';
 import type { CniResult } from '../../agent-protocol.ts';
 import type { AgentContext } from '../context.ts';
-import { overlayMac, overlayMtu } from '../desired/node-facts.ts';
+import { macOfAddress, overlayMtu } from '../desired/node-facts.ts';
 import { NotInSync } from '../reconcile/loop.ts';
 import type { EndpointRequest } from '../request.ts';
 import { undo } from './del.ts';
@@ -148,7 +148,7 @@ function endpointOf(
     name: request.name,
     node: context.facts().name,
     ips,
-    mac: request.wantedMac ?? (first === undefined ? HOST_END_MAC : overlayMac(first)),
+    mac: request.wantedMac ?? (first === undefined ? HOST_END_MAC : macOfAddress(first)),
     labels: request.labels,
     ports: request.ports,
     containerId: request.containerId,

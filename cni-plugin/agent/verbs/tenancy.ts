@@ -1,4 +1,4 @@
-/** Whose container is this? The order of design section 9, and a clear refusal when nobody owns it. */
+/** Which tenant owns a container: a fixed order of places that name it, and a clear refusal when none does. */
 import { Conflict, InvalidInput, NotFound, Unavailable } from '../../../controller/errors.ts';
 import { SYSTEM_TENANT, type Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
@@ -13,7 +13,7 @@ export interface Ownership {
 }
 
 /**
- * @throws InvalidInput naming the field or the namespace nobody claims, NotFound for a tenant that does not exist, Conflict for
+ * @throws InvalidInput naming the field or the namespace no tenant claims, NotFound for a tenant that does not exist, Conflict for
  * one that is being deleted, Unavailable when only the store could tell and it does not answer
  */
 export async function ownershipOf(request: EndpointRequest, context: AgentContext): Promise<Ownership> {

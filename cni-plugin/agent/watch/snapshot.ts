@@ -28,7 +28,7 @@ export interface KnownTenant {
 /** A policy as far as rules need it. */
 export type KnownPolicy = Pick<Policy, 'namespace' | 'name' | 'spec'>;
 
-/** Of a policy that nobody here can read. */
+/** Stands for a policy that this agent cannot read: denies all. */
 const NOTHING: PolicySpec = { podSelector: {}, policyTypes: ['Ingress', 'Egress'] };
 
 export class Snapshot {

@@ -128,7 +128,7 @@ it('pauses longer the longer changes keep coming, and tells a lone one at once',
     if (writes > before) at.push(ms);
   }
   expect(at.slice(1, 6).map((ms, index) => ms - (at[index] ?? 0))).toEqual([8, 16, 20, 20, 20]);
-  // Whoever writes again as soon as the last is told finds the pauses short again.
+  // A caller that writes again as soon as the last is told finds the pauses short again.
   const waits: number[] = [];
   for (let revision = 1000; revision < 1010; revision++) {
     const before = writes;

@@ -220,12 +220,12 @@ describe('ADD', () => {
     expect(dataplane.pods.size).toBe(0);
   });
 
-  it('names the namespace nobody claims', async () => {
+  it('names the namespace that no tenant claims', async () => {
     const { agent } = await start();
-    const refused = await agent.handle(request('ADD', 'a', { args: { K8S_POD_NAMESPACE: 'nobody' } }), signal);
+    const refused = await agent.handle(request('ADD', 'a', { args: { K8S_POD_NAMESPACE: 'unclaimed' } }), signal);
     expect(refused).toMatchObject({
       ok: false,
-      error: { code: CNI_ERROR.invalidConfig, details: expect.stringContaining('"nobody"') },
+      error: { code: CNI_ERROR.invalidConfig, details: expect.stringContaining('"unclaimed"') },
     });
   });
 
@@ -363,7 +363,7 @@ it('nor one that goes while an ADD claims its first block', async () => {
 });
 
 describe('a block on its way back', () => {
-  it('gives nobody an address, whoever asks meanwhile', async () => {
+  it('gives no container an address, however many ask meanwhile', async () => {
     const { agent, journal } = await start();
     addressOf(await agent.handle(request('ADD', 'a'), signal));
     await agent.handle(request('DEL', 'a'), signal);
@@ -684,7 +684,7 @@ describe('drift', () => {
     await until('the route is back', () => dataplane.kernel.has(`route ${address}`));
   });
 
-  it('lets a container go whose link somebody deleted, and still its DEL succeeds', async () => {
+  it('lets a container go whose link was deleted, and still its DEL succeeds', async () => {
     const { agent, dataplane } = await start();
     addressOf(await agent.handle(request('ADD', 'a'), signal));
     const link = `tnp${endpointId('a', 'eth0')}`;

@@ -1,4 +1,4 @@
-/** From what is known of a cluster to kernel items: who may reach whom, and that the order of events never matters. */
+/** From what is known of a cluster to kernel items: which pods may reach which, and that the order of events never matters. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { computeDesired, type LocalState } from '../../../cni-plugin/agent/desired/desired.ts';
@@ -226,7 +226,7 @@ describe('desired state of a gateway', () => {
       expect(state?.has(`element overlaySource ${key}`)).toBe(true);
   });
 
-  it('reaches nobody before it has an address of its own', () => {
+  it('reaches nothing before it has an address of its own', () => {
     const without = world.filter(({ key }) => !key.startsWith('blocks/system'));
     expect(keysOf(without, gateway, none).filter((key) => key.startsWith('route 10.17'))).toEqual([]);
   });

@@ -116,7 +116,7 @@ describe('reconciler', () => {
     expect([...world.actual.keys()]).toEqual([itemKey(one)]);
   });
 
-  it('lets nobody wait for ever once closed', async () => {
+  it('lets no caller wait for ever once closed', async () => {
     const { reconciler } = kernel();
     const waiting = reconciler.settle();
     reconciler.close();

@@ -126,7 +126,7 @@ test('a refused packet is told with both ends as they are known', async () => {
   expect(Object.keys(denials[1]?.from ?? {})).toEqual(['ip']);
 });
 
-test('a flood is one line with a count, does not drive out others, and of a link that nobody knows nothing is told', async () => {
+test('a flood is one line with a count, does not drive out others, and of an unknown link nothing is told', async () => {
   const { dataplane, read } = await start();
   dataplane.refuse({ ...refusal, link: 'tnpffffffffffff' });
   for (let i = 0; i < 150; i++) dataplane.refuse(refusal);

@@ -176,7 +176,7 @@ const outsideCases: readonly Case[] = [
   once('outside/two-halves', { 'x:p': outOf(A, [block('0.0.0.0/1'), block('128.0.0.0/1')]) }, [], 'outside'),
   once('outside/ports-alone', { 'x:p': outOf(A, [], [tcp(80)]) }, [NOWHERE, '+ x/a > *,out/*,far/* TCP 80'], 'outside'),
   once(
-    'outside/nobody-names-ports-there',
+    'outside/no-named-ports-there',
     { 'x:p': outOf(A, [], [tcp('tcp-80')]) },
     [NOWHERE, '+ x/a > * TCP 80'],
     'outside',

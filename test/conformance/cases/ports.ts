@@ -31,7 +31,7 @@ const numberCases: readonly Case[] = [
     '+ * > x/a TCP 80',
     '+ * > x/a UDP 81',
   ]),
-  once('ports/nobody-listens', { 'x:p': into(A, [], [tcp(8080), udp(1)]) }, ['- * > x/a']),
+  once('ports/no-listener', { 'x:p': into(A, [], [tcp(8080), udp(1)]) }, ['- * > x/a']),
   once('ports/with-peers', { 'x:p': into(A, [fromPods(pod('b')), fromNamespaces(ns('z'))], [tcp(80), udp()]) }, [
     '- * > x/a',
     '+ x/b,z/* > x/a TCP 80',
@@ -82,7 +82,7 @@ const nameCases: readonly Case[] = [
     '+ * > x/c SCTP 80',
   ]),
   once('named/one-name-of-one-protocol', { 'x:p': into(ALL, [], [udp('mix')]) }, ['- * > x/*', '+ * > x/a UDP 80']),
-  once('named/nobody-has-it', { 'x:p': into(A, [], [tcp('metrics')]) }, ['- * > x/a']),
+  once('named/no-pod-has-it', { 'x:p': into(A, [], [tcp('metrics')]) }, ['- * > x/a']),
   once('named/beside-a-number', { 'x:p': into(ALL, [], [tcp('web'), tcp(80)]) }, [
     '- * > x/*',
     '+ * > x/* TCP 80',

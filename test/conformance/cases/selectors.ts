@@ -1,4 +1,4 @@
-/** Whom a policy is for and whom it lets in: by pods, by namespaces, by both at once; the tenant's own and nobody else's. Data. */
+/** Which pods a policy selects and which it lets in: by pods, by namespaces, by both at once; the tenant's own, no others. Data. */
 import { type Case, once } from '../case.ts';
 import { ALL, both, denyIngress, fromNamespaces, fromPods, into, ns, pod, where } from '../policy-input.ts';
 
@@ -9,7 +9,7 @@ const podSelectorCases: readonly Case[] = [
   once('pod-selector/target-all', { 'x:deny': denyIngress(ALL) }, ['- * > x/*']),
   once('pod-selector/target-one', { 'x:deny': denyIngress(A) }, ['- * > x/a']),
   once('pod-selector/target-two', { 'x:deny': denyIngress(pod('a', 'b')) }, ['- * > x/a,x/b']),
-  once('pod-selector/target-nobody', { 'x:deny': denyIngress(pod('nobody')) }, []),
+  once('pod-selector/target-none', { 'x:deny': denyIngress(pod('absent')) }, []),
   once('pod-selector/target-by-another-label', { 'x:deny': denyIngress({ matchLabels: { tier: 'front' } }) }, [
     '- * > x/a',
   ]),
@@ -30,7 +30,7 @@ const podSelectorCases: readonly Case[] = [
     '+ x/b,x/c > x/a',
   ]),
   once('pod-selector/from-own-namespace', { 'x:allow': into(A, [fromPods(ALL)]) }, ['- * > x/a', '+ x/* > x/a']),
-  once('pod-selector/from-nobody', { 'x:allow': into(A, [fromPods(pod('nobody'))]) }, ['- * > x/a']),
+  once('pod-selector/from-none', { 'x:allow': into(A, [fromPods(pod('absent'))]) }, ['- * > x/a']),
   once('pod-selector/from-its-namesakes', { 'x:allow': into(A, [fromPods(A)]) }, ['- * > x/a']),
   once('pod-selector/whole-namespace-from-one', { 'x:allow': into(ALL, [fromPods(pod('b'))]) }, [
     '- * > x/*',
@@ -112,7 +112,7 @@ const bothCases: readonly Case[] = [
   ]),
   once('both/every-pod-of-one', { 'x:allow': into(A, [both(ns('y'), ALL)]) }, ['- * > x/a', '+ y/* > x/a']),
   once('both/everything', { 'x:allow': into(A, [both(ALL, ALL)]) }, [], 'stranger', 'peer'),
-  once('both/nobody-there', { 'x:allow': into(A, [both(ns('y'), pod('nobody'))]) }, ['- * > x/a']),
+  once('both/none-there', { 'x:allow': into(A, [both(ns('y'), pod('absent'))]) }, ['- * > x/a']),
   once('both/two-of-them', { 'x:allow': into(A, [both(ns('y'), pod('a')), both(ns('z'), pod('c'))]) }, [
     '- * > x/a',
     '+ y/a,z/c > x/a',

@@ -209,7 +209,7 @@ const alwaysCases: readonly Case[] = [
     'outside',
   ),
   once('always/replies-of-who-may-not-call', { 'x:d': denyEgress(A) }, ['- x/a > *']),
-  once('always/answers-to-whom-nobody-may-call', { 'x:d': denyIngress(A) }, ['- * > x/a'], 'outside'),
+  once('always/answers-to-a-closed-pod', { 'x:d': denyIngress(A) }, ['- * > x/a'], 'outside'),
   once('always/replies-both-ways', { 'x:in': denyIngress(A), 'y:out': denyEgress(ALL) }, ['- * > x/a', '- y/* > *']),
 ];
 

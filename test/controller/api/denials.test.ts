@@ -194,7 +194,7 @@ describe('the list', () => {
     },
   );
 
-  test('passes over what nobody can read', async () => {
+  test('passes over what cannot be read', async () => {
     const { call, store, agent } = await start();
     await agent.refuse([{}, { at: 'never' }, {}]);
     for (const [node, value] of [
@@ -258,7 +258,7 @@ describe('the stream', () => {
       await app.agent.refuse([{}]);
       await app.agent.refuse([{}]);
     }
-    // A node that nobody knew of before the break is news, whole.
+    // A node that was unknown before the break is news, whole.
     app.memory.break();
     await new TestAgent(app.memory, 'node2').refuse([{}, {}]);
     await until('all', () => listener.heard.length >= 9);
@@ -328,7 +328,7 @@ describe('the stream', () => {
     await app.agent.refuse([{ direction: 'egress' }]);
     await until('the third goes on', () => listeners[2]?.sequences === '2 3');
     listeners[2]?.response.destroy();
-    await until('nobody is left', () => app.registry.denials.tenants.length === 0 && blue().length === 0);
+    await until('no listener is left', () => app.registry.denials.tenants.length === 0 && blue().length === 0);
     const again = await listen(app);
     await app.agent.refuse([{}]);
     await until('it begins anew', () => again.sequences === '4');

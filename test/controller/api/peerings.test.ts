@@ -146,7 +146,7 @@ describe('go with a tenant', () => {
     expect(await peeringsIn(store)).toEqual([]);
   });
 
-  test('whoever asks for it meanwhile', async () => {
+  test('whichever tenant asks for it meanwhile', async () => {
     for (let round = 0; round < 5; round++) {
       const { call, store } = await appWithTenants();
       const [deleted, asked] = await Promise.all([call('DELETE', '/v1/tenants/red'), call('PUT', path)]);

@@ -228,7 +228,7 @@ describe('refused is, and nothing is written:', () => {
   const missing = path.replace('web', 'none');
   type Refusal = [string, string, string, unknown, Record<string, string>, number, string, string | undefined];
   test.each<Refusal>([
-    ['a rule nobody knows', 'PUT', path, { ingress: [{ form: [] }] }, {}, 400, 'invalid_input', 'spec.ingress[0].form'],
+    ['an unknown rule', 'PUT', path, { ingress: [{ form: [] }] }, {}, 400, 'invalid_input', 'spec.ingress[0].form'],
     ['a number that is text', 'PUT', path, { ingress: [{ ports: [{ port: '80' }] }] }, {}, 400, 'invalid_input', PORT],
     ['no body', 'PUT', path, undefined, {}, 400, 'invalid_input', 'body'],
     ['a list', 'PUT', path, '[]', {}, 400, 'invalid_input', 'body'],

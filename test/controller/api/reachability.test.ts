@@ -1,4 +1,4 @@
-/** /v1/reachability and a tenant's matrix: who may call whom, and what decides; dry runs of policies. */
+/** /v1/reachability and a tenant's matrix: which end may call which, and what decides; dry runs of policies. */
 import { describe, expect, test } from 'vitest';
 import { keys } from '../../../controller/store/keys.ts';
 import { formatRecord } from '../../../controller/store/records.ts';

@@ -226,7 +226,7 @@ describe('nodes', () => {
     expect(await dump(store)).toEqual(before);
   });
 
-  test('that are dead are forgotten with all they had, and nobody else loses anything', async () => {
+  test('that are dead are forgotten with all they had, and other nodes lose nothing', async () => {
     const { call, store, registry } = await appWithTenants();
     await putNode(store, 'node2');
     await putBlock(store, 'blue', '10.128.8.0/27', 'node2');
@@ -308,7 +308,7 @@ describe('the cluster', () => {
     expect(await dump(store)).toEqual(before);
   });
 
-  test('is made once, whoever starts first, and refuses flags that contradict it', async () => {
+  test('is made once, whichever controller starts first, and refuses flags that contradict it', async () => {
     const store = new MemoryStore();
     await Promise.all([startApp({ store }), startApp({ store })]);
     const before = await dump(store);

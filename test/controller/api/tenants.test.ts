@@ -163,7 +163,7 @@ describe('creating', () => {
     },
   );
 
-  test('is a conflict, not a success, when the answer is lost and somebody else has the name', async () => {
+  test('is a conflict, not a success, when the answer is lost and another tenant has the name', async () => {
     const store = new MemoryStore();
     const { call } = await appWithBlue({ store });
     store.failNext('indeterminate-not-applied');
@@ -279,14 +279,14 @@ describe('changing', () => {
     expect(await dump(store)).toEqual(before);
   });
 
-  test('by many at once loses nobody’s change', async () => {
+  test('by many at once loses no change', async () => {
     const { call } = await appWithBlue();
     const names = Array.from({ length: 10 }, (_, index) => `l${index}`);
     await Promise.all(names.map((name) => call('PATCH', '/v1/tenants/blue', { labels: { [name]: 'x' } })));
     expect(Object.keys((await call('GET', '/v1/tenants/blue')).body.labels as object).sort()).toEqual(names);
   });
 
-  test('says so when nobody can tell whether it happened', async () => {
+  test('says so when it cannot tell whether it happened', async () => {
     const store = new MemoryStore();
     const { call } = await appWithBlue({ store });
     store.failNext('indeterminate-applied');

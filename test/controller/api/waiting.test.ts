@@ -258,7 +258,7 @@ describe('a write that is not enforced in time answers 202', () => {
     });
   });
 
-  test('when a node says what nobody can read', async () => {
+  test('when a node says what cannot be read', async () => {
     const app = await start();
     await app.memory.commit([], [{ kind: 'put', key: keys.enforced('node1'), value: 'not JSON' }]);
     expect(statusOf(await patch(app, BRIEFLY)).lagging).toEqual(['node1']);
@@ -493,7 +493,7 @@ test('the time that a write may take is the one it names, ten seconds unless it 
   await once(signal, 'abort');
 });
 
-test('nobody follows what nodes say before somebody waits', async () => {
+test('what nodes say is not followed before a caller waits', async () => {
   const { memory, call } = await start();
   for (let times = 0; times < 20; times++) memory.failNext('unavailable', 'list');
   expect((await call('PATCH', '/v1/tenants/blue', { labels: {} })).status).toBe(200);

@@ -155,7 +155,7 @@ test('followed as json: a line each; it ends when the tenant does', async () => 
   expect(await following.ended).toMatchObject({ code: 3, err: 'tenetctl: tenant "blue" has been deleted\n' });
 });
 
-test('followed where nobody listens, it fails at once', async () => {
+test('followed where no controller listens, it fails at once', async () => {
   expect(await tenetctl(['denials', 'blue', '-f'], { TENET_SERVER: 'http://127.0.0.1:1' })).toMatchObject({
     code: 6,
     out: '',

@@ -146,7 +146,7 @@ describe('faults', () => {
       'm.yaml: spec.quota.endpoints: must be a whole number, 0 or more, not -1',
     ],
     [
-      'a namespace of nobody',
+      'a namespace of no tenant',
       '{apiVersion: tenet.dev/v1, kind: Namespace, metadata: {name: n}, spec: {}}',
       'm.yaml: spec.tenant: is missing',
     ],

@@ -351,7 +351,7 @@ spec: {namespaces: [shop]}
     expect(await run('get', 'tenant', 'blue')).toMatchObject({ code: 3 });
   });
 
-  test('of a namespace that nobody has are not written', async () => {
+  test('of a namespace that no tenant has are not written', async () => {
     const { apply, run, env, ok } = await setUp();
     expect(await apply(POLICY)).toMatchObject({ code: 3, err: 'tenetctl: namespace "shop" does not exist\n' });
     await ok('create', 'tenant', 'blue');

@@ -9,7 +9,7 @@ export interface Outcome {
   readonly err: string;
 }
 
-/** For commands that go on until somebody interrupts them. */
+/** For commands that go on until they are interrupted. */
 export interface Watcher {
   /** told all output so far, whenever there is more */
   readonly out?: (text: string) => void;

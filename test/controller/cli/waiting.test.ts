@@ -83,7 +83,7 @@ test('peerings are applied after the tenants they are of', async () => {
 
 test.each([
   ['one with itself', PEERINGS.replace('name: red', 'name: blue'), 2, 'metadata.name: is the tenant itself'],
-  ['one with nobody', PEERINGS.replace('name: red', 'name: grey'), 3, 'tenant "grey" does not exist'],
+  ['one with an unknown tenant', PEERINGS.replace('name: red', 'name: grey'), 3, 'tenant "grey" does not exist'],
   ['one without who asks', PEERINGS.replace('spec: {tenant: blue}', 'spec: {}'), 2, 'spec.tenant: is missing'],
   ['one twice', PEERINGS.replace('tenant: green', 'tenant: blue'), 2, 'Peering blue red is in'],
   ['one with labels', PEERINGS.replace('name: red', 'name: red, labels: {}'), 2, 'metadata.labels: is no known field'],

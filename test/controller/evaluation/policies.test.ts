@@ -70,7 +70,7 @@ describe('peers: blue/blue/db takes calls', () => {
     ['from anybody, where the list is empty', { from: [] }, [true, true, true]],
     ['from all of its namespace', { from: [{ podSelector: ALL }] }, [true, false, false]],
     ['from those selected in its namespace', { from: [{ podSelector: web }] }, [true, false, false]],
-    ['from nobody of its namespace', { from: [{ podSelector: requires('tier', 'Exists') }] }, [false, false, false]],
+    ['from none of its namespace', { from: [{ podSelector: requires('tier', 'Exists') }] }, [false, false, false]],
     ['from all namespaces, peers’ included', { from: [{ namespaceSelector: ALL }] }, [true, true, true]],
     ['by labels', { from: [{ namespaceSelector: { matchLabels: { stage: 'live' } } }] }, [true, false, true]],
     ['In', { from: [{ namespaceSelector: requires('stage', 'In', 'test', 'x') }] }, [false, true, false]],
@@ -101,7 +101,7 @@ describe('peers: blue/blue/db takes calls', () => {
       { from: [{ podSelector: web }, { namespaceSelector: requires('stage', 'In', 'test') }] },
       [true, true, false],
     ],
-    ['nobody, of a peer that says nothing', { from: [{}] }, [false, false, false]],
+    ['from none, by a peer that says nothing', { from: [{}] }, [false, false, false]],
     ['by address', { from: [block('10.128.4.0/24')] }, [true, true, false]],
     [
       'by address, but for holes',
@@ -149,7 +149,7 @@ describe('ports: blue/blue/web calls', () => {
     ],
     ['by the destination’s name', [{ protocol: 'TCP', port: 'http' }], [false, true, false, false, false, false]],
     ['by a name of another protocol', [{ protocol: 'UDP', port: 'http' }], [false, false, false, false, false, false]],
-    ['by a name nobody has', [{ protocol: 'TCP', port: 'no' }], [false, false, false, false, false, false]],
+    ['by a name no endpoint has', [{ protocol: 'TCP', port: 'no' }], [false, false, false, false, false, false]],
     [
       'at either',
       [

@@ -83,7 +83,7 @@ export function egress(path: string, rules: readonly EgressRule[], podSelector =
 }
 
 /**
- * blue with namespaces blue (web, db) and test (web), red with red/red/web and an endpoint in `blue`'s labels, green that knows nobody;
+ * blue with namespaces blue (web, db) and test (web), red with red/red/web and an endpoint in `blue`'s labels, green without peers;
  * two nodes and a gateway. blue and red have both asked.
  */
 export function world(more: Partial<World> = {}): World {

@@ -42,7 +42,7 @@ test('a pool is given away to the last subnet by two controllers at once, and no
     ).toHaveLength(49);
 }, 60_000);
 
-test('the last subnet goes to whoever may have it, though one that may not asked first', async () => {
+test('the last subnet goes to a tenant that may have it, though one that may not asked first', async () => {
   const store = new MemoryStore();
   const cluster = { pools: [parsePrefix('10.9.0.0/24')], subnetPrefixLength: 26, blockPrefixLength: 28 };
   const { call } = await startApp({ store, cluster });

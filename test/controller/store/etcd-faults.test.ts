@@ -138,7 +138,7 @@ describe('a write', () => {
     expect((await direct.get('k')).revision).toBe(revision + 1);
   });
 
-  test('that nobody could be given is certainly not done, and goes to an endpoint that lives', async () => {
+  test('that no endpoint could be given is certainly not done, and goes to an endpoint that lives', async () => {
     const { proxy, store } = await openBehindProxy();
     await proxy.close();
     await expect(store.commit([], [put('k')])).rejects.toThrow(Unavailable);

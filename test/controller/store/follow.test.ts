@@ -33,7 +33,7 @@ function record(store: MemoryStore, prefix: string, overrides: Partial<FollowSin
     ...overrides,
   };
   const following = follow(store, prefix, sink, abort.signal);
-  following.catch(() => undefined); // whoever awaits it sees it
+  following.catch(() => undefined); // callers that await it see it
   onTestFinished(async () => {
     abort.abort();
     await following.catch(() => undefined);

@@ -21,7 +21,7 @@ describe('injected failures', () => {
     expect((await store.commit([], [write])).committed).toBe(true);
   });
 
-  test('indeterminate: done or not, nobody is told', async () => {
+  test('indeterminate: done or not, the caller is not told', async () => {
     const store = new MemoryStore();
     store.failNext('indeterminate-not-applied');
     store.failNext('indeterminate-applied');

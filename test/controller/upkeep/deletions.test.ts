@@ -1,4 +1,4 @@
-/** The leader finishes deletions that nobody waits for any more, and frees nothing that a node still holds. */
+/** The leader finishes deletions that no caller waits for any more, and frees nothing that a node still holds. */
 import { expect, onTestFinished, test } from 'vitest';
 import { deleteTenant } from '../../../controller/operations/delete-tenant.ts';
 import { keys } from '../../../controller/store/keys.ts';
@@ -11,7 +11,7 @@ import { dump, putBlock, putNode, startApp, until } from '../api/fixture.ts';
 
 const silent = { info: () => undefined, warn: () => undefined };
 
-/** Makes somebody leader. */
+/** Makes a controller the leader. */
 async function lead(store: MemoryStore): Promise<LeaderGuard> {
   const { revision } = await store.commit([], [{ kind: 'put', key: keys.leader, value: formatRecord({}) }]);
   return { kind: 'sameIncarnation', key: keys.leader, createRevision: revision };
@@ -106,7 +106,7 @@ test('a store that is away for a while only delays it', async () => {
   await until('gone', () => registry.claims.tenantCount === 1);
 });
 
-test('records and claims that nobody can read stop neither it nor the controller', async () => {
+test('records and claims that cannot be read stop neither it nor the controller', async () => {
   const { memory, registry, block, call } = await startWithTenant();
   await memory.commit(
     [],

@@ -46,7 +46,7 @@ export class ScriptedTransport implements Transport {
     this.closed = true;
   }
 
-  /** Answers that nobody has read. */
+  /** Answers that were not read. */
   get unread(): number {
     return this.#waiting.length;
   }

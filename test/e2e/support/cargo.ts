@@ -1,13 +1,13 @@
 /**
- * VXLAN packets to the first node as another node sends them, right in all but what a test lies about: who sends, to whom, under which VNI.
+ * VXLAN packets to the first node as another node sends them, right in all but what a test lies about: sender, receiver, VNI.
  */
-import { overlayMac } from '../../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../../dataplane/address.ts';
 import { newToken } from './ears.ts';
 import { capsule, datagram } from './forge.ts';
 import type { Stage } from './stage.ts';
 
-/** What a VXLAN packet to node1 carries: from whom, to whom, under which VNI; a good one unless told otherwise. */
+/** What a VXLAN packet to node1 carries: sender, receiver, VNI; a good one unless told otherwise. */
 export interface Cargo {
   readonly vni?: (stage: Stage) => number;
   readonly source?: (stage: Stage) => string;
@@ -21,7 +21,7 @@ export function cargoTo(stage: Stage, cargo: Cargo, outerSource: string, token: 
   const { red, cast, node1 } = stage;
   const { vni = () => red.vni, source = () => cast.red2.ip, destination = () => cast.red1.ip } = cargo;
   const packet = datagram({ source: source(stage), destination: destination(stage) }, token);
-  const destinationMac = overlayMac(parseIp(node1.underlay));
+  const destinationMac = macOfAddress(parseIp(node1.underlay));
   const inside = {
     vni: vni(stage),
     destinationMac,

@@ -1,6 +1,6 @@
 /**
- * Cells of a matrix by TCP, UDP and ICMP: who tries to reach whom, what is expected, and a witness that the other end lives. What is
- * expected, and of whom, is the tests' to say.
+ * Cells of a matrix by TCP, UDP and ICMP: which end tries to reach which, what is expected, and a witness that the other end lives.
+ * Tests say what is expected of which ends.
  */
 import { expect } from 'vitest';
 import { type Cell, type Expectation, runMatrix } from '../../lab/probe/matrix.ts';
@@ -10,7 +10,7 @@ import { TCP_PORT, UDP_PORT } from './stage.ts';
 export const PROTOCOLS = ['TCP', 'UDP', 'ICMP'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
-/** Somebody who answers on the cast's ports with its name. */
+/** A host or pod that answers on the cast's ports with its name. */
 export interface Target {
   readonly name: string;
   readonly address: string;

@@ -79,7 +79,7 @@ export async function etcdDump(lab: Lab): Promise<ReadonlyMap<string, unknown>> 
   return new Map(kvs.map(({ key, value }) => [plain(key).slice(prefix.length), JSON.parse(plain(value))]));
 }
 
-/** What in a dump contradicts itself: claims without their tenant, tenants without their claims, blocks and endpoints of nobody. */
+/** What in a dump contradicts itself: claims without their tenant, tenants without their claims, blocks and endpoints without either. */
 export function contradictions(dump: ReadonlyMap<string, unknown>): readonly string[] {
   const faults: string[] = [];
   const wantedClaims = new Map<string, string>();
@@ -95,7 +95,7 @@ export function contradictions(dump: ReadonlyMap<string, unknown>): readonly str
   }
   for (const [claim, tenant] of wantedClaims) {
     const found = (dump.get(claim) as { tenant?: string } | undefined)?.tenant;
-    if (found !== tenant) faults.push(`${claim} is ${found ?? 'nobody'}'s, should be ${tenant}'s`);
+    if (found !== tenant) faults.push(`${claim} is ${found ?? 'no tenant'}'s, should be ${tenant}'s`);
   }
   for (const key of dump.keys()) {
     const [kind, owner = '', peer = ''] = key.split('/');

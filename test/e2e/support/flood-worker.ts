@@ -33,7 +33,7 @@ interface Stream {
   count(): FlowCount;
 }
 
-/** One UDP listener per namespace and port, whoever sends to it: a forbidden flow meets the same socket as an allowed one. */
+/** One UDP listener per namespace and port, for all senders: a forbidden flow meets the same socket as an allowed one. */
 class Listener {
   readonly delivered = new Map<number, number>();
   readonly #fd: number;

@@ -2,7 +2,7 @@
  * Packets that lie, each with a token to know it by: what containers, strangers and nodes send in the attack tests. Builds frames from
  * probe/packet.ts; sends and judges nothing.
  */
-import { overlayMac } from '../../../cni-plugin/agent/desired/node-facts.ts';
+import { macOfAddress } from '../../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../../dataplane/address.ts';
 import { HOST_END_MAC } from '../../../dataplane/ownership.ts';
 import {
@@ -89,7 +89,7 @@ export function capsule(between: Between, inside: Capsule): Buffer {
     destinationMac,
     packet,
     type = ETHERTYPE.ipv4,
-    sourceMac = overlayMac(parseIp(between.source)),
+    sourceMac = macOfAddress(parseIp(between.source)),
   } = inside;
   const inner = ethernet({ source: sourceMac, destination: destinationMac, type }, packet);
   const body = udp({ ...between, sourcePort: 50_000, destinationPort: 4789 }, vxlan(vni, inner));

@@ -19,18 +19,18 @@ export interface Cut {
 /** A rule of iptables. */
 type Rule = readonly [table: 'raw' | 'mangle', chain: string, comment: string];
 
-const POD_SOURCE: Rule = ['raw', 'TENET-POD-SRC', 'forged, or too old to be forwarded'];
+const POD_SOURCE: Rule = ['raw', 'TENET-POD-SRC', 'forged, or TTL too small to be forwarded'];
 const OVERLAY_SOURCE: Rule = ['raw', 'TENET-OVL-SRC', 'forged'];
 const FORGED = 'forged, or not IPv4';
-const UNKNOWN = 'a link we do not know yet';
-const PORTLESS = 'what has no ports cannot share the node’s address';
+const UNKNOWN = 'a link that is not set up yet';
+const PORTLESS = 'a protocol without ports cannot share the node’s address';
 const OUTSIDER = 'pods and gateways never come from elsewhere';
-/** One look at all pairs is two there: whom a pod may call in the cluster, and what it may call beyond. */
+/** One look at all pairs is two there: what a pod may call in the cluster, and what it may call beyond. */
 const BEYOND: readonly Rule[] = [
-  'nothing of ours is beyond',
-  'nodes are closed',
+  'no pod or overlay is beyond the cluster',
+  'pods may not call nodes',
   'never beyond the cluster',
-  'all else is closed',
+  'all else is refused',
 ].map((comment) => ['mangle', 'TENET-BEYOND', comment]);
 const same = (chain: string, comment: string): readonly Rule[] => [['mangle', chain, comment]];
 
@@ -39,32 +39,32 @@ const INTO_OVERLAYS = [
   ...same('TENET-FORWARD', 'into an overlay'),
   ...same('TENET-SENT', 'nodes send nothing into overlays but as gateways'),
 ];
-/** Nobody at all, and nobody at this port. */
-const UNCALLED = [...same('TENET-TO-POD', 'nobody else'), ...same('TENET-CALL-IN', 'nothing allows it')];
+/** No pair at all, and none at this port. */
+const UNCALLED = [...same('TENET-TO-POD', 'pair not allowed'), ...same('TENET-CALL-IN', 'not allowed')];
 
 const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   [`pod_source ${FORGED}`]: [POD_SOURCE],
   [`overlay_source ${FORGED}`]: [OVERLAY_SOURCE],
-  // Who an answer or an error is from is part of the guard.
   'begin limit flows of the pod': same('TENET-FLOWS', 'limit flows of the pod'),
   'begin_beyond limit flows of the pod': same('TENET-FLOWS', 'limit flows of the pod'),
   'begin limit flows of the tenant': same('TENET-FLOWS', 'limit flows of the block'),
   'begin_beyond limit flows of the tenant': same('TENET-FLOWS', 'limit flows of the block'),
   'begin_here limit flows of the tenant': same('TENET-FLOWS-HERE', 'limit flows to the block'),
   'begin_beyond limit ports to one destination': same('TENET-FLOWS-BEYOND', 'limit ports to one destination'),
-  'from_pod_reply an answer in another’s name': [POD_SOURCE],
-  'from_pod errors about a flow come from whom began it': [POD_SOURCE],
-  'answer_out nobody it may meet': [
-    ...same('TENET-POD-REPLY', 'nobody that may call the pod any more'),
-    ...same('TENET-ANSWER-OUT', 'nothing allows it'),
+  // Who an answer or an error is from is part of the guard.
+  'from_pod_reply an answer for an address of another pod': [POD_SOURCE],
+  'from_pod ICMP errors about a flow of another pod': [POD_SOURCE],
+  'answer_out pair not allowed': [
+    ...same('TENET-POD-REPLY', 'pair not allowed'),
+    ...same('TENET-ANSWER-OUT', 'not allowed'),
   ],
-  'answer_in nobody it may meet': [
-    ...same('TENET-REPLY-TO-POD', 'nobody it may call any more'),
-    ...same('TENET-ANSWER-IN', 'nothing allows it'),
+  'answer_in pair not allowed': [
+    ...same('TENET-REPLY-TO-POD', 'pair not allowed'),
+    ...same('TENET-ANSWER-IN', 'not allowed'),
   ],
-  'call_out nobody it may meet': BEYOND,
+  'call_out pair not allowed': BEYOND,
   'beyond never beyond the cluster': same('TENET-BEYOND', 'never beyond the cluster'),
-  'call_in nobody it may meet': UNCALLED,
+  'call_in pair not allowed': UNCALLED,
   'from_overlay an overlay delivers to pods alone': same('TENET-FROM-OVL', 'an overlay delivers to pods alone'),
   'from_elsewhere answers of pods never come from elsewhere': same(
     'TENET-ELSEWHERE',
@@ -72,32 +72,32 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   ),
   'from_elsewhere calls from elsewhere': same('TENET-ELSEWHERE', 'calls from elsewhere'),
   'from_elsewhere calls are no answers': same('TENET-ELSEWHERE', 'calls are no answers'),
-  'from_elsewhere answers are to ports that are pods’ alone': same(
+  'from_elsewhere not to a port reserved for pods': same('TENET-ELSEWHERE', 'not to a port reserved for pods'),
+  [`from_elsewhere ${PORTLESS}`]: same(
     'TENET-ELSEWHERE',
-    'answers are to ports of pods alone',
+    'a protocol without ports cannot share the address of the node',
   ),
-  [`from_elsewhere ${PORTLESS}`]: same('TENET-ELSEWHERE', 'what has no ports cannot share the address of the node'),
-  [`beyond ${PORTLESS}`]: same('TENET-BEYOND', 'what has no ports cannot share the address of the node'),
+  [`beyond ${PORTLESS}`]: same('TENET-BEYOND', 'a protocol without ports cannot share the address of the node'),
   [`prerouting ${OUTSIDER}`]: [['raw', 'TENET-RAW', OUTSIDER]],
   // A link is known by its members alone.
   [`prerouting ${UNKNOWN}`]: [POD_SOURCE, OVERLAY_SOURCE, ...BEYOND, ...UNCALLED],
   [`forward ${UNKNOWN}`]: [
     ...same('TENET-ELSEWHERE', 'answers of pods never come from elsewhere'),
-    ...same('TENET-ELSEWHERE', 'answers are to ports of pods alone'),
+    ...same('TENET-ELSEWHERE', 'not to a port reserved for pods'),
     ...same('TENET-ELSEWHERE', 'calls from elsewhere'),
     ...INTO_OVERLAYS,
   ],
   'forward into an overlay': INTO_OVERLAYS,
   'input_pod the node is closed': [...same('TENET-IN-POD', 'the node is closed'), POD_SOURCE],
-  'vxlan_inside no node sends for another': [
-    ...same('TENET-VXLAN-INSIDE', 'no node sends for another'),
+  'vxlan_inside not an address of the node that sends it': [
+    ...same('TENET-VXLAN-INSIDE', 'not an address of the node that sends it'),
     ['raw', 'TENET-OVL-SRC', 'gateways send from their own nodes alone'],
   ],
   ...Object.fromEntries(
-    [
-      'errors about VXLAN of ours',
-      'nothing is in between that a packet to a node beside us could be too large for',
-    ].map((comment) => [`input_error ${comment}`, same('TENET-IN-ERROR', comment)]),
+    ['ICMP errors about VXLAN of this node', 'too large for a router, where none is between'].map((comment) => [
+      `input_error ${comment}`,
+      same('TENET-IN-ERROR', comment),
+    ]),
   ),
   'input_vxlan VXLAN comes from nodes alone': same('TENET-IN-VXLAN', 'VXLAN comes from nodes alone'),
 };

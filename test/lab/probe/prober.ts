@@ -229,7 +229,7 @@ function localEnd({ address }: Endpoint, { bindAddress, bindPort }: ProbeOptions
   return { address: bindAddress ?? (address.includes(':') ? '::' : '0.0.0.0'), port: bindPort ?? 0 };
 }
 
-/** ETIMEDOUT is silence; all but it and a refusal is somebody, perhaps our own kernel, saying that there is no way. */
+/** ETIMEDOUT is silence; all but it and a refusal is a host, perhaps our own kernel, saying that there is no way. */
 function failure(error: unknown): { outcome: 'refused' | 'timeout' | 'unreachable'; error: string } {
   const code = (error as NodeJS.ErrnoException).code;
   if (!(error instanceof SocketError) && code === undefined) throw error;

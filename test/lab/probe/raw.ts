@@ -11,7 +11,7 @@ import { type Datagram, openPacket, receiveNow, SocketError, sendNow } from './s
 /** @see include/uapi/linux/if_packet.h, PACKET_OUTGOING */
 const PACKET_OUTGOING = 4;
 const POLL_MS = 2;
-/** Frames kept that nobody has asked about yet. */
+/** Frames kept that no test has asked about yet. */
 const BACKLOG = 10_000;
 
 export interface Captured {

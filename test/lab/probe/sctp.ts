@@ -18,7 +18,7 @@ export function crc32c(bytes: Uint8Array): number {
 /** @see RFC 9260 section 3.2 */
 export const CHUNK = { init: 1, initAck: 2, abort: 6 } as const;
 const COMMON_HEADER = 12;
-/** @see RFC 9260 section 3.3.3.1: a cookie that nobody will send back */
+/** @see RFC 9260 section 3.3.3.1: a cookie that the caller will not send back */
 const STATE_COOKIE = Buffer.from([0, 7, 0, 8, 0x74, 0x6e, 0x65, 0x74]);
 
 export interface SctpFields {

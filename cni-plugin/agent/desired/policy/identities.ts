@@ -18,7 +18,7 @@ export interface IdentitiesOptions {
   readonly namespaceLabels: (tenant: string, namespace: string) => Labels | undefined;
   /** do the tenant's policies see the other's endpoints? Its own, and those of peers. */
   readonly sees: (tenant: string, other: string) => boolean;
-  /** the endpoint is somebody else now */
+  /** the endpoint has another identity now */
   readonly onMoved: (key: string, was: Identity | undefined, is: Identity | undefined) => void;
   /** a new one, or one that has endpoints again */
   readonly onUsed: (identity: Identity) => void;
@@ -80,7 +80,7 @@ export class Identities {
     this.#dropIfEmpty(before);
   }
 
-  /** @returns undefined: nobody in particular */
+  /** @returns undefined: no identity of its own */
   of(key: string): Identity | undefined {
     return this.#classOf.get(key)?.identity;
   }
@@ -113,7 +113,7 @@ export class Identities {
     for (const each of this.#classes.values()) if (each.answers.delete(key)) this.#dirty.add(each);
   }
 
-  /** A namespace's labels have changed, or (without one) whom the tenant's endpoints are seen by. */
+  /** A namespace's labels have changed, or (without one) which tenants' policies see the tenant's endpoints. */
   judgeAgain(tenant: string, namespace?: string): void {
     for (const each of this.#classesOf.get(tenant) ?? []) {
       if (namespace === undefined || each.namespace === namespace) this.#askAll(each);
@@ -135,12 +135,12 @@ export class Identities {
     this.#dirty.clear();
   }
 
-  /** Is there one that nobody is any more? */
+  /** Is there an identity that no endpoint has any more? */
   get hasUnused(): boolean {
     return this.#unused.size > 0;
   }
 
-  /** Forgets those that nobody is any more: until then packets under way may still be somebody's. */
+  /** Forgets identities that no endpoint has any more: until then packets under way may still carry them. */
   sweep(): readonly Identity[] {
     const gone = [...this.#unused].filter(({ uses }) => uses === 0);
     this.#unused.clear();

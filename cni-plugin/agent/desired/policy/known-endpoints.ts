@@ -12,7 +12,7 @@ export class KnownEndpoints {
     this.#node = node;
   }
 
-  /** @param endpoint undefined: it is gone @returns addresses that may be somebody else's now */
+  /** @param endpoint undefined: it is gone @returns addresses that may be another endpoint's now */
   set(key: string, endpoint: Endpoint | undefined): IpAddress[] {
     const before = this.#byKey.get(key)?.ips ?? [];
     for (const address of before) {

@@ -11,7 +11,7 @@ export interface LocalPoliciesOptions {
   readonly onTerms: (added: readonly Term[], removed: readonly Term[]) => void;
 }
 
-/** A policy as it was and as it is: whom it is about, and whom they may meet by it. */
+/** A policy as it was and as it is: which pods it selects, and which peers it lets them meet. */
 export class PolicyChange {
   readonly #states: readonly Loaded[];
   /** what it asks of the other end, or asked */
@@ -60,7 +60,7 @@ export class LocalPolicies {
     for (const { policy } of loaded.values()) this.#options.onTerms([], policy.terms);
   }
 
-  /** A policy came, changed or went. @returns undefined when it is about nobody here */
+  /** A policy came, changed or went. @returns undefined when it selects no pod here */
   change(tenant: string, key: string): PolicyChange | undefined {
     const loaded = this.#loaded.get(tenant);
     if (loaded === undefined) return undefined;

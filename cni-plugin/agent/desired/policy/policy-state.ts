@@ -1,5 +1,5 @@
 /**
- * Policies as kernel items: who addresses are (identities), whom each pod of this node may call and be called by (pairs of pod and
+ * Policies as kernel items: who addresses are (identities), what each pod of this node may call and be called by (pairs of pod and
  * identity with a port set), the same by network, and what port sets hold. Kept up to date part by part, like all of the desired state:
  *
  *   endpoints, namespaces, terms ─► identities ─► `address …`            address → identity
@@ -98,7 +98,7 @@ export class PolicyState {
         this.#touchSubject(id);
         continue;
       }
-      // Whoever fulfils none of its terms is allowed what was allowed before.
+      // An identity that fulfils none of its terms is allowed what was allowed before.
       for (const { number } of met) this.#options.stale(`pair ${number} ${id}`);
       if (change.meansNetworks) this.#options.stale(`network ${id}`);
     }

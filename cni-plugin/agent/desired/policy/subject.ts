@@ -25,7 +25,7 @@ export class Side {
   /** texts of unions, by which rules they are of, where no port has a name */
   readonly #texts = new Map<string, string>();
   readonly #resolve: (answers: ReadonlyMap<string, string>) => Resolve;
-  /** rules allow networks, so that an address can be allowed whoever has it */
+  /** rules allow networks, so that an address can be allowed whichever endpoint has it */
   readonly hasNetworks: boolean;
   /** names of ports among those allowed: which port that is, depends on whose the address is */
   readonly namesPorts: boolean;
@@ -69,7 +69,7 @@ export class Side {
     named: Iterable<Endpoint>,
   ): Generator<{ base: IpAddress; bits: NetBits; ports: string }> {
     if (this.#rules === undefined) return;
-    // Nobody is named by an address alone; but where the endpoint itself is called, the names are its own.
+    // An address alone has no named ports; but where the endpoint itself is called, the names are its own.
     const resolve = this.#resolve(NO_ANSWERS);
     const networks = this.#rules.flatMap(({ blocks, ports }) => blocks.map((block) => allowed(block, ports, resolve)));
     const itself = own.map((address) => allowed({ cidr: hostPrefix(address) }, undefined, resolve));

@@ -46,7 +46,7 @@ describe('a union', () => {
     expect(union.format()).toBe('*');
   });
 
-  test('has the ports that a name stands for, and none for a name that nobody has', () => {
+  test('has the ports that a name stands for, and none for a name that no endpoint has', () => {
     const own = [
       { name: 'http', containerPort: 8080, protocol: 'TCP' },
       { name: 'http', containerPort: 53, protocol: 'UDP' },
