@@ -7,6 +7,8 @@
  *   gw1..G      192.168.9.211 .. ┘
  */
 
+import type { PluginKind } from './plugin-call.ts';
+
 export type HostRole = 'manage' | 'compute' | 'gateway';
 
 export interface Host {
@@ -28,6 +30,8 @@ export interface LabOptions {
   readonly gateways?: number;
   /** of the agents, `auto` unless given */
   readonly backend?: string;
+  /** how the CNI plugin is called; `binary` unless given */
+  readonly plugin?: PluginKind;
   /** lower-case letters and digits, 8 at most; a random one unless given */
   readonly id?: string;
   /** ends the building of a lab; what was built is taken down */
@@ -47,6 +51,7 @@ export interface Topology {
   readonly outside: { readonly netns: string; readonly address: string; readonly intruderAddress: string };
   readonly etcdUrl: string;
   readonly backend: string;
+  readonly plugin: PluginKind;
 }
 
 /** Folder of all labs of this machine. */
@@ -89,6 +94,7 @@ export function planLab(id: string, options: LabOptions): Topology {
     outside: { netns: netnsName(id, 'outside'), address: OUTSIDE.address, intruderAddress: OUTSIDE.intruder },
     etcdUrl: `http://192.168.9.${FIRST_HOST.manage}:2379`,
     backend: options.backend ?? process.env.TENET_LAB_BACKEND ?? 'auto',
+    plugin: options.plugin ?? (process.env.TENET_LAB_PLUGIN === 'in-process' ? 'in-process' : 'binary'),
   };
 }
 
