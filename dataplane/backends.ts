@@ -54,7 +54,8 @@ export function chooseBackend(choice: BackendChoice, { filter, rtnetlink, isTouc
   if (lacksIptables !== undefined) throw lacksIptables;
   const others = lacksNftables === undefined ? [new NftablesIsolation(nftables, { isTouched })] : [];
   const { admission, lack } = loadAdmission();
-  const backend = new IptablesIsolation(ipset, rtnetlink, { variant, admission });
+  const generation = lacksNftables === undefined ? { generation: () => nftables.generationId() } : {};
+  const backend = new IptablesIsolation(ipset, rtnetlink, { variant, admission, ...generation });
   return { backend, why: `${asked ?? `the kernel lacks nf_tables: ${lacksNftables?.message}`}${lack}`, others };
 }
 

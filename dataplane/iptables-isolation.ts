@@ -32,6 +32,8 @@ export interface IptablesIsolationOptions {
   readonly maxElements?: number;
   /** how often what the kernel does not tell of is looked at */
   readonly checkMs?: number;
+  /** the number of the state that nf_tables' rule set is in; absent where the kernel has no nf_tables */
+  readonly generation?: () => number;
 }
 
 /** A foreign change is put right within 5 s. */
@@ -72,6 +74,9 @@ export class IptablesIsolation implements IsolationBackend {
   #destroyTimer: NodeJS.Timeout | undefined;
   /** whose turn it is to be compared member by member */
   #turn = 0;
+  /** where rules are nf_tables': the last state in which they were all there */
+  #intactAt: { readonly generation: number; readonly portSets: PortSetRanges } | undefined;
+  #isNft: boolean | undefined;
 
   /** @param ipset stays the caller's to close, and so does `rtnetlink` */
   constructor(ipset: Ipset, rtnetlink: Rtnetlink, options: IptablesIsolationOptions = {}) {
@@ -256,11 +261,23 @@ export class IptablesIsolation implements IsolationBackend {
     const dump = next && this.#ipset.find(next.spec.name);
     if (dump?.members.some((member) => !translator.has(membershipKey({ set: dump.spec, member }))))
       return `set ${dump.spec.name}`;
+    // Before the rules are read: what changes meanwhile has another number.
+    const generation = this.#generation();
+    const { generation: last, portSets: sets } = this.#intactAt ?? {};
+    if (generation !== undefined && generation === last && portSets === sets) return undefined;
     const outputs = await Promise.all(this.#families.map(({ xtables }) => xtables.saveLater()));
-    if (this.#current !== before) return undefined;
-    return this.#families.every(({ compile }, index) => areThere(outputs[index] ?? '', compile(rules, portSets)))
-      ? undefined
-      : 'rules of iptables';
+    if (this.#current !== before || before.portSets !== portSets) return undefined;
+    if (!this.#families.every(({ compile }, index) => areThere(outputs[index] ?? '', compile(rules, portSets))))
+      return 'rules of iptables';
+    this.#intactAt = generation === undefined ? undefined : { generation, portSets };
+    return undefined;
+  }
+
+  /** @returns undefined where the kernel does not number the states of our rules: the older interface has no such number */
+  #generation(): number | undefined {
+    if (this.#options.generation === undefined) return undefined;
+    this.#isNft ??= this.#families.every(({ xtables }) => xtables.variant() === 'nft');
+    return this.#isNft ? this.#options.generation() : undefined;
   }
 
   /** Everything, by what differs from what is there. */

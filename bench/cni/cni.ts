@@ -5,8 +5,8 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { deriveConfig, newContainerId } from '../../test/lab/container.ts';
-import { makeContainerNetns } from '../../test/lab/fabric.ts';
 import { type Lab, startLab } from '../../test/lab/lab.ts';
+import { addNetns } from '../../test/lab/named-netns.ts';
 import { netnsPath } from '../../test/lab/probe/netns-path.ts';
 import { netnsName } from '../../test/lab/topology.ts';
 import { findPackageVersion } from '../machine.ts';
@@ -110,7 +110,7 @@ async function referencePlugin(lab: Lab, dir: string): Promise<Plugin> {
 async function enter(lab: Lab, plugin: Plugin): Promise<Racer> {
   const label = plugin.name === TENET ? 't' : 'r';
   const names = Array.from({ length: Math.max(...AT_A_TIME) }, (_, index) => netnsName(lab.id, `c-${label}-${index}`));
-  for (const name of names) await makeContainerNetns(name);
+  for (const name of names) addNetns(name);
   return new Racer(plugin, names.map(netnsPath));
 }
 

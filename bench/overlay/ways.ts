@@ -6,8 +6,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { HOST_END_MAC } from '../../dataplane/ownership.ts';
 import { withNetns } from '../../dataplane/system/netns.ts';
-import { ip, makeContainerNetns } from '../../test/lab/fabric.ts';
+import { ip } from '../../test/lab/fabric.ts';
 import type { Lab, Stranger } from '../../test/lab/lab.ts';
+import { addNetns } from '../../test/lab/named-netns.ts';
 import { netnsPath } from '../../test/lab/probe/netns-path.ts';
 import { netnsName } from '../../test/lab/topology.ts';
 import type { Peer } from './conversation.ts';
@@ -76,7 +77,7 @@ async function bareOverlay(lab: Lab, [one, other]: Pair<Stranger>): Promise<Pair
     const netns = netnsName(lab.id, `c-bare-${number}`);
     const address = `10.99.0.${number}`;
     const mac = `0a:58:0a:63:00:0${number}`;
-    await makeContainerNetns(netns);
+    addNetns(netns);
     await ip(host.netns, [
       `link add br0 mtu ${MTU} type bridge`,
       `link add vx0 mtu ${MTU} type vxlan id 99 dev eth0 local ${host.address} remote ${remote.address} dstport 4789`,

@@ -7,7 +7,8 @@ import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { parseIp } from '../../dataplane/address.ts';
 import { HOST_END_MAC, POD_GROUP } from '../../dataplane/ownership.ts';
 import { type Container, cniAdd, newContainerId } from '../lab/container.ts';
-import { ip, makeContainerNetns, run } from '../lab/fabric.ts';
+import { ip, run } from '../lab/fabric.ts';
+import { addNetns } from '../lab/named-netns.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { ETHERTYPE, ethernet } from '../lab/probe/packet.ts';
 import { type Captured, RawLink } from '../lab/probe/raw.ts';
@@ -158,7 +159,7 @@ describe('a container that is being attached', () => {
     // On a busy machine a flood may get no turn before ADD has answered.
     for (let round = 0; round < 5 || (early === 0 && round < 50); round++) {
       const netns = `tl${lab.id}-flood-${round}`;
-      await makeContainerNetns(netns);
+      addNetns(netns);
       const { ip, mac } = guess(round);
       const [bad, good] = [newToken(), newToken()];
       const packets = [
@@ -201,7 +202,7 @@ describe('a link that no rule knows', () => {
   async function strangeLink(name: string, group: number) {
     const { lab, node1, node2 } = stage;
     const netns = `tl${lab.id}-strange`;
-    await makeContainerNetns(netns);
+    addNetns(netns);
     await ip(node1.netns, [`link add ${name} address ${HOST_END_MAC} type veth peer name eth0 netns ${netns}`]);
     await ip(netns, [`link set eth0 address ${MAC} up`, `address add ${ADDRESS}/32 dev eth0`]);
     await ip(node1.netns, [`link set ${name} group ${group} up`, `route replace ${ADDRESS}/32 dev ${name}`]);

@@ -22,7 +22,7 @@ import { takeDown } from '../lab/take-down.ts';
 let lab: Lab;
 
 beforeAll(async () => {
-  lab = await startLab({ nodes: 2, gateways: 1, controllers: 2 });
+  lab = await startLab({ nodes: 2, gateways: 1, controllers: 2, plugin: 'binary' });
   const { status } = await lab.rest('POST', '/v1/tenants', { name: 'red', namespaces: ['shop'] });
   expect(status).toBe(201);
 });

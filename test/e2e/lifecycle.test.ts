@@ -24,16 +24,16 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.close());
 
-async function attachment(): Promise<Attachment> {
-  const made = await makeAttachment(lab, 'node1', 'red');
+function attachment(): Attachment {
+  const made = makeAttachment(lab, 'node1', 'red');
   onTestFinished(async () => {
-    await cniDel(made).catch(() => undefined);
+    await cniDel({ ...made, host: lab.host('node1') }).catch(() => undefined);
     await removeNamespaces([made.netns]);
   });
   return made;
 }
 
-const attachments = (count: number): Promise<Attachment[]> => Promise.all(Array.from({ length: count }, attachment));
+const attachments = (count: number): Attachment[] => Array.from({ length: count }, attachment);
 
 async function expectWholeBlockFree(): Promise<void> {
   await untilNothingLeft(lab, tenant);
@@ -48,14 +48,14 @@ const STEPS = 40;
 describe('what is cut short leaves nothing', () => {
   test('the CNI binary is killed at any moment of ADD, then DEL', async () => {
     // The second: the first pays for what is done once.
-    await cniDel(await cniAdd(await attachment()));
+    await cniDel(await cniAdd(attachment()));
     const started = performance.now();
-    const second = await cniAdd(await attachment());
+    const second = await cniAdd(attachment());
     const wholeMs = performance.now() - started;
     await cniDel(second);
     // In steps up to twice the time: before, amid and after the agent's work, wherever that falls.
     for (let index = 0; index < STEPS; index++) {
-      const each = await attachment();
+      const each = attachment();
       await callPlugin(each, { verb: 'ADD', killAfterMs: (2 * wholeMs * index) / STEPS });
       await cniDel(each);
     }
@@ -67,7 +67,7 @@ describe('what is cut short leaves nothing', () => {
     const before = gaveUp();
     // The agent stands still until the binary, which may not have asked yet, is dead.
     for (let tries = 0; gaveUp() === before && tries < 50; tries++) {
-      const each = await attachment();
+      const each = attachment();
       await lab.killAgent('node1', 'SIGSTOP');
       const { exitCode } = await callPlugin(each, { verb: 'ADD', killAfterMs: 10 * (tries + 1) });
       await lab.killAgent('node1', 'SIGCONT');
@@ -79,7 +79,7 @@ describe('what is cut short leaves nothing', () => {
   });
 
   test('many ADDs at once are killed, and their DELs come at once', async () => {
-    const tries = await attachments(20);
+    const tries = attachments(20);
     await Promise.all(
       tries.map(async (each, index) => {
         await callPlugin(each, { verb: 'ADD', killAfterMs: 20 * index });
@@ -91,7 +91,7 @@ describe('what is cut short leaves nothing', () => {
   });
 
   test.each([0, 1, 2])('the agent is killed under ADDs, then DEL (round %i)', async (round) => {
-    const tries = await attachments(16);
+    const tries = attachments(16);
     const adding = tries.map((each) => callPlugin(each, { verb: 'ADD' }));
     // After the first, the third, the sixth has its answer, the others are anywhere.
     const answered = Promise.all(adding.slice(0, [1, 3, 6][round]));
@@ -117,7 +117,7 @@ describe('what is cut short leaves nothing', () => {
 
 describe('asked twice', () => {
   test('the same ADD gives the same answer, also after the agent’s restart', async () => {
-    const container = await cniAdd(await attachment());
+    const container = await cniAdd(attachment());
     expect((await cniAdd(container)).result).toEqual(container.result);
     await lab.killAgent('node1', 'SIGKILL');
     await lab.startAgent('node1');
@@ -126,23 +126,23 @@ describe('asked twice', () => {
   });
 
   test('DEL succeeds again and again, and for what was never added', async () => {
-    const container = await cniAdd(await attachment());
+    const container = await cniAdd(attachment());
     await cniDel(container, container.result);
     await cniDel(container, container.result);
-    await cniDel(await attachment());
+    await cniDel(attachment());
     await untilNothingLeft(lab, tenant);
   });
 
   test('DEL when the namespace is gone, without CNI_NETNS and prevResult', async () => {
-    const container = await cniAdd(await attachment());
+    const container = await cniAdd(attachment());
     await removeNamespaces([container.netns]);
     expect(await callPlugin(container, { verb: 'DEL', netnsPath: '' })).toMatchObject({ exitCode: 0 });
     await untilNothingLeft(lab, tenant);
   });
 
   test('the same container in a new namespace gets a working interface', async () => {
-    const container = await cniAdd(await attachment());
-    const { netns } = await attachment();
+    const container = await cniAdd(attachment());
+    const { netns } = attachment();
     await removeNamespaces([container.netns]);
     const again = await cniAdd({ ...container, netns });
     await cniCheck(again);
@@ -158,8 +158,8 @@ describe('CNI_NETNS', () => {
     const fifo = join(folder, 'fifo');
     await run(['mkfifo', fifo]);
     const refused = [fifo, folder, '/dev/null', '/proc/self/ns/mnt', join(folder, 'missing')];
-    const wrong = await attachment();
-    const others = await attachments(4);
+    const wrong = attachment();
+    const others = attachments(4);
     // CHECK too: an agent that waits in any of them answers none of the others.
     const calls = refused.map((path) => callPlugin(wrong, { verb: 'ADD', netnsPath: path }));
     const attached = await Promise.all(others.map((each) => cniAdd(each)));
@@ -176,7 +176,7 @@ describe('CNI_NETNS', () => {
 
 describe('CHECK', () => {
   test('is content with what ADD made', async () => {
-    await cniCheck(await cniAdd(await attachment()));
+    await cniCheck(await cniAdd(attachment()));
   });
 
   const damages: Readonly<Record<string, readonly [(c: Container) => Promise<unknown>, named: RegExp]>> = {
@@ -196,7 +196,7 @@ describe('CHECK', () => {
     'the namespace is gone': [(c) => removeNamespaces([c.netns]), /missing/],
   };
   test.each(Object.keys(damages))('names what is wrong: %s', async (what) => {
-    const container = await cniAdd(await attachment());
+    const container = await cniAdd(attachment());
     const [damage, named] = damages[what] ?? [];
     await damage?.(container);
     await expect(cniCheck(container)).rejects.toThrow(named);
@@ -205,8 +205,8 @@ describe('CHECK', () => {
   });
 
   test('knows no container that was never added, and no other’s address', async () => {
-    const container = await cniAdd(await attachment());
-    const unknown = await callPlugin(await attachment(), { verb: 'CHECK', prevResult: container.result });
+    const container = await cniAdd(attachment());
+    const unknown = await callPlugin(attachment(), { verb: 'CHECK', prevResult: container.result });
     expect(unknown.body).toMatchObject({ code: 3 });
     const ips = [{ address: '10.0.0.9/32' }];
     const foreign = await callPlugin(container, { verb: 'CHECK', prevResult: { ...container.result, ips } });
@@ -218,7 +218,7 @@ describe('verbs about the node', () => {
   const newest = { cniVersion: '1.1.0' };
 
   test('STATUS says whether an ADD would be served', async () => {
-    const any = await attachment();
+    const any = attachment();
     expect(await callPlugin(any, { verb: 'STATUS', config: newest })).toMatchObject({ exitCode: 0 });
     await lab.killAgent('node1');
     expect((await callPlugin(any, { verb: 'STATUS', config: newest })).body).toMatchObject({ code: 50 });
@@ -228,14 +228,14 @@ describe('verbs about the node', () => {
 
   test('VERSION needs no agent', async () => {
     await lab.killAgent('node1');
-    const { exitCode, body } = await callPlugin(await attachment(), { verb: 'VERSION' });
+    const { exitCode, body } = await callPlugin(attachment(), { verb: 'VERSION' });
     await lab.startAgent('node1');
     expect(exitCode).toBe(0);
     expect(body).toMatchObject({ supportedVersions: ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] });
   });
 
   test('GC detaches exactly what is not listed; without a list nothing, with none all', async () => {
-    const containers = await Promise.all((await attachments(4)).map(cniAdd));
+    const containers = await Promise.all(attachments(4).map(cniAdd));
     const [first, second] = containers;
     if (first === undefined || second === undefined) throw new Error('no containers');
     const gc = async (extra: object) => {

@@ -4,8 +4,8 @@
  */
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { type Attachment, type Container, cniAdd, cniDel, newContainerId } from '../lab/container.ts';
-import { makeContainerNetns } from '../lab/fabric.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
+import { addNetns } from '../lab/named-netns.ts';
 import { netnsName } from '../lab/topology.ts';
 import { makeTenant, untilReached } from './support/cluster.ts';
 import { allowed, Flood, type FloodFlow, forbidden } from './support/flood.ts';
@@ -164,7 +164,7 @@ test('a container’s first moments: it sends before ADD has answered, and other
   const births: Attachment[] = [];
   for (const name of ['guest', 'quiet', 'db'] as const) {
     const netns = netnsName(lab.id, `c-newborn-${name}`);
-    await makeContainerNetns(netns);
+    addNetns(netns);
     const options = { tenant: 'red', labels: { app: name }, ...(name === 'db' ? { ip: before.ip } : {}) };
     births.push({ host: lab.host('node1'), id: newContainerId(), netns, ifname: 'eth0', options });
   }

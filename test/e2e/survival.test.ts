@@ -17,7 +17,7 @@ let red: readonly [Container, Container, Container];
 let blue: readonly [Container, Container];
 
 beforeAll(async () => {
-  lab = await startLab({ nodes: 2, gateways: 1 });
+  lab = await startLab({ nodes: 2, gateways: 1, plugin: 'binary' });
   await makeTenant(lab, 'red');
   await makeTenant(lab, 'blue');
   red = [await attach('node1', 'red'), await attach('node1', 'red'), await attach('node2', 'red')];

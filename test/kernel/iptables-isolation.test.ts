@@ -1,5 +1,5 @@
 /** The iptables backend in a real kernel, with each variant of the programs, beside others who write rules and sets. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -8,6 +8,7 @@ import { diff } from '../../dataplane/diff.ts';
 import { Ipset } from '../../dataplane/ipset/ipset.ts';
 import { IptablesIsolation, type IptablesIsolationOptions } from '../../dataplane/iptables-isolation.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
+import { Nftables } from '../../dataplane/nftables/nftables.ts';
 import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
 import {
   type Collection,
@@ -66,7 +67,9 @@ function open(options: IptablesIsolationOptions = {}): void {
   connection = new NetlinkConnection(socket);
   rtnetlink?.close();
   rtnetlink = new Rtnetlink(new NetlinkConnection(new NetlinkSocket(NETLINK_ROUTE)));
-  isolation = new IptablesIsolation(new Ipset(connection), rtnetlink, options);
+  const nftables = new Nftables(connection);
+  const generation = () => nftables.generationId();
+  isolation = new IptablesIsolation(new Ipset(connection), rtnetlink, { generation, ...options });
   state = new Map();
 }
 
@@ -213,6 +216,41 @@ describe.each(['nft', 'legacy'] as const)('with iptables-%s', (variant) => {
     watch?.look();
     expect(await seen).toBe('rules of iptables');
     watch?.close();
+  });
+
+  it('reads rules again only after some have changed, where the kernel counts changes', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'tenet-save-'));
+    const runs = join(dir, 'runs');
+    const save4 = `iptables-${variant}-save`;
+    const { PATH = '' } = process.env;
+    const real = run('sh', ['-c', `command -v ${save4}`]).trim();
+    writeFileSync(join(dir, save4), `#!/bin/sh\n[ "$1" ] || echo >>${runs}\nexec ${real} "$@"\n`, { mode: 0o755 });
+    writeFileSync(runs, '');
+    const counted = () => readFileSync(runs).length;
+    open({ variant, checkMs: 1 });
+    reach(pods(1));
+    process.env.PATH = `${dir}:${PATH}`;
+    let noticed = '';
+    const watch = isolation.watch((what) => {
+      noticed = what;
+    });
+    try {
+      const looked = async (count: number) => {
+        const before = connection.messagesSent;
+        await expect.poll(() => connection.messagesSent - before, { interval: 2 }).toBeGreaterThan(count);
+      };
+      await looked(60);
+      const times = counted();
+      if (variant === 'nft') expect(times).toBe(1);
+      else expect(times).toBeGreaterThan(1);
+      iptables('-t', 'mangle', '-I', 'FORWARD', '-j', 'ACCEPT');
+      await expect.poll(() => noticed, { interval: 2 }).toBe('rules of iptables');
+      expect(counted()).toBeGreaterThan(times);
+    } finally {
+      watch.close();
+      process.env.PATH = PATH;
+      rmSync(dir, { recursive: true });
+    }
   });
 
   it('takes away what the other variant of the programs wrote', () => {

@@ -1,11 +1,11 @@
 /**
- * Containers without a container: an empty network namespace that the CNI binary is called for, exactly as a runtime calls it:
- * environment, stdin, one process a verb. Knows the CNI protocol's outside alone.
+ * Containers without a container: an empty network namespace that the CNI plugin is called for, with the environment and stdin that a
+ * runtime gives it. Knows the CNI protocol's outside alone.
  */
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { CniErrorBody, CniResult } from '../../cni-plugin/agent-protocol.ts';
+import { callBinary, callInProcess, type PluginKind } from './plugin-call.ts';
 import { netnsPath } from './probe/netns-path.ts';
 
 /** What a runtime knows of a node's network. */
@@ -16,6 +16,7 @@ export interface CniHost {
   readonly cniBin: string;
   /** path of a .conflist */
   readonly cniConf: string;
+  readonly plugin: PluginKind;
 }
 
 export interface AttachOptions {
@@ -133,10 +134,8 @@ async function callPlugin(
   const { host, id, ifname, netns, options } = attachment;
   const args = { IgnoreUnknown: '1', K8S_POD_NAMESPACE: options.namespace, K8S_POD_NAME: options.name };
   const pairs = Object.entries(args).flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${value}`]));
-  const child = spawn('nsenter', [`--net=${netnsPath(host.netns)}`, '--', host.cniBin], {
-    stdio: 'pipe',
+  const call = {
     env: {
-      PATH: process.env.PATH,
       CNI_COMMAND: verb,
       CNI_CONTAINERID: id,
       CNI_NETNS: netnsPath(netns),
@@ -144,16 +143,12 @@ async function callPlugin(
       CNI_ARGS: pairs.join(';'),
       CNI_PATH: host.cniBin.slice(0, host.cniBin.lastIndexOf('/')),
     },
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  child.stdin.on('error', () => undefined);
-  child.stdin.end(JSON.stringify(deriveConfig(readFileSync(host.cniConf, 'utf8'), options, prevResult)));
-  const code = await new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve));
-  if (code === 0) return stdout;
-  throw failureOf(verb, code, stdout, stderr);
+    stdin: JSON.stringify(deriveConfig(readFileSync(host.cniConf, 'utf8'), options, prevResult)),
+  };
+  const { stdout, stderr, exitCode } =
+    host.plugin === 'binary' ? await callBinary(host.netns, host.cniBin, call) : await callInProcess(call);
+  if (exitCode === 0) return stdout;
+  throw failureOf(verb, exitCode, stdout, stderr);
 }
 
 function failureOf(verb: string, code: number | null, stdout: string, stderr: string): Error {

@@ -4,7 +4,9 @@
  */
 import { spawn } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { withNetns } from '../../dataplane/system/netns.ts';
+import { deleteNetns } from './named-netns.ts';
 import { netnsPath } from './probe/netns-path.ts';
 import { agentHosts, type Host, METADATA_ADDRESS, netnsPrefix, OUTSIDE, type Topology, UNDERLAY } from './topology.ts';
 
@@ -94,11 +96,6 @@ function hostCommands(address: string): string[] {
   ];
 }
 
-/** An empty namespace with its loopback up, as a runtime makes it for a container. */
-export async function makeContainerNetns(netns: string): Promise<void> {
-  await run(['sh', '-ec', `ip netns add ${netns}; ip -n ${netns} link set lo up`]);
-}
-
 export function listNamespaces(id: string): readonly string[] {
   try {
     return readdirSync('/run/netns').filter((name) => name.startsWith(netnsPrefix(id)));
@@ -109,9 +106,8 @@ export function listNamespaces(id: string): readonly string[] {
 
 /** Removes every namespace of a lab, and with them every link in it. Those already gone are fine. */
 export async function removeNamespaces(names: readonly string[]): Promise<void> {
-  if (names.length === 0) return;
-  // -force: goes on after one that is gone
-  await run(['ip', '-force', '-batch', '-'], `${names.map((name) => `netns delete ${name}`).join('\n')}\n`).catch(
-    () => '',
-  );
+  for (const name of names) {
+    deleteNetns(name);
+    await nextTurn();
+  }
 }

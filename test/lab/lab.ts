@@ -16,7 +16,8 @@ import {
   formatConflist,
   newContainerId,
 } from './container.ts';
-import { buildFabric, ip, joinHost, makeContainerNetns, removeNamespaces } from './fabric.ts';
+import { buildFabric, ip, joinHost, removeNamespaces } from './fabric.ts';
+import { addNetns } from './named-netns.ts';
 import type { Prober } from './probe/prober.ts';
 import type { Sentinel } from './probe/sentinel.ts';
 import { Probers } from './probers.ts';
@@ -140,8 +141,9 @@ export class Lab {
   get hosts(): readonly LabHost[] {
     return agentHosts(this.topology).map(({ name, role, netns, underlay, mac }) => {
       const { agentSocket, cniConf } = hostFiles(this.topology, name);
+      const { plugin } = this.topology;
       const roles = [role === 'gateway' ? 'gateway' : 'compute'] as const;
-      return { name, roles, netns, underlay, mac, agentSocket, cniBin: CNI_BIN, cniConf };
+      return { name, roles, netns, underlay, mac, agentSocket, cniBin: CNI_BIN, cniConf, plugin };
     });
   }
 
@@ -175,7 +177,7 @@ export class Lab {
     const id = options.containerId ?? newContainerId();
     const label = (options.name ?? 'c').replace(/[^a-zA-Z0-9-]/g, '-').slice(0, 40);
     const netns = netnsName(this.id, `c-${label}-${++this.#containers}-${id.slice(0, 4)}`);
-    await makeContainerNetns(netns);
+    addNetns(netns);
     const attachment: Attachment = { host: this.host(host), id, netns, ifname: options.ifname ?? 'eth0', options };
     try {
       return await cniAdd(attachment);
@@ -269,7 +271,7 @@ export class Lab {
       id: this.id,
       controllers,
       token,
-      hosts: this.hosts.map(({ mac: _, ...host }) => host),
+      hosts: this.hosts.map(({ mac: _mac, plugin: _plugin, ...host }) => host),
       outside: { netns: outside.netns, address: outside.address },
     };
   }

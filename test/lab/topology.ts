@@ -7,6 +7,8 @@
  *   gw1..G      192.168.9.211 .. ┘
  */
 
+import type { PluginKind } from './plugin-call.ts';
+
 export type HostRole = 'manage' | 'compute' | 'gateway';
 
 export interface Host {
@@ -30,6 +32,8 @@ export interface LabOptions {
   readonly backend?: string;
   /** of all agents, beside those that every lab has */
   readonly agentFlags?: readonly string[];
+  /** how the CNI plugin is called; `binary` unless given */
+  readonly plugin?: PluginKind;
   /** lower-case letters and digits, 8 at most; a random one unless given */
   readonly id?: string;
   /** ends the building of a lab; what was built is taken down */
@@ -50,6 +54,7 @@ export interface Topology {
   readonly etcdUrl: string;
   readonly backend: string;
   readonly agentFlags: readonly string[];
+  readonly plugin: PluginKind;
 }
 
 /** Folder of all labs of this machine. */
@@ -93,6 +98,7 @@ export function planLab(id: string, options: LabOptions): Topology {
     etcdUrl: `http://192.168.9.${FIRST_HOST.manage}:2379`,
     agentFlags: options.agentFlags ?? [],
     backend: options.backend ?? process.env.TENET_LAB_BACKEND ?? 'auto',
+    plugin: options.plugin ?? (process.env.TENET_LAB_PLUGIN === 'in-process' ? 'in-process' : 'binary'),
   };
 }
 

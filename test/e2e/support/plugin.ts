@@ -5,8 +5,9 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { type Attachment, type Container, deriveConfig, newContainerId } from '../../lab/container.ts';
-import { ip, makeContainerNetns } from '../../lab/fabric.ts';
+import { ip } from '../../lab/fabric.ts';
 import type { Lab } from '../../lab/lab.ts';
+import { addNetns } from '../../lab/named-netns.ts';
 import { netnsPath } from '../../lab/probe/netns-path.ts';
 import { netnsName } from '../../lab/topology.ts';
 
@@ -31,11 +32,11 @@ export interface PluginAnswer {
 let made = 0;
 
 /** A container's namespace that nothing was attached to yet. */
-export async function makeAttachment(lab: Lab, node: string, tenant: string): Promise<Attachment> {
+export function makeAttachment(lab: Lab, node: string, tenant: string): Attachment {
   const id = newContainerId();
   const netns = netnsName(lab.id, `p-${++made}-${id.slice(0, 4)}`);
-  await makeContainerNetns(netns);
-  return { host: lab.host(node), id, netns, ifname: 'eth0', options: { tenant } };
+  addNetns(netns);
+  return { host: { ...lab.host(node), plugin: 'binary' }, id, netns, ifname: 'eth0', options: { tenant } };
 }
 
 /** Runs one command of iproute2's inside a container. */

@@ -10,7 +10,9 @@ import { type Datagram, openPacket, receiveNow, SocketError, sendNow } from './s
 
 /** @see include/uapi/linux/if_packet.h, PACKET_OUTGOING */
 const PACKET_OUTGOING = 4;
-const POLL_MS = 2;
+/** The socket itself holds thousands of frames. */
+const DRAIN_MS = 25;
+const LOOK_MS = 2;
 /** Frames kept that no test has asked about yet. */
 const BACKLOG = 10_000;
 
@@ -31,7 +33,7 @@ export class RawLink {
   /** @param netns name of a namespace @throws SocketError if it has no such link */
   constructor(netns: string, link = 'eth0') {
     this.#fd = openPacket(netnsPath(netns), link);
-    this.#timer = setInterval(() => this.#drain(), POLL_MS);
+    this.#timer = setInterval(() => this.#drain(), DRAIN_MS);
     this.#timer.unref();
   }
 
@@ -57,7 +59,7 @@ export class RawLink {
    * @throws WaitTimeout
    */
   capture(wanted: (captured: Captured) => boolean): Promise<Captured> {
-    return waitFor(() => this.heard().find(wanted), { what: 'a frame', everyMs: POLL_MS });
+    return waitFor(() => this.heard().find(wanted), { what: 'a frame', everyMs: LOOK_MS });
   }
 
   close(): void {
