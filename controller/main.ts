@@ -17,8 +17,10 @@ import { type Listener, listen } from './listen.ts';
 import { createLog } from './log.ts';
 import { makeDefaultTenant } from './operations/default-tenant.ts';
 import { readTraffic } from './operations/denials.ts';
+import { knownProblems } from './operations/problems.ts';
 import { Registry } from './operations/registry.ts';
 import { openEtcdStore } from './store/etcd-store.ts';
+import { followingProblems } from './store/findings.ts';
 import { readOrCreateToken } from './token.ts';
 import { finishDeletions } from './upkeep/deletions.ts';
 import { campaign } from './upkeep/election.ts';
@@ -40,9 +42,10 @@ async function run(config: ControllerConfig, log: Logger, closers: Closers): Pro
     openEtcdStore({ endpoints: etcd.endpoints, timeoutMs: config.etcdTimeoutMs, logger: log }),
   );
   closers.push(() => store.close());
-  const registry = new Registry({ store, cluster: config.cluster, log });
+  const registry = new Registry({ name: config.name, store, cluster: config.cluster, log });
   metrics.countTenants(() => registry.claims.tenantCount);
   metrics.countPackets(() => readTraffic(registry));
+  metrics.countProblems(() => knownProblems(registry));
   closers.push(() => registry.close());
   const app = await buildApp({ registry, metrics, token, version, log });
   const hasToken = tokenCheck(token);
@@ -97,17 +100,18 @@ function announce(
 
 /** Runs until the views end: that is when the registry is closed, or when they can no longer be kept up. */
 async function keepUp(config: ControllerConfig, registry: Registry, log: Logger, closers: Closers): Promise<void> {
-  const { store } = registry;
+  const { store, book } = registry;
   const standing = new AbortController();
   const upkeep = campaign(
     store,
     config.name,
     async (signal, guard) => {
       log.info({ op: 'upkeep' }, 'leading: upkeep begins');
-      await finishDeletions({ store, log }, signal, guard);
+      await finishDeletions({ store, log, book }, signal, guard);
       log.info({ op: 'upkeep' }, 'no longer leading');
     },
     standing.signal,
+    followingProblems(book),
   );
   closers.push(async () => {
     standing.abort();

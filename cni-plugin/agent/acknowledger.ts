@@ -4,7 +4,9 @@
  * nothing, and no other part of the agent waits for it.
  */
 import type { Logger } from 'pino';
+import type { ProblemBook } from '../../controller/model/problems.ts';
 import type { Enforced, EnforcedRevisions } from '../../controller/model/records.ts';
+import { noteStoreError } from '../../controller/store/findings.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { formatRecord } from '../../controller/store/records.ts';
 import type { Revision, Store } from '../../controller/store/store.ts';
@@ -12,6 +14,7 @@ import type { Revision, Store } from '../../controller/store/store.ts';
 export interface AcknowledgerOptions {
   readonly store: Store;
   readonly node: string;
+  readonly book: ProblemBook;
   readonly log: Logger;
   /** after a write that failed, 500 unless given */
   readonly retryMs?: number;
@@ -21,6 +24,10 @@ export interface AcknowledgerOptions {
 const PAUSE_MS = { least: 4, most: 20 } as const;
 /** More changes than one write of a caller that waits for each makes, with its records of several kinds. */
 const FEW_CHANGES = 3;
+
+/** What a problem of it is about. */
+const ABOUT = 'acknowledgement';
+const NONE: ReadonlySet<string> = new Set();
 
 type Kind = keyof EnforcedRevisions;
 /** Which records a followed prefix is about: of one tenant, or (a gateway's) of all. */
@@ -34,6 +41,8 @@ export class Acknowledger {
   /** heard of, by prefix; in the kernel after the next pass */
   readonly #seen = new Map<string, Revision | undefined>();
   readonly #enforced = new Map<string, Revision>();
+  /** tenants whose changes are not in the kernel */
+  #apart: readonly string[] = [];
   #at = new Date().toISOString();
   #dirty = false;
   #ready = false;
@@ -53,15 +62,23 @@ export class Acknowledger {
     if (subjectOf(prefix) !== undefined) this.#seen.set(prefix, revision);
   }
 
-  /** The kernel holds what the snapshot says. */
-  applied(): void {
+  /**
+   * The kernel holds what the snapshot says.
+   * @param but tenants of which it refuses something: what changed of theirs waits until it does not
+   */
+  applied(but: ReadonlySet<string> = NONE): void {
     for (const [prefix, revision] of this.#seen) {
+      const tenant = subjectOf(prefix)?.tenant;
+      if (revision !== undefined && tenant !== undefined && but.has(tenant)) continue;
+      this.#seen.delete(prefix);
       if (this.#enforced.get(prefix) === revision) continue;
       if (revision === undefined) this.#enforced.delete(prefix);
       else this.#enforced.set(prefix, revision);
       this.#dirty = true;
     }
-    this.#seen.clear();
+    const apart = [...but].sort();
+    if (apart.join() !== this.#apart.join()) this.#dirty = true;
+    this.#apart = apart;
     if (!this.#dirty) return;
     this.#at = new Date().toISOString();
     this.#changes++;
@@ -100,7 +117,7 @@ export class Acknowledger {
 
   /** @returns false when the store did not take it */
   async #put(): Promise<boolean> {
-    const { store, node, log } = this.#options;
+    const { store, node, book, log } = this.#options;
     this.#dirty = false;
     this.#changes = 0;
     try {
@@ -109,9 +126,10 @@ export class Acknowledger {
       const guard = { kind: 'present', key: keys.node(node) } as const;
       const { committed } = await store.commit([guard], [{ kind: 'put', key: keys.enforced(node), value }]);
       this.#ready = committed;
+      book.solved('store_refused', ABOUT);
       return true;
     } catch (error) {
-      log.debug({ op: 'acknowledge', err: error }, 'store away');
+      if (noteStoreError(book, ABOUT, error)) log.debug({ op: 'acknowledge', err: error }, 'store away');
       this.#dirty = true;
       return false;
     }
@@ -135,7 +153,8 @@ export class Acknowledger {
     // Of one that follows all tenants those of a tenant are what it has besides.
     const told = [...tenants].filter(([, revisions]) => all !== undefined || isWhole(revisions));
     const record = { at: this.#at, tenants: Object.fromEntries(told) };
-    return all !== undefined && isWhole(all) ? { ...record, all } : record;
+    if (all === undefined || !isWhole(all)) return record;
+    return this.#apart.length === 0 ? { ...record, all } : { ...record, allBut: { tenants: this.#apart, ...all } };
   }
 }
 

@@ -7,27 +7,27 @@
  */
 import type { Logger } from 'pino';
 import { InvalidInput } from '../../controller/errors.ts';
-import { parsePrefixKey } from '../../controller/store/keys.ts';
+import { ProblemBook } from '../../controller/model/problems.ts';
+import { keys } from '../../controller/store/keys.ts';
 import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
-import { ERRNO, isErrno } from '../../dataplane/errors.ts';
 import { POD_LINK_PREFIX, podLinkName } from '../../dataplane/ownership.ts';
-import type { Item } from '../../dataplane/state.ts';
 import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../agent-protocol.ts';
 import { Acknowledger } from './acknowledger.ts';
+import { AfterPass } from './after-pass.ts';
 import { BlockUpkeep } from './block-upkeep.ts';
 import { Blocks } from './blocks.ts';
 import { ClusterView } from './cluster-view.ts';
 import type { AgentContext } from './context.ts';
 import { Desired } from './desired/desired.ts';
 import { type NodeFacts, overlayMtu, reachesAllTenants } from './desired/node-facts.ts';
-import { systemAddressOf } from './desired/world.ts';
 import { cniError } from './errors.ts';
 import type { Journal } from './journal.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { Leaving } from './leaving.ts';
+import { ProblemTeller } from './problem-teller.ts';
 import { Publisher } from './publisher.ts';
-import { type Pass, Reconciler } from './reconcile/loop.ts';
+import { Reconciler } from './reconcile/loop.ts';
 import { stayRegistered } from './registration.ts';
 import { rememberChanges } from './relabelling.ts';
 import { parseEndpointRequest } from './request.ts';
@@ -37,6 +37,7 @@ import { add } from './verbs/add.ts';
 import { check } from './verbs/check.ts';
 import { del, undo } from './verbs/del.ts';
 import { gc } from './verbs/gc.ts';
+import { statusOf } from './verbs/status.ts';
 import { Snapshot } from './watch/snapshot.ts';
 
 export interface AgentOptions {
@@ -64,6 +65,8 @@ export class Agent {
   readonly #acknowledger: Acknowledger;
   readonly #sweeper: Sweeper;
   readonly #sightings: Sightings;
+  readonly #problems: ProblemTeller;
+  readonly #afterPass: AfterPass;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -74,18 +77,32 @@ export class Agent {
     journal.followBlocks((block, isOurs) =>
       isOurs ? desired.setOwnBlock(block) : desired.removeOwnBlock(block.prefix),
     );
-    this.#acknowledger = new Acknowledger({ store, node: options.facts.name, log });
+    const book = new ProblemBook({
+      now: () => new Date().toISOString(),
+      onChange: ({ kind, about, tenant, text }, change) => {
+        const isOver = change === 'ended';
+        log[isOver ? 'info' : 'error'](
+          { op: 'problem', kind, about, tenant, reason: text },
+          isOver ? 'problem is over' : 'problem',
+        );
+        this.#problems.tell();
+      },
+    });
+    const nodes = () => snapshot.nodes.size;
+    this.#problems = new ProblemTeller({ store, node: options.facts.name, book, nodes, log });
+    this.#acknowledger = new Acknowledger({ store, node: options.facts.name, book, log });
     const reconciler = new Reconciler({
       desired: () => (this.#context.view.inSync ? desired.update() : undefined),
       observe: (wanted) => dataplane.observe(wanted),
       apply: (changes, wanted) => dataplane.apply(changes, wanted),
-      onPass: (pass) => this.#afterPass(pass),
+      onPass: (pass) => this.#afterPass.judge(pass),
     });
     const view = new ClusterView({
       store,
       snapshot,
       stateDir,
       log,
+      book,
       allTenants: reachesAllTenants(options.facts.roles),
       onChange: (changed) => this.#onClusterChange(changed),
       onSeen: (prefix, revision) => this.#acknowledger.seen(prefix, revision),
@@ -103,17 +120,20 @@ export class Agent {
         snapshot,
         mayAdopt: () => dataplane.podLinks().every((link) => journal.endpoints.has(link.slice(POD_LINK_PREFIX.length))),
       }),
-      publisher: new Publisher({ store, journal, log, known: (tenant) => snapshot.tenants.get(tenant) }),
+      publisher: new Publisher({ store, journal, book, log, known: (tenant) => snapshot.tenants.get(tenant) }),
       reconciler,
       dataplane,
       desired,
       locks: new KeyedLock(),
       leaving: new Leaving(() => this.#upkeep.giveBackOfDeleted()),
+      book,
       log,
     };
     this.#upkeep = new BlockUpkeep(this.#context);
     this.#sweeper = new Sweeper(desired, reconciler);
     this.#sightings = Sightings.of(this.#context, options.facts.name);
+    const [acknowledger, sweeper] = [this.#acknowledger, this.#sweeper];
+    this.#afterPass = new AfterPass({ context: this.#context, acknowledger, sweeper, book });
   }
 
   /** Undoes what a crash left half-way, catches up with the cluster, then keeps the kernel right until closed. */
@@ -140,6 +160,7 @@ export class Agent {
       {
         store: this.#options.store,
         snapshot: this.#context.snapshot,
+        book: this.#context.book,
         log,
         node: () => ({
           name: this.#facts.name,
@@ -154,6 +175,7 @@ export class Agent {
         onRegistered: () => {
           publisher.recover(this.#facts.name);
           this.#acknowledger.registered();
+          this.#problems.tell(true);
         },
         onNameTaken: (underlay) => this.#options.onNameTaken?.(underlay),
       },
@@ -189,6 +211,7 @@ export class Agent {
     this.#upkeep.close();
     this.#sweeper.close();
     await this.#sightings.close();
+    await this.#problems.close();
     this.#monitor?.close();
     this.#context.view.close();
     this.#context.reconciler.close();
@@ -216,27 +239,16 @@ export class Agent {
         await gc(request.config, this.#context);
         return { ok: true };
       case 'STATUS':
-        return this.#status();
+        return statusOf(request, this.#context);
     }
-  }
-
-  /** Ready to attach, and on a gateway to reach what others attached. */
-  #status(): AgentResponse {
-    const { view, snapshot } = this.#context;
-    const notYet = (msg: string) => ({ ok: false, error: { code: CNI_ERROR.pluginNotAvailable, msg } }) as const;
-    if (!view.inSync) return notYet('the agent has not yet seen the cluster’s state');
-    if (reachesAllTenants(this.#facts.roles) && systemAddressOf(snapshot, this.#facts.name) === undefined) {
-      return notYet('the node has no address in the system overlay yet');
-    }
-    return { ok: true };
   }
 
   /** @param changed keys of the store; without, any may have changed */
   #onClusterChange(changed?: readonly string[]): void {
     const { reconciler, journal } = this.#context;
     reconciler.request();
-    const isOurBlock = (key: string) => key.startsWith('blocks/') && journal.blocks.has(parsePrefixKey(key));
-    if (changed === undefined || changed.some(isOurBlock)) void this.#upkeep.confirm();
+    const ours = new Set([...journal.blocks.values()].map(({ tenant, prefix }) => keys.block(tenant, prefix)));
+    if (changed === undefined || changed.some((key) => ours.has(key))) void this.#upkeep.confirm();
     void rememberChanges(this.#context, changed);
     if (changed === undefined || changed.some((key) => key.startsWith('tenants/'))) this.#upkeep.giveBackOfDeleted();
   }
@@ -262,35 +274,6 @@ export class Agent {
       log.warn({ op: 'underlay', err: error }, 'the underlay is not there: keeping what is');
       return this.#facts;
     }
-  }
-
-  #afterPass(pass: Pass): void {
-    const { log, desired } = this.#context;
-    for (const change of pass.changes) if (change.op === 'replace') this.#followMtu(change.item, change.previous);
-    const fields = { op: 'apply', changes: pass.changes.length, resync: pass.resync, ms: round(pass.durationMs) };
-    if (pass.error !== undefined)
-      log.error({ ...fields, err: pass.error }, 'the kernel refused the rules; trying again');
-    for (const [key, error] of pass.failures) {
-      // A pod link that is gone took its container's interface along: nothing to repair until DEL.
-      const id = /^link tnp([0-9a-f]{12})$/.exec(key)?.[1];
-      if (id !== undefined && isErrno(error, ERRNO.ENODEV)) {
-        log.warn({ op: 'apply', endpoint: id }, 'the container’s link is gone');
-        desired.removeEndpoint(id);
-      } else log.warn({ op: 'apply', item: key, err: error }, 'not applied; trying again');
-    }
-    if (pass.error !== undefined || pass.failures.size > 0) return;
-    this.#context.dataplane.retireOthers();
-    this.#acknowledger.applied();
-    this.#sweeper.applied();
-    if (pass.changes.length > 0 || pass.resync) log.debug(fields, 'applied');
-  }
-
-  /** A container's own end of the link has the MTU of the host's end. */
-  #followMtu(link: Item, previous: Item): void {
-    if (link.kind !== 'podLink' || previous.kind !== 'podLink' || link.mtu === previous.mtu) return;
-    const { journal, dataplane } = this.#context;
-    const local = journal.endpoints.get(link.name.slice(POD_LINK_PREFIX.length));
-    if (local !== undefined) dataplane.setPodMtu(local.netns, local.endpoint.ifname, link.mtu);
   }
 }
 

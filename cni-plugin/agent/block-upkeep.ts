@@ -2,12 +2,15 @@
  * Looks after this node's blocks: makes sure they still are its own, gives back those of tenants that are being deleted or have had
  * nothing here for a while. Claiming and handing out is blocks.ts's.
  */
+import { noteStoreError } from '../../controller/store/findings.ts';
 import type { AgentContext } from './context.ts';
 import { undo } from './verbs/del.ts';
 
 /** How often blocks are looked through for unused ones, and how long a tenant must have had nothing here. */
 const INTERVAL_MS = 10_000;
 const IDLE_MS = 60_000;
+/** What problems of it are about. */
+const ABOUT = 'blocks';
 
 export class BlockUpkeep {
   readonly #context: AgentContext;
@@ -56,12 +59,13 @@ export class BlockUpkeep {
   }
 
   async #confirmOnce(): Promise<void> {
-    const { blocks, journal, locks, log } = this.#context;
+    const { blocks, journal, locks, book, log } = this.#context;
     try {
       for (const { tenant, prefix } of await blocks.confirm()) {
         log.error({ op: 'blocks', tenant, block: prefix }, 'no longer this node’s: it was taken for dead');
         this.#hasStrays = true;
       }
+      book.solved('store_refused', ABOUT);
       if (!this.#hasStrays) return;
       for (const [id, { endpoint }] of [...journal.endpoints]) {
         if (endpoint.ips.every((ip) => blocks.covers(ip))) continue;
@@ -70,7 +74,8 @@ export class BlockUpkeep {
       }
       this.#hasStrays = false;
     } catch (error) {
-      log.warn({ op: 'blocks', err: error }, 'cannot tell yet whether all blocks are still this node’s');
+      if (noteStoreError(book, ABOUT, error))
+        log.warn({ op: 'blocks', err: error }, 'cannot tell yet whether all blocks are still this node’s');
     }
   }
 
@@ -104,12 +109,15 @@ export class BlockUpkeep {
   }
 
   async #giveBackOf(tenant: string): Promise<void> {
-    const { blocks, view, log } = this.#context;
+    const { blocks, view, book, log } = this.#context;
+    const about = `${ABOUT} of ${tenant}`;
     try {
       for (const block of [...blocks.owned(tenant)]) await blocks.giveBack(block);
+      book.solved('store_refused', about);
       if (!this.tenants().has(tenant)) view.forget(tenant);
     } catch (error) {
-      log.debug({ op: 'blocks', tenant, err: error }, 'cannot give blocks back yet');
+      if (noteStoreError(book, about, error, tenant))
+        log.debug({ op: 'blocks', tenant, err: error }, 'cannot give blocks back yet');
     }
   }
 }

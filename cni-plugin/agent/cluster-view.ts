@@ -3,14 +3,15 @@
  * tenant with something here and those it has asked to peer with (a gateway: every tenant). Keeps a copy on disk to start from while
  * the store is away.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { Unavailable } from '../../controller/errors.ts';
+import type { ProblemBook } from '../../controller/model/problems.ts';
 import { SYSTEM_TENANT } from '../../controller/model/records.ts';
 import { follow } from '../../controller/store/follow.ts';
 import { keys } from '../../controller/store/keys.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../../controller/store/store.ts';
+import { copyPath, readCopy, writeCopy } from './cluster-copy.ts';
+import { ViewTroubles } from './view-troubles.ts';
 import type { Snapshot } from './watch/snapshot.ts';
 
 export interface ClusterViewOptions {
@@ -18,6 +19,8 @@ export interface ClusterViewOptions {
   readonly snapshot: Snapshot;
   readonly stateDir: string;
   readonly log: Logger;
+  /** of what cannot be read or followed */
+  readonly book: ProblemBook;
   /** gateways and manage nodes follow every tenant */
   readonly allTenants: boolean;
   /** called after each change of the snapshot, with the keys it is about; without when it can be any */
@@ -31,14 +34,7 @@ interface Following {
   readonly loaded: Promise<void>;
 }
 
-const CACHE_FILE = 'cluster.json';
-/** What it holds. */
-interface Copy {
-  /** prefixes that are whole in it */
-  readonly seen: readonly string[];
-  readonly entries: readonly Entry[];
-}
-/** Writing it takes the longer the more it holds. */
+/** Writing the copy takes the longer the more it holds. */
 const CACHE_DELAY_MS = { least: 500, perEntry: 0.5 } as const;
 
 export class ClusterView {
@@ -52,12 +48,21 @@ export class ClusterView {
   readonly #seen = new Set<string>();
   /** what the cache file holds once written */
   readonly #entries = new Map<string, Entry>();
+  readonly #troubles: ViewTroubles;
   #cacheTimer: NodeJS.Timeout | undefined;
   #inSync = false;
   #onceBorn: (() => void) | undefined;
 
   constructor(options: ClusterViewOptions) {
     this.#options = options;
+    this.#troubles = new ViewTroubles(options.book, options.log, () => {
+      if (this.#inSync) options.onChange([]);
+    });
+  }
+
+  /** A prefix whose changes do not arrive here, if there is one: nothing may be called enforced meanwhile. */
+  get trouble(): string | undefined {
+    return this.#troubles.deafTo;
   }
 
   /** Has everything every node needs been seen, at the store or in the copy of it? */
@@ -161,6 +166,7 @@ export class ClusterView {
       if (wanted.has(prefix)) continue;
       abort.abort();
       this.#following.delete(prefix);
+      this.#troubles.recovered(prefix);
       this.#seen.delete(prefix);
       this.#options.onSeen(prefix, undefined);
       this.#replace(prefix, []);
@@ -170,7 +176,7 @@ export class ClusterView {
   #follow(prefix: string): Promise<void> {
     const known = this.#following.get(prefix);
     if (known !== undefined) return known.loaded;
-    const { store, snapshot, log } = this.#options;
+    const { store, snapshot } = this.#options;
     const abort = new AbortController();
     const concerns = (key: string) => prefix.endsWith('/') || key === prefix;
     const loaded = new Promise<void>((resolve) => {
@@ -196,9 +202,7 @@ export class ClusterView {
       };
       // Followed no more: no caller has to wait for it.
       abort.signal.addEventListener('abort', () => resolve());
-      follow(store, prefix, sink, abort.signal).catch((error: unknown) => {
-        if (!abort.signal.aborted) log.error({ op: 'follow', prefix, err: error }, 'gave up following');
-      });
+      void follow(store, prefix, sink, abort.signal, this.#troubles);
     });
     this.#following.set(prefix, { abort, loaded });
     return loaded;
@@ -230,7 +234,7 @@ export class ClusterView {
   }
 
   #changed(changed?: readonly string[]): void {
-    for (const [key, why] of this.#options.snapshot.unreadable) this.#options.log.error({ op: 'snapshot', key }, why);
+    this.#troubles.noteUnreadable(this.#options.snapshot);
     if (this.#options.snapshot.cluster !== undefined) this.#onceBorn?.();
     if (this.#inSync) this.#options.onChange(changed);
     this.#cacheTimer ??= setTimeout(
@@ -243,35 +247,27 @@ export class ClusterView {
   }
 
   #writeCache(): void {
-    const path = join(this.#options.stateDir, CACHE_FILE);
-    try {
-      const copy: Copy = { seen: [...this.#seen], entries: [...this.#entries.values()] };
-      writeFileSync(`${path}.next`, JSON.stringify(copy), { mode: 0o600 });
-      renameSync(`${path}.next`, path);
-    } catch (error) {
-      this.#options.log.warn({ op: 'cache', path, err: error }, 'cannot keep a copy of the cluster’s state');
-    }
+    const { stateDir, log } = this.#options;
+    writeCopy(stateDir, { seen: [...this.#seen], entries: [...this.#entries.values()] }, log);
   }
 
   /** @returns whether there is a copy of all that this node needs: half of it could lack what forbids */
   #readCache(): boolean {
-    const path = join(this.#options.stateDir, CACHE_FILE);
-    let copy: Copy;
-    try {
-      copy = JSON.parse(readFileSync(path, 'utf8')) as Copy;
-      for (const entry of copy.entries) {
-        if (this.#entries.has(entry.key)) continue;
-        this.#entries.set(entry.key, entry);
-        this.#options.snapshot.put(entry);
-      }
-    } catch {
-      return false;
+    const { stateDir, log, snapshot } = this.#options;
+    const copy = readCopy(stateDir, log);
+    if (copy === undefined) return false;
+    for (const entry of copy.entries) {
+      if (this.#entries.has(entry.key)) continue;
+      this.#entries.set(entry.key, entry);
+      snapshot.put(entry);
     }
     const seen = new Set([...copy.seen, ...this.#seen]);
-    if (this.#options.snapshot.cluster === undefined || [...this.#wanted()].some((prefix) => !seen.has(prefix)))
-      return false;
+    if (snapshot.cluster === undefined || [...this.#wanted()].some((prefix) => !seen.has(prefix))) return false;
     for (const prefix of seen) this.#seen.add(prefix);
-    this.#options.log.warn({ op: 'start', path }, 'the store does not answer: starting from the last known state');
+    log.warn(
+      { op: 'start', path: copyPath(stateDir) },
+      'the store does not answer: starting from the last known state',
+    );
     return true;
   }
 }

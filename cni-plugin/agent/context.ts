@@ -1,5 +1,6 @@
 /** What the verbs share: the parts of one agent. */
 import type { Logger } from 'pino';
+import type { ProblemBook } from '../../controller/model/problems.ts';
 import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import type { Blocks } from './blocks.ts';
@@ -27,5 +28,7 @@ export interface AgentContext {
   readonly desired: Desired;
   readonly locks: KeyedLock;
   readonly leaving: Leaving;
+  /** what is wrong on this node */
+  readonly book: ProblemBook;
   readonly log: Logger;
 }

@@ -2,14 +2,15 @@
  * What callers of REST want to be told just now of what nodes see, as their controllers ask for it in the store. Follows it, and
  * decides nothing.
  */
-import type { Logger } from 'pino';
+import type { ProblemBook } from '../../controller/model/problems.ts';
+import { followingProblems } from '../../controller/store/findings.ts';
 import { follow } from '../../controller/store/follow.ts';
 import { keys, wantedSubject } from '../../controller/store/keys.ts';
 import type { Entry, Store, WatchBatch } from '../../controller/store/store.ts';
 
 export interface DemandOptions {
   readonly store: Store;
-  readonly log: Logger;
+  readonly book: ProblemBook;
   /** a subject that was not wanted, or has been asked for once more, such as `traffic` or `denials/blue` */
   readonly onWanted: (subject: string) => void;
 }
@@ -29,7 +30,7 @@ export class Demand {
   }
 
   start(): void {
-    const { store, log } = this.#options;
+    const { store, book } = this.#options;
     const sink = {
       snapshot: (entries: readonly Entry[]) => {
         const before = this.#asked;
@@ -47,9 +48,7 @@ export class Demand {
         }
       },
     };
-    follow(store, keys.wanted, sink, this.#stopping.signal).catch((error: unknown) => {
-      log.error({ op: 'sightings', err: error }, 'what callers want to be told can no longer be followed');
-    });
+    void follow(store, keys.wanted, sink, this.#stopping.signal, followingProblems(book));
   }
 
   close(): void {

@@ -3,26 +3,25 @@
  * it does not. What is owed survives a restart in the journal.
  */
 import type { Logger } from 'pino';
-import { Conflict, Unavailable } from '../../controller/errors.ts';
+import { Conflict } from '../../controller/errors.ts';
+import type { Finding, ProblemBook } from '../../controller/model/problems.ts';
 import type { Endpoint, Tenant } from '../../controller/model/records.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { formatRecord, parseRecord, RecordError } from '../../controller/store/records.ts';
-import {
-  type CallOptions,
-  type Entry,
-  IndeterminateCommit,
-  type Revision,
-  type Store,
-} from '../../controller/store/store.ts';
+import { type CallOptions, type Entry, isAway, type Revision, type Store } from '../../controller/store/store.ts';
 import type { Journal } from './journal.ts';
 import type { KnownTenant } from './watch/snapshot.ts';
 
 /** How long each call may take that a container waits for, milliseconds; then it is done later. */
 const PATIENCE: CallOptions = { timeoutMs: 1000 };
 
+/** What problems of it are about, before the tenant's name. */
+const ABOUT = 'endpoints of';
+
 export interface PublisherOptions {
   readonly store: Store;
   readonly journal: Journal;
+  readonly book: ProblemBook;
   readonly log: Logger;
   /** what this node last heard of a tenant: where that is the latest, publishing is one call of the store instead of two */
   readonly known?: (tenant: string) => KnownTenant | undefined;
@@ -52,7 +51,7 @@ export class Publisher {
       await this.#put(endpoint, PATIENCE);
       return true;
     } catch (error) {
-      if (!(error instanceof Unavailable || error instanceof IndeterminateCommit)) throw error;
+      if (!isAway(error)) throw error;
       this.#unpublished.set(endpoint.id, endpoint);
       this.#retryLater();
       return false;
@@ -68,7 +67,7 @@ export class Publisher {
     try {
       await this.#remove(id, tenant);
     } catch (error) {
-      if (!(error instanceof Unavailable || error instanceof IndeterminateCommit)) throw error;
+      if (!isAway(error)) throw error;
       this.#retryLater();
     }
   }
@@ -134,12 +133,26 @@ export class Publisher {
   }
 
   async #work(): Promise<void> {
-    const { journal, log } = this.#options;
-    try {
-      for (const [id, tenant] of [...journal.owed]) await this.#remove(id, tenant);
-      for (const endpoint of [...this.#unpublished.values()]) {
-        if (this.#unpublished.has(endpoint.id)) await this.#publishLate(endpoint);
+    const { journal, book, log } = this.#options;
+    const refused = new Map<string, Finding>();
+    /** What one tenant is refused holds up no other. */
+    const attempt = async (tenant: string, work: () => Promise<void>) => {
+      try {
+        await work();
+      } catch (error) {
+        if (isAway(error)) throw error;
+        const text = error instanceof Error ? error.message : String(error);
+        refused.set(tenant, { about: `${ABOUT} ${tenant}`, text, tenant });
       }
+    };
+    try {
+      for (const [id, tenant] of [...journal.owed]) await attempt(tenant, () => this.#remove(id, tenant));
+      for (const endpoint of [...this.#unpublished.values()]) {
+        const isLeft = this.#unpublished.has(endpoint.id);
+        if (isLeft) await attempt(endpoint.tenant, () => this.#publishLate(endpoint));
+      }
+      book.replace('store_refused', refused.values(), ABOUT);
+      if (refused.size > 0) this.#retryLater();
     } catch (error) {
       log.debug({ op: 'publish', err: error }, 'store away');
       this.#retryLater();

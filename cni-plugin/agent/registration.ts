@@ -3,8 +3,10 @@
  * the agent is alive. Gateways and manage nodes also claim their address in the system overlay. Tries until it succeeds.
  */
 import type { Logger } from 'pino';
+import type { ProblemBook } from '../../controller/model/problems.ts';
 import { type Node, SYSTEM_TENANT } from '../../controller/model/records.ts';
 import { Backoff } from '../../controller/store/backoff.ts';
+import { noteStoreError } from '../../controller/store/findings.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { formatRecord, parseRecord } from '../../controller/store/records.ts';
 import type { Lease, Store } from '../../controller/store/store.ts';
@@ -15,6 +17,7 @@ import type { Snapshot } from './watch/snapshot.ts';
 export interface RegistrationOptions {
   readonly store: Store;
   readonly snapshot: Snapshot;
+  readonly book: ProblemBook;
   readonly log: Logger;
   /** read anew at each try: the underlay may change */
   readonly node: () => Node;
@@ -27,9 +30,12 @@ export interface RegistrationOptions {
   readonly onRegistered: () => void;
 }
 
+/** What a problem of it is about. */
+export const REGISTRATION = 'registration of the node';
+
 /** Runs until aborted, or until the name is found taken; never rejects. */
 export async function stayRegistered(options: RegistrationOptions, signal: AbortSignal): Promise<void> {
-  const { store, log } = options;
+  const { store, book, log } = options;
   const backoff = new Backoff();
   while (!signal.aborted) {
     let lease: Lease | undefined;
@@ -42,11 +48,12 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
       const live = { kind: 'put', key: keys.liveNode(options.node().name), value: formatRecord({}), lease } as const;
       await store.commit([], [live]);
       log.info({ op: 'register', node: options.node().name }, 'node is known to the cluster');
+      book.solved('store_refused', REGISTRATION);
       options.onRegistered();
       backoff.reset();
       await Promise.race([lease.lost, aborted(signal)]);
     } catch (error) {
-      log.debug({ op: 'register', err: error }, 'cannot register yet');
+      if (noteStoreError(book, REGISTRATION, error)) log.debug({ op: 'register', err: error }, 'cannot register yet');
     }
     await lease?.close();
     if (!signal.aborted) await backoff.wait(signal);

@@ -4,6 +4,7 @@
  * Samples and sums: what is lost while the store is away, or a link goes, is lost. Nothing here waits for it.
  */
 import type { Logger } from 'pino';
+import type { ProblemBook } from '../../controller/model/problems.ts';
 import type { Denial, DenialEnd, Denials, Endpoint, Traffic } from '../../controller/model/records.ts';
 import { keys, subjects } from '../../controller/store/keys.ts';
 import { formatRecord } from '../../controller/store/records.ts';
@@ -29,6 +30,7 @@ export interface SightingsOptions {
   readonly isTenant: (name: string) => boolean;
   /** how many the cluster has, which share what may be written */
   readonly nodes: () => number;
+  readonly book: ProblemBook;
   readonly log: Logger;
   /** between two looks at the counts, and between two writes of a tenant's denials */
   readonly everyMs?: { readonly traffic: number; readonly denials: number };
@@ -39,6 +41,8 @@ const EVERY_MS = { traffic: 5_000, denials: 1_000 } as const;
 const MOST_DENIALS = 20;
 /** Of all tenants: a flood from every pod at once is looked at so often in each interval. */
 const MOST_SEEN = 200;
+/** What a problem of it is about. */
+const COUNTS = 'counts of packets';
 /** @see https://www.iana.org/assignments/protocol-numbers */
 const PROTOCOLS: ReadonlyMap<number, string> = new Map([
   [1, 'ICMP'],
@@ -73,7 +77,7 @@ export class Sightings {
   #refusals: { close(): void } | undefined;
   #soon: NodeJS.Timeout | undefined;
 
-  static of({ store, dataplane, journal, snapshot, desired, log }: AgentContext, node: string): Sightings {
+  static of({ store, dataplane, journal, snapshot, desired, book, log }: AgentContext, node: string): Sightings {
     return new Sightings({
       store,
       node,
@@ -83,24 +87,25 @@ export class Sightings {
       whoHas: (address, tenant) => desired.whoHas(address, tenant),
       isTenant: (name) => snapshot.tenant(name) !== undefined,
       nodes: () => snapshot.nodes.size,
+      book,
       log,
     });
   }
 
   constructor(options: SightingsOptions) {
-    const { store, node, nodes, log } = options;
+    const { store, node, nodes, book, log } = options;
     this.#options = options;
     this.#everyMs = options.everyMs ?? EVERY_MS;
-    this.#teller = new Teller({ store, node, nodes, log });
-    this.#demand = new Demand({ store, log, onWanted: (subject) => this.#answer(subject) });
+    this.#teller = new Teller({ store, node, nodes, book, log });
+    this.#demand = new Demand({ store, book, onWanted: (subject) => this.#answer(subject) });
   }
 
   start(): void {
-    const { dataplane, log } = this.#options;
+    const { dataplane, book } = this.#options;
     try {
       this.#refusals = dataplane.watchRefusals((refusal) => this.#see(refusal));
     } catch (error) {
-      log.warn({ op: 'denials', err: error }, 'the kernel does not show refused packets: they are counted only');
+      book.note('not_counted', { about: 'refused packets', text: `they are not shown: ${messageOf(error)}` });
     }
     this.#timers = [
       setInterval(() => this.#count(), this.#everyMs.traffic),
@@ -187,14 +192,15 @@ export class Sightings {
   }
 
   #count(): void {
-    const { dataplane, endpoint, isTenant, node, log } = this.#options;
+    const { dataplane, endpoint, isTenant, node, book } = this.#options;
     let now: ReadonlyMap<string, LinkTraffic>;
     try {
       now = dataplane.traffic();
     } catch (error) {
-      log.debug({ op: 'traffic', err: error }, 'cannot read the counts');
+      book.note('not_counted', { about: COUNTS, text: messageOf(error) });
       return;
     }
+    book.solved('not_counted', COUNTS);
     for (const [link, traffic] of now) {
       const tenant = endpoint(link.slice(POD_LINK_PREFIX.length))?.tenant;
       if (tenant === undefined) continue;
@@ -214,6 +220,10 @@ export class Sightings {
     const record: Traffic = { at: new Date().toISOString(), tenants };
     this.#teller.tell(keys.traffic(node), formatRecord(record), []);
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** What is fresh joins the latest. */

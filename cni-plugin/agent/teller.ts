@@ -4,6 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { ProblemBook } from '../../controller/model/problems.ts';
+import { noteStoreError } from '../../controller/store/findings.ts';
 import { keys, STORE_PREFIX } from '../../controller/store/keys.ts';
 import type { Store } from '../../controller/store/store.ts';
 import { WriteBudget } from './write-budget.ts';
@@ -13,8 +15,12 @@ export interface TellerOptions {
   readonly node: string;
   /** how many the cluster has, which share the budget */
   readonly nodes: () => number;
+  readonly book: ProblemBook;
   readonly log: Logger;
 }
+
+/** What a problem of it is about. */
+const ABOUT = 'what is refused and counted';
 
 interface Untold {
   readonly value: string;
@@ -49,7 +55,7 @@ export class Teller {
   }
 
   async #work(): Promise<void> {
-    const { store, node, nodes, log } = this.#options;
+    const { store, node, nodes, book, log } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const waitMs = this.#budget.waitMs(performance.now(), nodes());
@@ -66,8 +72,9 @@ export class Teller {
       this.#budget.spend(STORE_PREFIX.length + Buffer.byteLength(key) + Buffer.byteLength(value));
       try {
         await store.commit(guards, [{ kind: 'put', key, value }]);
+        book.solved('store_refused', ABOUT);
       } catch (error) {
-        log.debug({ op: 'sightings', key, err: error }, 'store away');
+        if (noteStoreError(book, ABOUT, error)) log.debug({ op: 'sightings', key, err: error }, 'store away');
       }
     }
   }

@@ -17,9 +17,11 @@
  *               creationTimestamp, resourceVersion}, spec, tenant, revision}
  *   Endpoint   {id, tenant, namespace, name, node, ips, mac, labels, ports: [{name, containerPort, protocol}],
  *               containerId, ifname, createdAt, revision}
- *   Node       {name, underlay, underlayMac, roles, version, live: boolean, endpoints: count, revision}
+ *   Node       {name, underlay, underlayMac, roles, version, live: boolean, endpoints: count, problems: [Problem],
+ *               revision}
  *   Denial     {at, from, to, protocol, port?, direction: egress|ingress, reason: policy|flows, node, sequence},
  *              ends {ip, tenant?, namespace?, name?}
+ *   Problem    {kind, about, node?, controller?, tenant?, since, text, remedy}
  *   status     {revision, enforced: boolean, nodes: [{node, enforcedAt?, latencyMs?, alive?: false}], lagging?: [name]}
  *   Cluster    {pools, systemSubnets, subnetPrefixLength: {v4, v6}, blockPrefixLength: {v4, v6}, platformNetworks, openNetworks,
  *               exceptions: [{name, address, protocol, port}], defaultTenant?, revision}
@@ -53,6 +55,7 @@
  *   GET    /v1/tenants/{tenant}/reachability        ?port= &protocol= → 200 {endpoints, rows: [{from, allowed: "1101"}], …}
  *   GET    /v1/tenants/{tenant}/denials             ?namespace= &direction= &since= &limit= → 200 {items: [Denial], revision};
  *                                                    ?follow=true or Accept: text/event-stream → events denial, skipped, gone
+ *   GET    /v1/cluster/problems, /v1/tenants/{tenant}/problems   ?limit= → 200 {items: [Problem], more: count, revision}
  *   GET    /v1/nodes, /v1/nodes/{node}              200 list of Node, Node
  *   DELETE /v1/nodes/{node}                         204; 409 while its agent is alive
  *   GET    /healthz, /readyz, /metrics, /openapi.json, /docs
@@ -73,6 +76,7 @@ import { namespaceRoutes } from './routes/namespaces.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { peeringRoutes } from './routes/peerings.ts';
 import { policyRoutes } from './routes/policies.ts';
+import { problemRoutes } from './routes/problems.ts';
 import { reachabilityRoutes } from './routes/reachability.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { useValidation } from './validation.ts';
@@ -117,6 +121,7 @@ export async function buildApp({ registry, metrics, token, version, log }: AppOp
     nodeRoutes,
     reachabilityRoutes,
     denialRoutes,
+    problemRoutes,
   ];
   for (const each of routes) await app.register(each, { registry });
   await app.register(healthRoutes, { registry, metrics });

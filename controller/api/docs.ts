@@ -15,6 +15,7 @@ import { NamespaceView } from './schemas/namespace.ts';
 import { NodeView } from './schemas/node.ts';
 import { PeeringView } from './schemas/peering.ts';
 import { POLICY_SCHEMAS } from './schemas/policy.ts';
+import { ProblemView } from './schemas/problem.ts';
 import { REACHABILITY_SCHEMAS } from './schemas/reachability.ts';
 import { DeletingView, TenantView } from './schemas/tenant.ts';
 
@@ -33,6 +34,7 @@ const NAMED_SCHEMAS = [
   ClusterView,
   ...REACHABILITY_SCHEMAS,
   DenialView,
+  ProblemView,
 ];
 
 /** Runs in the browser, before the page loads anything. Asks for the token at the first call that is tried; keeps it for the tab. */
@@ -89,6 +91,7 @@ export async function useDocs(app: FastifyInstance, version: string): Promise<vo
         { name: 'endpoints', description: 'Network interfaces of containers' },
         { name: 'nodes', description: 'Machines that run an agent' },
         { name: 'cluster', description: 'Settings for all tenants' },
+        { name: 'problems', description: 'What is wrong and does not mend itself' },
         { name: 'health', description: 'For supervisors and monitoring' },
       ],
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },

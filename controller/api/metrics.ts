@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as PromRegistry } from 'prom-client';
 import { Unavailable } from '../errors.ts';
 import type { TenantTraffic } from '../operations/denials.ts';
+import type { PlacedProblem } from '../operations/problems.ts';
 import type { Store } from '../store/store.ts';
 
 export interface Metrics {
@@ -22,6 +23,8 @@ export interface Metrics {
    * something of it. None while they cannot be read (Unavailable), for an old count would look like silence.
    */
   countPackets(read: () => Promise<readonly TenantTraffic[]>): void;
+  /** Says how many problems of each kind there are, by the node or controller that found them, whenever it is asked. */
+  countProblems(read: () => Promise<readonly PlacedProblem[]>): void;
 }
 
 export function createMetrics(): Metrics {
@@ -95,6 +98,16 @@ export function createMetrics(): Metrics {
       };
       const labelNames = ['tenant', 'node', 'verdict'];
       new Counter({ name: 'tenet_tenant_packets_total', help, labelNames, registers: [register], collect });
+    },
+    countProblems: (read) => {
+      const help = 'What is wrong now and does not mend itself; GET /v1/cluster/problems names each';
+      const collect = async function (this: Gauge): Promise<void> {
+        const problems = await read();
+        this.reset();
+        for (const { kind, node = '', controller = '' } of problems) this.inc({ kind, node, controller });
+      };
+      const labelNames = ['kind', 'node', 'controller'];
+      new Gauge({ name: 'tenet_problems', help, labelNames, registers: [register], collect });
     },
   };
 }

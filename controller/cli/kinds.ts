@@ -6,7 +6,15 @@ import type { Json } from './connection.ts';
 import { isJson } from './connection.ts';
 import { type Column, formatAge, type View } from './output.ts';
 
-export type KindName = 'tenants' | 'namespaces' | 'policies' | 'peerings' | 'nodes' | 'endpoints' | 'cluster';
+export type KindName =
+  | 'tenants'
+  | 'namespaces'
+  | 'policies'
+  | 'peerings'
+  | 'nodes'
+  | 'endpoints'
+  | 'cluster'
+  | 'problems';
 
 const column = (title: string, value: Column['value']): Column => ({ title, value });
 const wide = (title: string, value: Column['value']): Column => ({ title, value, wide: true });
@@ -106,6 +114,7 @@ const VIEWS: Readonly<Record<KindName, View>> = {
       column('ENDPOINTS', field('endpoints')),
       column('ENFORCED', (object, nowMs) => formatAge(readField(object, 'enforced.at'), nowMs)),
       column('VERSION', field('version')),
+      column('PROBLEMS', (object) => String(problemsOf(object).length)),
       wide('REVISION', field('enforced.revision')),
       wide('MAC', field('underlayMac')),
     ],
@@ -128,6 +137,18 @@ const VIEWS: Readonly<Record<KindName, View>> = {
     ],
     reference: (object) => `endpoint/${asText(object.tenant)}/${asText(object.id)}`,
   },
+  problems: {
+    columns: [
+      column('AGE', (object, nowMs) => formatAge(object.since, nowMs)),
+      column('KIND', field('kind')),
+      column('WHERE', (object) => asText(object.node ?? object.controller)),
+      tenant,
+      column('ABOUT', field('about')),
+      column('REASON', field('text')),
+      wide('REMEDY', field('remedy')),
+    ],
+    reference: (object) => `problem/${asText(object.kind)}/${asText(object.about)}`,
+  },
   cluster: {
     columns: [
       column('POOLS', field('pools')),
@@ -146,6 +167,11 @@ const VIEWS: Readonly<Record<KindName, View>> = {
     reference: () => 'cluster',
   },
 };
+
+/** What a node tells of itself. */
+export function problemsOf(node: Json): readonly Json[] {
+  return Array.isArray(node.problems) ? node.problems.filter(isJson) : [];
+}
 
 export function viewOf(kind: KindName): View {
   return VIEWS[kind];
@@ -170,6 +196,8 @@ const SPELLINGS: Readonly<Record<string, KindName>> = {
   endpoints: 'endpoints',
   ep: 'endpoints',
   cluster: 'cluster',
+  problem: 'problems',
+  problems: 'problems',
 };
 
 /** @returns undefined for a word that is no kind */

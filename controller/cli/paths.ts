@@ -5,6 +5,7 @@
 export const TENANTS = '/v1/tenants';
 export const NODES = '/v1/nodes';
 export const CLUSTER = '/v1/cluster';
+export const PROBLEMS = '/v1/cluster/problems';
 export const REACHABILITY = '/v1/reachability';
 
 const join = (...parts: readonly string[]) => parts.map(encodeURIComponent).join('/');
@@ -56,6 +57,10 @@ export function endpointPath(tenant: string, id: string): string {
 
 export function denialsPath(tenant: string): string {
   return `${tenantPath(tenant)}/denials`;
+}
+
+export function tenantProblemsPath(tenant: string): string {
+  return `${tenantPath(tenant)}/problems`;
 }
 
 export function nodePath(node: string): string {

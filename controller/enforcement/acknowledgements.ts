@@ -2,7 +2,7 @@
  * What every node said last of what is in its kernel, followed in the store, and listeners that are told as soon as a node
  * says something new. It judges nothing.
  */
-import { follow } from '../store/follow.ts';
+import { type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import type { Entry, Store, WatchBatch } from '../store/store.ts';
 import { Acknowledgement } from './change.ts';
@@ -41,7 +41,7 @@ export class Acknowledgements {
   }
 
   /** Runs until `signal` aborts. */
-  async follow(store: Store, signal: AbortSignal): Promise<void> {
+  async follow(store: Store, signal: AbortSignal, watcher: FollowWatcher): Promise<void> {
     const sink = {
       snapshot: (entries: readonly Entry[]) => {
         const gone = new Set(this.#latest.keys());
@@ -59,7 +59,7 @@ export class Acknowledgements {
         }
       },
     };
-    await follow(store, keys.allEnforced, sink, signal);
+    await follow(store, keys.allEnforced, sink, signal, watcher);
   }
 
   /** What a listing after a break repeats is old news. */

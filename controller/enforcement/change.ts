@@ -49,13 +49,14 @@ export class Acknowledgement {
   /** Does it say that the change is in the kernel, all of it? */
   covers({ tenant, kinds, revision }: Change): boolean {
     const { record } = this;
-    const reached = [record?.all, this.#of(tenant)];
+    const others = record?.allBut?.tenants.includes(tenant) === false ? record.allBut : undefined;
+    const reached = [record?.all, others, this.#of(tenant)];
     return kinds.every((kind) => reached.some((revisions) => Number(revisions?.[kind]) >= revision));
   }
 
   /** Does it say anything of what the change is about? */
   speaksOf({ tenant, kinds }: Change): boolean {
-    const known = [this.record?.all, this.#of(tenant)];
+    const known = [this.record?.all, this.record?.allBut, this.#of(tenant)];
     return kinds.every((kind) => known.some((revisions) => revisions?.[kind] !== undefined));
   }
 
@@ -69,7 +70,9 @@ export class Acknowledgement {
 export function readEnforced({ key, value }: Entry): Enforced | undefined {
   try {
     const record = parseRecord<Enforced>(key, value);
-    const { at, tenants } = record as { readonly at?: unknown; readonly tenants?: unknown };
+    const { at, tenants, allBut } = record as { readonly [field in keyof Enforced]?: unknown };
+    if (allBut !== undefined && !Array.isArray((allBut as { readonly tenants?: unknown } | null)?.tenants))
+      return undefined;
     return typeof at === 'string' && typeof tenants === 'object' && tenants !== null ? record : undefined;
   } catch (error) {
     if (error instanceof RecordError) return undefined;

@@ -3,7 +3,7 @@
  * nothing but who the latter are.
  */
 import type { Node } from '../model/records.ts';
-import { follow } from '../store/follow.ts';
+import { type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import { parseRecord, RecordError } from '../store/records.ts';
 import type { Entry, Store, WatchBatch } from '../store/store.ts';
@@ -41,7 +41,7 @@ export class Overseers {
   }
 
   /** Runs until `signal` aborts. */
-  async follow(store: Store, signal: AbortSignal): Promise<void> {
+  async follow(store: Store, signal: AbortSignal, watcher: FollowWatcher): Promise<void> {
     const learn = (entry: Entry) => {
       if (isFollowerOfAll(entry)) this.#names.add(nodeOf(entry.key));
       else this.#names.delete(nodeOf(entry.key));
@@ -59,7 +59,7 @@ export class Overseers {
         }
       },
     };
-    await follow(store, keys.nodes, sink, signal);
+    await follow(store, keys.nodes, sink, signal, watcher);
   }
 }
 

@@ -3,7 +3,10 @@
  * nodes say from the first question on; who never asks pays nothing. It changes nothing in the store.
  */
 import { Unavailable } from '../errors.ts';
+import type { ProblemBook } from '../model/problems.ts';
 import { Backoff } from '../store/backoff.ts';
+import { followingProblems } from '../store/findings.ts';
+import type { FollowWatcher } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import type { Revision, Store } from '../store/store.ts';
 import { Acknowledgements } from './acknowledgements.ts';
@@ -24,7 +27,7 @@ export interface EnforcementStatus {
 
 export interface EnforcementOptions {
   readonly store: Store;
-  readonly log: { error(fields: object, message: string): void };
+  readonly book: ProblemBook;
   /** nodes with an endpoint of the tenant, as far as is known here */
   readonly endpointNodes: (tenant: string) => readonly string[];
   /** a monotonic clock, `performance.now` unless given */
@@ -41,7 +44,9 @@ export class Enforcement {
   readonly #closing = new AbortController();
   /** what ends each wait that is under way */
   readonly #waits = new Set<AbortController>();
-  #following: Promise<void> | undefined;
+  /** prefixes that cannot be followed just now: what is missing may be a node that is concerned */
+  readonly #deafTo = new Set<string>();
+  #following: Promise<unknown> | undefined;
 
   constructor(options: EnforcementOptions) {
     this.#options = options;
@@ -52,13 +57,14 @@ export class Enforcement {
   /** Begins to follow what nodes say. Who is going to wait calls it before he writes, so that no time is lost afterwards. */
   start(): void {
     if (this.#following !== undefined || this.#closing.signal.aborted) return;
-    const { store, log } = this.#options;
+    const { store } = this.#options;
     const { signal } = this.#closing;
-    const parts = [this.#acknowledgements.follow(store, signal), this.#overseers.follow(store, signal)];
-    this.#following = Promise.all(parts).then(
-      () => undefined,
-      (error: unknown) => log.error({ op: 'enforcement', err: error }, 'acknowledgements can no longer be followed'),
-    );
+    const watcher = this.#watcher();
+    const parts = [
+      this.#acknowledgements.follow(store, signal, watcher),
+      this.#overseers.follow(store, signal, watcher),
+    ];
+    this.#following = Promise.all(parts);
   }
 
   /**
@@ -113,11 +119,26 @@ export class Enforcement {
       await Promise.race([waiter.done, over]);
       if (waiter.pending.length > 0) await this.#dismiss(waiter, change);
       const done = waiter.acknowledged(committedMs);
-      if (waiter.pending.length === 0) return { revision: change.revision, enforced: true, nodes: done };
+      const isKnown = waiter.pending.length === 0 && this.#deafTo.size === 0;
+      if (isKnown) return { revision: change.revision, enforced: true, nodes: done };
       return await this.describeLate(change.revision, waiter.pending, done);
     } finally {
       waiter.close();
     }
+  }
+
+  #watcher(): FollowWatcher {
+    const problems = followingProblems(this.#options.book);
+    return {
+      failed: (prefix, error) => {
+        this.#deafTo.add(prefix);
+        problems.failed(prefix, error);
+      },
+      recovered: (prefix) => {
+        this.#deafTo.delete(prefix);
+        problems.recovered(prefix);
+      },
+    };
   }
 
   /** Read after the commit: who claims a block later starts from a later revision. @returns undefined if the time is over first */

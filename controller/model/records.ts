@@ -202,6 +202,8 @@ export interface Enforced {
   readonly at: string;
   /** of all tenants: gateways and manage nodes, which follow every one */
   readonly all?: EnforcedRevisions;
+  /** instead of `all` while the kernel refuses something of these tenants: at most 100 of them */
+  readonly allBut?: EnforcedRevisions & { readonly tenants: readonly string[] };
   /** of each tenant the node follows because something of it is here; absent ones are not enforced yet, unless `all` says so */
   readonly tenants: Readonly<Record<string, Partial<EnforcedRevisions>>>;
 }

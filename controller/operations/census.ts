@@ -3,7 +3,7 @@
  * A few milliseconds behind the store: nothing is decided by it.
  */
 import { Unavailable } from '../errors.ts';
-import { follow } from '../store/follow.ts';
+import { type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import type { Entry, Store, WatchBatch } from '../store/store.ts';
 
@@ -25,7 +25,7 @@ export class Census {
   }
 
   /** Runs until `signal` aborts. */
-  async follow(signal: AbortSignal): Promise<void> {
+  async follow(signal: AbortSignal, watcher: FollowWatcher): Promise<void> {
     const sink = {
       snapshot: (entries: readonly Entry[]) => {
         const counts: Counts = new Map();
@@ -40,7 +40,7 @@ export class Census {
         }
       },
     };
-    await follow(this.#store, keys.allEndpoints, sink, signal);
+    await follow(this.#store, keys.allEndpoints, sink, signal, watcher);
   }
 
   /** @throws Unavailable before the first count is done */

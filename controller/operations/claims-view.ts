@@ -6,7 +6,7 @@ import { AddressError, type IpFamily, type IpPrefix } from '../../dataplane/addr
 import type { Unavailable } from '../errors.ts';
 import { findFreeSubnet, findFreeVni } from '../model/allocation.ts';
 import { PrefixSet } from '../model/prefix-set.ts';
-import { follow } from '../store/follow.ts';
+import { type FollowWatcher, follow } from '../store/follow.ts';
 import { keys, parsePrefixKey } from '../store/keys.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../store/store.ts';
 
@@ -45,13 +45,17 @@ export class ClaimsView {
   }
 
   /** Runs until `signal` aborts. */
-  async follow(signal: AbortSignal, onUnavailable: (error: Unavailable) => void): Promise<void> {
+  async follow(
+    signal: AbortSignal,
+    watcher: FollowWatcher,
+    onUnavailable: (error: Unavailable) => void,
+  ): Promise<void> {
     const sink = {
       snapshot: (entries: readonly Entry[], revision: Revision) => this.#replace(entries, revision),
       events: (batch: WatchBatch) => this.#apply(batch),
       unavailable: onUnavailable,
     };
-    await follow(this.#store, keys.claims, sink, signal);
+    await follow(this.#store, keys.claims, sink, signal, watcher);
   }
 
   /** Reads all claims anew. @throws Unavailable */

@@ -4,8 +4,10 @@
  */
 import { Unavailable } from '../errors.ts';
 import { compareDenials, computeNews, type DenialFilter, matchesDenial, numberDenials } from '../model/denials.ts';
+import type { ProblemBook } from '../model/problems.ts';
 import type { Denials } from '../model/records.ts';
-import { follow } from '../store/follow.ts';
+import { followingProblems } from '../store/findings.ts';
+import { type FollowWatcher, follow } from '../store/follow.ts';
 import { keys, subjects } from '../store/keys.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../store/store.ts';
 import { DenialSubscription } from './denial-subscription.ts';
@@ -16,6 +18,7 @@ interface FeedOptions {
   readonly store: Store;
   readonly wanted: Wanted;
   readonly log: { error(fields: object, message: string): void };
+  readonly book: ProblemBook;
 }
 
 export class DenialFeeds {
@@ -81,9 +84,9 @@ export class DenialFeeds {
   }
 
   async #run(tenant: string, feed: Feed): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, book, log } = this.#options;
     try {
-      await feed.follow(store);
+      await feed.follow(store, followingProblems(book));
     } catch (error) {
       log.error({ op: 'denials', tenant, err: error }, 'what nodes refuse can no longer be followed');
     } finally {
@@ -153,12 +156,12 @@ class Feed {
     for (const denial of known.sort(compareDenials)) subscription.offer({ kind: 'denial', denial });
   }
 
-  /** Until it is ended; both watches, or neither. @throws what follow() does */
-  async follow(store: Store): Promise<void> {
+  /** Until it is ended; both watches, or neither. */
+  async follow(store: Store, watcher: FollowWatcher): Promise<void> {
     const { signal } = this.#stopping;
     const parts = [
-      follow(store, keys.denials(this.#tenant), this.#denialsSink(), signal),
-      follow(store, keys.tenant(this.#tenant), this.#tenantSink(), signal),
+      follow(store, keys.denials(this.#tenant), this.#denialsSink(), signal, watcher),
+      follow(store, keys.tenant(this.#tenant), this.#tenantSink(), signal, watcher),
     ];
     try {
       await Promise.all(parts);

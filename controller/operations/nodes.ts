@@ -4,11 +4,13 @@
  */
 import { readEnforced } from '../enforcement/change.ts';
 import { Conflict, NotFound } from '../errors.ts';
+import type { Problem } from '../model/problems.ts';
 import type { Node } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
 import { parseRecord } from '../store/records.ts';
 import type { Entry, Guard, Revision, Store, Write } from '../store/store.ts';
 import { listPage, type Page, type PageRequest } from './paging.ts';
+import { nodeProblems, readProblems } from './problems.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, type Stored, toStored } from './stored.ts';
 
@@ -19,6 +21,8 @@ export interface NodeState extends Stored<Node> {
   readonly endpoints: number;
   /** what its kernel holds, by its agent's last word; absent before the first */
   readonly enforced?: { readonly at: string; readonly revision: Revision };
+  /** what it tells of itself */
+  readonly problems: readonly Problem[];
 }
 
 /** Records removed by one commit: a guard and a write each. */
@@ -28,29 +32,32 @@ const AT_ONCE = 45;
 const UNSEEN_AT_ONCE = 95;
 
 /** @throws Unavailable */
-export async function listNodes({ store, census }: Registry, page: PageRequest): Promise<Page<NodeState>> {
+export async function listNodes({ store, census, now }: Registry, page: PageRequest): Promise<Page<NodeState>> {
   const counts = census.ofNodes();
-  const { entries } = await store.list(keys.liveNodes);
+  const [{ entries }, problems] = await Promise.all([store.list(keys.liveNodes), nodeProblems(store, now())]);
   const live = new Set(entries.map(({ key }) => key));
   const { items, ...rest } = await listPage(store, keys.nodes, page, (entry) => toStored<Node>(entry));
   const withState = items.map(async (stored): Promise<NodeState> => {
     const { name } = stored.record;
     const enforced = await readAcknowledged(store, name);
-    return { ...stored, live: live.has(keys.liveNode(name)), endpoints: counts.get(name) ?? 0, ...enforced };
+    const own = { endpoints: counts.get(name) ?? 0, ...enforced, problems: problems.get(name) ?? [] };
+    return { ...stored, live: live.has(keys.liveNode(name)), ...own };
   });
   return { ...rest, items: await Promise.all(withState) };
 }
 
 /** @throws NotFound, Unavailable */
-export async function getNode({ store, census }: Registry, name: string): Promise<NodeState> {
-  const [node, live, enforced] = await Promise.all([
+export async function getNode({ store, census, now }: Registry, name: string): Promise<NodeState> {
+  const [node, live, enforced, told] = await Promise.all([
     store.get(keys.node(name)),
     store.get(keys.liveNode(name)),
     readAcknowledged(store, name),
+    store.get(keys.problems(name)),
   ]);
   if (node.entry === undefined) throw new NotFound('node', name);
   const endpoints = census.ofNodes().get(name) ?? 0;
-  return { ...toStored<Node>(node.entry), live: live.entry !== undefined, endpoints, ...enforced };
+  const problems = readProblems(told.entry, now());
+  return { ...toStored<Node>(node.entry), live: live.entry !== undefined, endpoints, ...enforced, problems };
 }
 
 /** The highest revision of any kind: how far the node has come. A record that cannot be read is as good as none. */
@@ -59,9 +66,15 @@ async function readAcknowledged(store: Store, node: string): Promise<Pick<NodeSt
   if (entry === undefined) return {};
   const record = readEnforced(entry);
   if (record === undefined) return {};
-  const { at, all, tenants } = record;
-  const revisions = [all, ...Object.values(tenants)].flatMap((kinds) => Object.values<number>({ ...kinds }));
-  return { enforced: { at, revision: Math.max(0, ...revisions.filter(Number.isSafeInteger)) } };
+  const { at, all, allBut, tenants } = record;
+  const revisions = [all, allBut, ...Object.values(tenants)].flatMap((kinds) =>
+    Object.values<unknown>({ ...kinds }).filter(isRevision),
+  );
+  return { enforced: { at, revision: Math.max(0, ...revisions) } };
+}
+
+function isRevision(value: unknown): value is Revision {
+  return Number.isSafeInteger(value);
 }
 
 /**
@@ -80,8 +93,8 @@ export async function deleteNode(registry: Registry, name: string, precondition:
     await removeAll(store, name, entries);
   }
   await removeDenials(store, name);
-  const [enforced, traffic] = await Promise.all([store.get(keys.enforced(name)), store.get(keys.traffic(name))]);
-  const told = [enforced.entry, traffic.entry].filter((each) => each !== undefined);
+  const said = [keys.enforced(name), keys.traffic(name), keys.problems(name)].map((key) => store.get(key));
+  const told = (await Promise.all(said)).flatMap(({ entry: each }) => each ?? []);
   await removeAll(store, name, [...blocks, ...told, entry]);
 }
 

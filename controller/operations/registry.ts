@@ -8,8 +8,10 @@ import { type SetDeadline, setDeadline } from '../enforcement/deadline.ts';
 import { Enforcement } from '../enforcement/enforcement.ts';
 import { Unavailable } from '../errors.ts';
 import type { ClusterOptions } from '../model/cluster.ts';
+import { type Problem, ProblemBook } from '../model/problems.ts';
 import type { ClusterConfig } from '../model/records.ts';
 import { Backoff } from '../store/backoff.ts';
+import { followingProblems } from '../store/findings.ts';
 import { keys, subjects } from '../store/keys.ts';
 import type { Store } from '../store/store.ts';
 import { ensureCluster } from './bootstrap.ts';
@@ -23,6 +25,8 @@ import { Wanted } from './wanted.ts';
 const READY_MS = 1000;
 
 export interface RegistryOptions {
+  /** this controller's, among those of the cluster */
+  readonly name: string;
   readonly store: Store;
   readonly cluster: ClusterOptions;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
@@ -34,12 +38,15 @@ export interface RegistryOptions {
 }
 
 export class Registry {
+  readonly name: string;
   readonly store: Store;
   readonly claims: ClaimsView;
   readonly census: Census;
   readonly enforcement: Enforcement;
   readonly denials: DenialFeeds;
   readonly wanted: Wanted;
+  /** what is wrong, as far as this controller finds it */
+  readonly book: ProblemBook;
   /** of creations that are counted against a quota, by tenant */
   readonly turns = new Turns();
   /** unique; tells this very attempt at a write from all others */
@@ -54,6 +61,7 @@ export class Registry {
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    this.name = options.name;
     this.store = options.store;
     this.newId = options.newId ?? randomUUID;
     this.now = options.now ?? (() => new Date());
@@ -62,13 +70,18 @@ export class Registry {
     this.census = new Census(options.store);
     const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
     const { store, log } = options;
-    this.enforcement = new Enforcement({ store, log, endpointNodes, setDeadline: this.setDeadline });
+    this.book = new ProblemBook({
+      now: () => this.now().toISOString(),
+      onChange: (...change) => logProblem(log, ...change),
+    });
+    const { book } = this;
+    this.enforcement = new Enforcement({ store, book, endpointNodes, setDeadline: this.setDeadline });
     const nodesOf = (subject: string) => {
       const tenant = subjects.tenantOf(subject);
       return tenant === undefined ? undefined : endpointNodes(tenant);
     };
     this.wanted = new Wanted({ store, log, nodesOf, setDeadline: this.setDeadline });
-    this.denials = new DenialFeeds({ store, wanted: this.wanted, log });
+    this.denials = new DenialFeeds({ store, wanted: this.wanted, book, log });
   }
 
   /**
@@ -86,7 +99,11 @@ export class Registry {
     if (overruled.length > 0)
       log.warn({ op: 'bootstrap', overruled }, 'differs from the flags; change it with PATCH /v1/cluster');
     const onUnavailable = ({ message }: Unavailable) => this.#warn(message);
-    this.#following = Promise.all([this.claims.follow(signal, onUnavailable), this.census.follow(signal)]);
+    const watcher = followingProblems(this.book);
+    this.#following = Promise.all([
+      this.claims.follow(signal, watcher, onUnavailable),
+      this.census.follow(signal, watcher),
+    ]);
     await Promise.race([Promise.all([this.claims.synced, this.census.synced]), this.#following]);
     if (!signal.aborted) this.#cluster = cluster;
     return !signal.aborted;
@@ -108,7 +125,7 @@ export class Registry {
     return undefined;
   }
 
-  /** Rejects if the views can no longer be kept up: a bug, or a damaged store. Resolves once closed. */
+  /** Resolves once closed: until then views are kept up, and what keeps them from it is a problem. */
   async followed(): Promise<void> {
     await this.#following;
   }
@@ -136,4 +153,15 @@ export class Registry {
   #warn(reason: string): void {
     this.#options.log.warn({ op: 'store', reason }, 'the store does not answer; trying again');
   }
+}
+
+/** Once when it begins, and once when it is over. */
+function logProblem(
+  log: RegistryOptions['log'],
+  { kind, about, tenant, text }: Problem,
+  change: 'begun' | 'changed' | 'ended',
+): void {
+  const fields = { op: 'problem', kind, about, tenant, reason: text };
+  if (change === 'ended') log.info(fields, 'problem is over');
+  else log.error(fields, 'problem');
 }

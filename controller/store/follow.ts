@@ -1,14 +1,17 @@
 /**
- * Keeps a caller's copy of all keys under a prefix up to date: list, watch from there, list again when history was lost.
- * It owns the order of things, never the copy itself.
+ * Keeps a caller's copy of all keys under a prefix up to date: list, watch from there, list again when history was lost or the copy
+ * could not take what came. It owns the order of things, never the copy itself.
  */
 import { Unavailable } from '../errors.ts';
 import { Backoff } from './backoff.ts';
 import { Compacted, type Entry, type Revision, type Store, type WatchBatch } from './store.ts';
 
-/** The keeper of the copy. Each call is awaited before the next; revisions never go back. An error thrown ends the following. */
+/** What keeps the copy. Each call is awaited before the next; revisions never go back. */
 export interface FollowSink {
-  /** All there is at `revision`. What an earlier snapshot or event gave and this one lacks has been deleted. */
+  /**
+   * All there is at `revision`. What an earlier snapshot or event gave and this one lacks has been deleted. An error thrown here or by
+   * `events` leaves the copy behind: it gets another snapshot, with back-off, until it takes one.
+   */
   snapshot(entries: readonly Entry[], revision: Revision): void | Promise<void>;
   /** What came after; without events when only the revision advanced. */
   events(batch: WatchBatch): void | Promise<void>;
@@ -16,25 +19,51 @@ export interface FollowSink {
   unavailable?(error: Unavailable): void;
 }
 
-/**
- * Follows `prefix` (relative to the store's own) until `signal` aborts, however often the store goes away and comes back.
- * @throws whatever the sink throws, and store errors other than Unavailable and Compacted
- */
-export async function follow(store: Store, prefix: string, sink: FollowSink, signal: AbortSignal): Promise<void> {
+/** Hears that a copy is behind though the store answers: a bug, or a record that its keeper stumbles over. */
+export interface FollowWatcher {
+  /** @param error what the sink threw, or the store other than Unavailable and Compacted; called at each try */
+  failed(prefix: string, error: unknown): void;
+  /** The copy is up to date again. */
+  recovered(prefix: string): void;
+}
+
+/** Follows `prefix` (relative to the store's own) until `signal` aborts, whatever happens; never rejects. */
+export async function follow(
+  store: Store,
+  prefix: string,
+  sink: FollowSink,
+  signal: AbortSignal,
+  watcher: FollowWatcher,
+): Promise<void> {
   const backoff = new Backoff();
   let delivered: Revision = 0;
+  let hasFailed = false;
   while (!signal.aborted) {
-    const listing = await listOrPause(store, prefix, sink, backoff, signal);
-    if (!listing) continue;
-    // A store behind what was delivered has been replaced by an older copy; wait for it to catch up rather than go back.
-    if (listing.revision < delivered) {
-      await backoff.wait(signal);
-      continue;
+    try {
+      const listing = await listOrPause(store, prefix, sink, backoff, signal);
+      if (!listing) continue;
+      // A store behind what was delivered has been replaced by an older copy; wait for it to catch up rather than go back.
+      if (listing.revision < delivered) {
+        await backoff.wait(signal);
+        continue;
+      }
+      if (signal.aborted) return;
+      await sink.snapshot(listing.entries, listing.revision);
+      delivered = listing.revision;
+      if (hasFailed) watcher.recovered(prefix);
+      else backoff.reset();
+      hasFailed = false;
+      for await (const batch of batchesOrEnd(store, prefix, listing.revision, signal)) {
+        if (signal.aborted) return;
+        await sink.events(batch);
+        delivered = batch.revision;
+        backoff.reset();
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      hasFailed = true;
+      watcher.failed(prefix, error);
     }
-    backoff.reset();
-    if (signal.aborted) return;
-    await sink.snapshot(listing.entries, listing.revision);
-    delivered = await followFrom(store, prefix, listing.revision, sink, signal);
     await backoff.wait(signal); // nothing ends a watch often, but if something does it must not become a busy loop
   }
 }
@@ -56,34 +85,16 @@ async function listOrPause(
   }
 }
 
-/** Passes events on until history is lost or the signal aborts; the last revision passed on. */
-async function followFrom(
+/** Ends when history is lost or the signal aborts: only the watch's own Compacted counts as that, not one that a sink might throw. */
+async function* batchesOrEnd(
   store: Store,
   prefix: string,
   start: Revision,
-  sink: FollowSink,
   signal: AbortSignal,
-): Promise<Revision> {
-  let delivered = start;
-  const batches = store.watch(prefix, start, signal)[Symbol.asyncIterator]();
+): AsyncGenerator<WatchBatch, void, undefined> {
   try {
-    for (;;) {
-      const next = await nextOrCompacted(batches);
-      if (next.done || signal.aborted) return delivered;
-      await sink.events(next.value);
-      delivered = next.value.revision;
-    }
-  } finally {
-    await batches.return?.();
-  }
-}
-
-/** Only the watch's own Compacted counts as its end, not one that a sink might throw. */
-async function nextOrCompacted(batches: AsyncIterator<WatchBatch>): Promise<IteratorResult<WatchBatch>> {
-  try {
-    return await batches.next();
+    yield* store.watch(prefix, start, signal);
   } catch (error) {
-    if (error instanceof Compacted) return { done: true, value: undefined };
-    throw error;
+    if (!(error instanceof Compacted)) throw error;
   }
 }

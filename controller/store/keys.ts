@@ -60,6 +60,9 @@ export const keys = {
   allTraffic: 'traffic/',
   /** What a node counted of all tenants. Gone with the node's record. */
   traffic: (node: string) => `traffic/${node}`,
+  allProblems: 'problems/',
+  /** What a node has to tell that a person must know; absent while there is nothing. Gone with the node's record. */
+  problems: (node: string) => `problems/${node}`,
   /** What callers want to be told, by subject and asker. Held by the lease of the controller that was asked. */
   wanted: 'wanted/',
   wantedBy: (subject: string, asker: string) => `wanted/${subject}/${asker}`,
@@ -77,6 +80,12 @@ export const subjects = {
 /** The subject of a key of `wanted/`. */
 export function wantedSubject(key: string): string {
   return key.slice(keys.wanted.length, key.lastIndexOf('/'));
+}
+
+/** The tenant whose a record is, by its key; undefined for what is no single tenant's. */
+export function tenantOfKey(key: string): string | undefined {
+  const owned = /^(?:tenants|namespaces|policies|policy-turns|peerings|blocks|endpoints|denials)\/([^/]+)/;
+  return owned.exec(key)?.[1];
 }
 
 /** `010.128.004.000-22` */

@@ -1,7 +1,8 @@
 /**
  * What Tenet asks of its store: a flat, revisioned key space with guarded multi-key writes, ordered watches and leases.
- * etcd-store.ts is the real one, memory-store.ts the fake; one contract suite holds both to this page. Types and errors only.
+ * etcd-store.ts is the real one, memory-store.ts the fake; one contract suite holds both to this page. Types, and what errors mean.
  */
+import { Unavailable } from '../errors.ts';
 
 /** The store's logical clock: every commit raises it by one. Starts at 1. */
 export type Revision = number;
@@ -108,6 +109,14 @@ export class IndeterminateCommit extends Error {
   constructor(why?: string, options?: ErrorOptions) {
     super(`the store did not say whether the write happened${why === undefined ? '' : `: ${why}`}`, options);
   }
+}
+
+/**
+ * Does it only mean that the store is away, or did not answer? Then the same may succeed later. Any other error of a call is an answer:
+ * it does not go away by itself, and a person must know.
+ */
+export function isAway(error: unknown): error is Unavailable | IndeterminateCommit {
+  return error instanceof Unavailable || error instanceof IndeterminateCommit;
 }
 
 /** The first key after every key that starts with `prefix`. */

@@ -5,9 +5,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { Unavailable } from '../errors.ts';
+import type { ProblemBook } from '../model/problems.ts';
 import type { Tenant } from '../model/records.ts';
 import { finishDeletion } from '../operations/delete-tenant.ts';
+import { followingProblems, noteStoreError } from '../store/findings.ts';
 import { follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import { parseRecord, RecordError } from '../store/records.ts';
@@ -17,23 +18,24 @@ import type { LeaderGuard } from './election.ts';
 export interface DeletionsOptions {
   readonly store: Store;
   readonly log: Pick<Logger, 'info' | 'warn'>;
+  readonly book: ProblemBook;
   /** how often what remains is looked at, 1000 unless given */
   readonly intervalMs?: number;
 }
 
 /** Finishes deletions until `signal` aborts. Every write is fenced by `guard`. */
 export async function finishDeletions(
-  { store, log, intervalMs = 1000 }: DeletionsOptions,
+  { store, log, book, intervalMs = 1000 }: DeletionsOptions,
   signal: AbortSignal,
   guard: LeaderGuard,
 ): Promise<void> {
   const deleting = new Set<string>();
   const over = new AbortController();
   const both = AbortSignal.any([signal, over.signal]);
-  const following = follow(store, keys.tenants, deletingTenants(deleting), both);
+  const following = follow(store, keys.tenants, deletingTenants(deleting), both, followingProblems(book));
   const working = (async () => {
     while (!both.aborted) {
-      for (const tenant of [...deleting]) await tryToFinish(store, log, tenant, guard);
+      for (const tenant of [...deleting]) await tryToFinish({ store, log, book }, tenant, guard);
       await sleep(intervalMs, undefined, { signal: both }).catch(() => undefined);
     }
   })();
@@ -75,17 +77,15 @@ function isDeleting(key: string, value: string): boolean {
   }
 }
 
-async function tryToFinish(
-  store: Store,
-  log: DeletionsOptions['log'],
-  tenant: string,
-  guard: LeaderGuard,
-): Promise<void> {
+/** What one tenant's deletion stumbles over ends neither the others' nor the leadership. */
+async function tryToFinish({ store, log, book }: DeletionsOptions, tenant: string, guard: LeaderGuard): Promise<void> {
+  const about = `deletion of tenant ${tenant}`;
   try {
     const { remaining } = await finishDeletion(store, tenant, [guard]);
+    book.solved('store_refused', about);
     if (remaining.length === 0) log.info({ op: 'delete', tenant }, 'tenant is gone');
   } catch (error) {
-    if (!(error instanceof Unavailable || error instanceof RecordError)) throw error;
-    log.warn({ op: 'delete', tenant, reason: error.message }, 'cannot finish the deletion yet');
+    if (noteStoreError(book, about, error, tenant))
+      log.warn({ op: 'delete', tenant, err: error }, 'cannot finish the deletion yet');
   }
 }

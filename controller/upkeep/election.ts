@@ -4,12 +4,11 @@
  * slow is fenced off, because every leader's write carries the guard given here. What a leader does is not known here.
  */
 import { randomUUID } from 'node:crypto';
-import { Unavailable } from '../errors.ts';
 import { Backoff } from '../store/backoff.ts';
-import { type FollowSink, follow } from '../store/follow.ts';
+import { type FollowSink, type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import { formatRecord, parseRecord } from '../store/records.ts';
-import { type Guard, IndeterminateCommit, type Lease, type Revision, type Store } from '../store/store.ts';
+import { type Guard, IndeterminateCommit, isAway, type Lease, type Revision, type Store } from '../store/store.ts';
 
 /** Seconds after which a leader that vanished without a word is replaced. */
 const LEADER_TTL_SECONDS = 5;
@@ -45,15 +44,16 @@ export async function campaign(
   name: string,
   onElected: OnElected,
   signal: AbortSignal,
+  watcher: FollowWatcher,
   { ttlSeconds = LEADER_TTL_SECONDS }: CampaignOptions = {},
 ): Promise<void> {
   const backoff = new Backoff();
   while (!signal.aborted) {
     try {
-      await standOnce({ store, name, onElected, ttlSeconds }, signal);
+      await standOnce({ store, name, onElected, ttlSeconds, watcher }, signal);
       backoff.reset();
     } catch (error) {
-      if (!isStoreTrouble(error)) throw error;
+      if (!isAway(error)) throw error;
     }
     await backoff.wait(signal);
   }
@@ -64,16 +64,18 @@ interface Candidate {
   readonly name: string;
   readonly onElected: OnElected;
   readonly ttlSeconds: number;
+  readonly watcher: FollowWatcher;
 }
 
 /** One lease's worth: leads, or waits until there is no leader. */
-async function standOnce({ store, name, onElected, ttlSeconds }: Candidate, signal: AbortSignal): Promise<void> {
+async function standOnce(candidate: Candidate, signal: AbortSignal): Promise<void> {
+  const { store, name, ttlSeconds, watcher } = candidate;
   const { entry } = await store.get(keys.leader);
-  if (entry) return await untilGone(store, entry.createRevision, signal);
+  if (entry) return await untilGone(store, entry.createRevision, signal, watcher);
   const lease = await store.lease(ttlSeconds);
   try {
     const createRevision = await createKey(store, name, lease);
-    if (createRevision !== undefined) await lead(store, lease, createRevision, onElected, signal);
+    if (createRevision !== undefined) await lead(candidate, lease, createRevision, signal);
   } finally {
     await lease.close();
   }
@@ -98,17 +100,16 @@ async function createKey(store: Store, name: string, lease: Lease): Promise<Revi
 
 /** Runs `onElected` until it ends, its signal aborted as soon as the lease is doubtful or the key is gone. */
 async function lead(
-  store: Store,
+  { store, onElected, watcher }: Candidate,
   lease: Lease,
   createRevision: Revision,
-  onElected: OnElected,
   signal: AbortSignal,
 ): Promise<void> {
   const deposed = new AbortController();
   const depose = (): void => deposed.abort();
   void lease.lost.then(depose);
   const over = AbortSignal.any([signal, deposed.signal]);
-  const gone = untilGone(store, createRevision, over).then(depose, depose);
+  const gone = untilGone(store, createRevision, over, watcher).then(depose, depose);
   try {
     await onElected(over, { kind: 'sameIncarnation', key: keys.leader, createRevision });
   } finally {
@@ -118,7 +119,12 @@ async function lead(
 }
 
 /** Waits until that incarnation of the leader's key is gone, or `signal` aborts. */
-async function untilGone(store: Store, createRevision: Revision, signal: AbortSignal): Promise<void> {
+async function untilGone(
+  store: Store,
+  createRevision: Revision,
+  signal: AbortSignal,
+  watcher: FollowWatcher,
+): Promise<void> {
   const gone = new AbortController();
   const sink: FollowSink = {
     snapshot: (entries) => {
@@ -129,9 +135,5 @@ async function untilGone(store: Store, createRevision: Revision, signal: AbortSi
       if (events.some((event) => event.kind === 'delete' && event.key === keys.leader)) gone.abort();
     },
   };
-  await follow(store, keys.leader, sink, AbortSignal.any([signal, gone.signal]));
-}
-
-function isStoreTrouble(error: unknown): boolean {
-  return error instanceof Unavailable || error instanceof IndeterminateCommit;
+  await follow(store, keys.leader, sink, AbortSignal.any([signal, gone.signal]), watcher);
 }

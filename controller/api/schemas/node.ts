@@ -3,7 +3,8 @@
  */
 import { Type } from '@fastify/type-provider-typebox';
 import type { NodeState } from '../../operations/nodes.ts';
-import { Revision } from './common.ts';
+import { Revision, reference } from './common.ts';
+import { ProblemView, viewProblem } from './problem.ts';
 
 export const NodeParams = Type.Object({
   node: Type.String({
@@ -35,14 +36,17 @@ export const NodeView = Type.Object(
         { description: "the agent's last acknowledgement; absent before the first; not covered by the ETag" },
       ),
     ),
+    problems: Type.Array(reference(ProblemView), {
+      description: 'what the agent finds wrong, at most 50; not covered by the ETag',
+    }),
     revision: Revision,
   },
   { $id: 'Node' },
 );
 
-export function viewNode({ record, revision, live, endpoints, enforced }: NodeState): object {
+export function viewNode({ record, revision, live, endpoints, enforced, problems }: NodeState): object {
   const { name, underlay, underlaySubnet, underlayMac, roles, version } = record;
   const network = underlaySubnet === undefined ? {} : { underlaySubnet };
-  const state = { live, endpoints, ...(enforced && { enforced }), revision };
+  const state = { live, endpoints, ...(enforced && { enforced }), problems: problems.map(viewProblem), revision };
   return { name, underlay, ...network, underlayMac, roles, version, ...state };
 }

@@ -6,7 +6,18 @@ import type { Connection, Json } from '../connection.ts';
 import { invalidInput } from '../failures.ts';
 import { findKind, type KindName } from '../kinds.ts';
 import type { Format } from '../output.ts';
-import { CLUSTER, NODES, namespacePath, nodePath, peeringPath, policyPath, TENANTS, tenantPath } from '../paths.ts';
+import {
+  CLUSTER,
+  NODES,
+  namespacePath,
+  nodePath,
+  PROBLEMS,
+  peeringPath,
+  policyPath,
+  TENANTS,
+  tenantPath,
+  tenantProblemsPath,
+} from '../paths.ts';
 import type { OpenSession } from '../program.ts';
 import { findEndpoints, listEndpoints, listNamespaces, listPeerings, listPolicies, ownerOf } from '../queries.ts';
 import { formatOption } from './options.ts';
@@ -24,7 +35,7 @@ export function addGet(program: Command, open: OpenSession): void {
     .description('show all objects of a kind, or one')
     .argument(
       '<kind>',
-      'tenants, namespaces (ns), policies (netpol), peerings, nodes, endpoints (ep) or cluster; the singular works too',
+      'tenants, namespaces (ns), policies (netpol), peerings, nodes, endpoints (ep), problems or cluster; the singular works too',
     )
     .argument('[name]', 'name of one object; for an endpoint its id, name or container id, for a peering the peer')
     .option('-t, --tenant <tenant>', 'only objects of this tenant')
@@ -34,7 +45,7 @@ export function addGet(program: Command, open: OpenSession): void {
       const kind = findKind(word);
       if (kind === undefined)
         throw invalidInput([
-          `unknown kind ${JSON.stringify(word)}: use tenants, namespaces, policies, peerings, nodes, endpoints or cluster`,
+          `unknown kind ${JSON.stringify(word)}: use tenants, namespaces, policies, peerings, nodes, endpoints, problems or cluster`,
         ]);
       if (options.namespace !== undefined && kind !== 'policies') throw invalidInput(['--namespace is for policies']);
       const session = open(command);
@@ -67,6 +78,9 @@ async function read(
       return connection.getJson(peeringPath(tenant, name));
     case 'endpoints':
       return name === undefined ? listEndpoints(connection, tenant) : findEndpoints(connection, tenant, name);
+    case 'problems':
+      if (name !== undefined) throw invalidInput(['problems have no name: use -t for those of one tenant']);
+      return connection.getJson(`${tenant === undefined ? PROBLEMS : tenantProblemsPath(tenant)}?limit=1000`);
     case 'cluster':
       return connection.getJson(CLUSTER);
   }

@@ -7,7 +7,7 @@ import { type Format, formatObjects } from '../output.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** The rows of an answer: a list's items, or the one object. */
-function objectsOf(body: Json): readonly Json[] {
+export function objectsOf(body: Json): readonly Json[] {
   return Array.isArray(body.items) ? body.items.filter(isJson) : [body];
 }
 

@@ -7,7 +7,7 @@ import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord, parseRecord } from '../../../controller/store/records.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
-import { node } from './builders.ts';
+import { node, problemBook } from './builders.ts';
 
 let store: MemoryStore;
 let acknowledger: Acknowledger;
@@ -22,7 +22,13 @@ beforeEach(async () => {
     writes++;
     return commit(guards, effects);
   };
-  acknowledger = new Acknowledger({ store, node: 'node1', log: pino({ level: 'silent' }), retryMs: 5 });
+  acknowledger = new Acknowledger({
+    store,
+    node: 'node1',
+    book: problemBook(),
+    log: pino({ level: 'silent' }),
+    retryMs: 5,
+  });
 });
 afterEach(async () => {
   await acknowledger.close();

@@ -1,6 +1,7 @@
 /** Builders of cluster records for the agent's tests: sensible defaults, overridden field by field. */
 
 import type { NodeFacts } from '../../../cni-plugin/agent/desired/node-facts.ts';
+import { ProblemBook } from '../../../controller/model/problems.ts';
 import type { ClusterConfig, Endpoint, Node, Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { formatRecord } from '../../../controller/store/records.ts';
@@ -106,4 +107,9 @@ export function entries(parts: {
     createRevision: index + 1,
     modRevision: index + 1,
   }));
+}
+
+/** A book of problems that no test looks at, or one that it does. */
+export function problemBook(): ProblemBook {
+  return new ProblemBook({ now: () => new Date().toISOString() });
 }

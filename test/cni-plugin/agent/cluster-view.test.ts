@@ -13,7 +13,7 @@ import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
 import { type Gate, gate } from '../gate.ts';
-import { entries, tenant } from './builders.ts';
+import { entries, problemBook, tenant } from './builders.ts';
 
 const log = pino({ level: 'silent' });
 const POLICY = keys.policy('red', 'red', 'closed');
@@ -50,7 +50,16 @@ function open(answers: Partial<Pick<Store, 'list'>> = {}) {
     close: () => Promise.resolve(),
   };
   const ignore = () => undefined;
-  const options = { store: met, snapshot, stateDir: dir, log, allTenants: false, onChange: ignore, onSeen: ignore };
+  const options = {
+    store: met,
+    snapshot,
+    stateDir: dir,
+    log,
+    book: problemBook(),
+    allTenants: false,
+    onChange: ignore,
+    onSeen: ignore,
+  };
   const view = new ClusterView(options);
   views.push(view);
   return { view, snapshot };

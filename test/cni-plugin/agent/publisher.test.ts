@@ -12,7 +12,7 @@ import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { formatRecord, parseRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
-import { endpoint, tenant } from './builders.ts';
+import { endpoint, problemBook, tenant } from './builders.ts';
 
 const red = tenant('red', 42, { namespaces: ['red', 'web'] });
 const pod = endpoint('aaaaaaaaaaaa', red, '10.170.0.1', { namespace: 'web' });
@@ -25,7 +25,7 @@ beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'tenet-publisher-'));
   store = new MemoryStore();
   journal = Journal.open(dir, 'node1');
-  publisher = new Publisher({ store, journal, log: pino({ level: 'silent' }), retryMs: 5 });
+  publisher = new Publisher({ store, journal, book: problemBook(), log: pino({ level: 'silent' }), retryMs: 5 });
 });
 afterEach(async () => {
   await publisher.close();
@@ -96,7 +96,13 @@ it('asks the store once where the tenant is as it was heard of, and believes the
     asked.push(key);
     return store.get(key);
   });
-  const quick = new Publisher({ store: counting, journal, log: pino({ level: 'silent' }), known: () => heard });
+  const quick = new Publisher({
+    store: counting,
+    journal,
+    book: problemBook(),
+    log: pino({ level: 'silent' }),
+    known: () => heard,
+  });
   expect(await quick.publish(pod)).toBe(true);
   expect(asked).toEqual([]);
   await setTenant({ ...red, labels: { a: 'b' } });
@@ -121,7 +127,7 @@ it('keeps a container waiting for a second a call at most, and has all the time 
       return store.commit(guards, writes);
     },
   };
-  const own = new Publisher({ store: timed, journal, log: pino({ level: 'silent' }), retryMs: 5 });
+  const own = new Publisher({ store: timed, journal, book: problemBook(), log: pino({ level: 'silent' }), retryMs: 5 });
   expect(await own.publish(pod)).toBe(true);
   expect(await own.publish(pod)).toBe(true); // reads what is there
   expect(new Set(given)).toEqual(new Set([1000]));
@@ -158,7 +164,13 @@ it('takes out again what has gone while it was being published', async () => {
     await gone;
     return found;
   });
-  const racer = new Publisher({ store: racing, journal, log: pino({ level: 'silent' }), retryMs: 5 });
+  const racer = new Publisher({
+    store: racing,
+    journal,
+    book: problemBook(),
+    log: pino({ level: 'silent' }),
+    retryMs: 5,
+  });
   racer.recover('node1');
   await expect.poll(() => gone !== undefined).toBe(true);
   await racer.close();
@@ -178,7 +190,7 @@ it('leaves alone what it has published late, though asked again meanwhile', asyn
     await new Promise((resolve) => setTimeout(resolve, 10));
     return store.get(key);
   });
-  const late = new Publisher({ store: slow, journal, log: pino({ level: 'silent' }), retryMs: 5 });
+  const late = new Publisher({ store: slow, journal, book: problemBook(), log: pino({ level: 'silent' }), retryMs: 5 });
   late.recover('node1');
   await expect.poll(stored).toHaveLength(1);
   await expect.poll(() => askedAgain).toBe(true);

@@ -12,7 +12,7 @@ import { parseIp } from '../../../dataplane/address.ts';
 import type { Refusal } from '../../../dataplane/dataplane.ts';
 import { FakeDataplane } from '../../../dataplane/fake-dataplane.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
-import { endpoint, tenant } from './builders.ts';
+import { endpoint, problemBook, tenant } from './builders.ts';
 
 const red = tenant('red', 42);
 const here = endpoint('aaaaaaaaaaaa', red, '10.170.0.1');
@@ -73,6 +73,7 @@ async function start(asked: readonly string[] = [subjects.denials('red'), subjec
     endpoint: (id) => (id === here.id ? here : undefined),
     whoHas: (address) => knows.find(({ ips }) => ips.includes(address)),
     isTenant: () => tenantExists,
+    book: problemBook(),
     log: pino({ level: 'silent' }),
     everyMs: { traffic: 5, denials: 5 },
   });
@@ -202,6 +203,7 @@ test('a kernel that does not show packets counts them all the same', async () =>
     nodes: () => 1,
     whoHas: () => undefined,
     isTenant: () => true,
+    book: problemBook(),
     log: pino({ level: 'silent' }),
     everyMs: { traffic: 5, denials: 5 },
   });

@@ -235,6 +235,7 @@ describe('the documentation', () => {
       'GET /openapi.json',
       'GET /readyz',
       'GET /v1/cluster',
+      'GET /v1/cluster/problems',
       'GET /v1/nodes',
       'GET /v1/nodes/{node}',
       'GET /v1/tenants',
@@ -249,6 +250,7 @@ describe('the documentation', () => {
       'GET /v1/tenants/{tenant}/peerings',
       'GET /v1/tenants/{tenant}/peerings/{peer}',
       'GET /v1/tenants/{tenant}/policies',
+      'GET /v1/tenants/{tenant}/problems',
       'GET /v1/tenants/{tenant}/reachability',
       'PATCH /v1/cluster',
       'PATCH /v1/tenants/{tenant}',
@@ -296,6 +298,7 @@ describe('the documentation', () => {
       expect(document.info.description).toContain(`| \`${code}\` | ${status} |`);
     expect(Object.keys(document.components.schemas).sort()).toEqual([
       'Cluster',
+      'ClusterProblem',
       'Deleted',
       'Deleting',
       'Denial',

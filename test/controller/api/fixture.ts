@@ -6,6 +6,7 @@ import { createMetrics } from '../../../controller/api/metrics.ts';
 import type { ClusterOptions } from '../../../controller/model/cluster.ts';
 import type { Endpoint, Node } from '../../../controller/model/records.ts';
 import { readTraffic } from '../../../controller/operations/denials.ts';
+import { knownProblems } from '../../../controller/operations/problems.ts';
 import { Registry } from '../../../controller/operations/registry.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
@@ -63,6 +64,7 @@ export async function startApp(options: TestAppOptions = {}): Promise<TestApp & 
   const store = metrics.watchStore(options.store ?? new MemoryStore());
   const deadlines = new Deadlines();
   const registry = new Registry({
+    name: 'controller1',
     store,
     cluster: options.cluster ?? {},
     log,
@@ -71,6 +73,7 @@ export async function startApp(options: TestAppOptions = {}): Promise<TestApp & 
   });
   metrics.countTenants(() => registry.claims.tenantCount);
   metrics.countPackets(() => readTraffic(registry));
+  metrics.countProblems(() => knownProblems(registry));
   const check = new AnswerCheck();
   const app = await buildApp({ registry, metrics: check.watching(metrics), token: TOKEN, version: '0.0.0', log });
   const started = registry.start();

@@ -94,6 +94,13 @@ export class TestController {
     await this.#put(keys.enforced(node), record);
   }
 
+  /** What an agent writes when its kernel refuses a tenant's overlay. */
+  async tellProblem(node: string, tenant: string): Promise<void> {
+    const text = 'RTM_NEWLINK link tnt42: EEXIST';
+    const problem = { kind: 'kernel_refused', about: 'link tnt42', tenant, since: '2026-11-24T11:59:00Z', text };
+    await this.#put(keys.problems(node), { problems: [problem] });
+  }
+
   /** What an agent writes of packets it refused: the latest, of so many as it has refused by then. */
   async refuse(tenant: string, node: string, sequence: number, denials: readonly Denial[]): Promise<void> {
     const at = '2026-11-24T11:59:30Z';
@@ -115,6 +122,7 @@ export async function startController(): Promise<TestController> {
   const log = pino({ level: 'silent' });
   const store = new MemoryStore();
   const registry = new Registry({
+    name: 'controller1',
     store,
     cluster: {},
     log,

@@ -15,7 +15,7 @@ test('whether requests can be served is known within a second, however long call
   };
   const log = { info() {}, warn() {}, error() {} };
   // As main.ts puts it together: the metrics are between.
-  const registry = new Registry({ store: createMetrics().watchStore(memory), cluster: {}, log });
+  const registry = new Registry({ name: 'a', store: createMetrics().watchStore(memory), cluster: {}, log });
   onTestFinished(() => registry.close());
   await registry.start();
   given.length = 0;

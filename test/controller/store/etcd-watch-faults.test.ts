@@ -7,6 +7,7 @@ import type { Store, Write } from '../../../controller/store/store.ts';
 import { describeEvents, startWatching, type Watching } from '../../contract/store.ts';
 import { compactEtcd, ETCD_START_MS, pidOf, startTestEtcd } from './etcd-fixture.ts';
 import { TcpProxy } from './tcp-proxy.ts';
+import { UNTROUBLED } from './watcher.ts';
 
 let etcd: Awaited<ReturnType<typeof startTestEtcd>>;
 
@@ -102,7 +103,7 @@ test('a follower whose history was compacted while it was cut off lists again, a
     events: () => undefined,
   };
   const abort = new AbortController();
-  const following = follow(store, 'f/', sink, abort.signal);
+  const following = follow(store, 'f/', sink, abort.signal, UNTROUBLED);
   onTestFinished(async () => {
     abort.abort();
     await following;

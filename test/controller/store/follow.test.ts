@@ -1,7 +1,7 @@
 /** Following a prefix, on the fake store: snapshots, events, lost history, outages. */
 import { expect, onTestFinished, test } from 'vitest';
 import type { Unavailable } from '../../../controller/errors.ts';
-import { type FollowSink, follow } from '../../../controller/store/follow.ts';
+import { type FollowSink, type FollowWatcher, follow } from '../../../controller/store/follow.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import type { Write } from '../../../controller/store/store.ts';
 import { describeEvents } from '../../contract/store.ts';
@@ -12,6 +12,7 @@ interface Recorded {
   readonly log: string[];
   readonly revisions: number[];
   readonly outages: Unavailable[];
+  readonly troubles: readonly string[];
   readonly following: Promise<void>;
   readonly abort: AbortController;
 }
@@ -32,13 +33,18 @@ function record(store: MemoryStore, prefix: string, overrides: Partial<FollowSin
     unavailable: (error) => outages.push(error),
     ...overrides,
   };
-  const following = follow(store, prefix, sink, abort.signal);
+  const troubles: string[] = [];
+  const watcher: FollowWatcher = {
+    failed: (what, error) => void troubles.push(`${what} ${error instanceof Error ? error.message : error}`),
+    recovered: (what) => void troubles.push(`${what} recovered`),
+  };
+  const following = follow(store, prefix, sink, abort.signal, watcher);
   following.catch(() => undefined); // callers that await it see it
   onTestFinished(async () => {
     abort.abort();
     await following.catch(() => undefined);
   });
-  return { log, revisions, outages, following, abort };
+  return { log, revisions, outages, troubles, following, abort };
 }
 
 test('a snapshot comes first, then what changes', async () => {
@@ -98,12 +104,38 @@ test('a slow sink is told one thing at a time', async () => {
   expect(most).toBe(1);
 });
 
-test('what a sink throws ends the following', async () => {
+test('a sink that throws gets everything again until it takes it, and that it was behind is told meanwhile', async () => {
   const store = new MemoryStore();
-  const { following } = record(store, 'n/', {
-    snapshot: () => {
-      throw new Error('a bug');
+  await store.commit([], [put('n/a')]);
+  const taken: string[] = [];
+  let stumbles = false;
+  const { troubles, following, abort } = record(store, 'n/', {
+    snapshot: (entries) => {
+      if (stumbles) throw new Error('stumbled over a snapshot');
+      taken.push(entries.map(({ key }) => key).join(' '));
+    },
+    events: ({ events }) => {
+      stumbles = events.length > 0;
+      if (stumbles) throw new Error('stumbled over an event');
     },
   });
-  await expect(following).rejects.toThrow('a bug');
+  await expect.poll(() => taken).toEqual(['n/a']);
+  await store.commit([], [put('n/b')]);
+  await expect.poll(() => troubles.slice(0, 2)).toEqual(['n/ stumbled over an event', 'n/ stumbled over a snapshot']);
+  await store.commit([], [put('n/c')]);
+  stumbles = false;
+  await expect.poll(() => taken).toEqual(['n/a', 'n/a n/b n/c']);
+  expect(troubles.at(-1)).toBe('n/ recovered');
+  abort.abort();
+  await following;
+});
+
+test('an error of the store that is none of being away ends nothing either', async () => {
+  const store = new MemoryStore();
+  const list = store.list.bind(store);
+  let refusals = 2;
+  store.list = (prefix, options) => (refusals-- > 0 ? Promise.reject(new Error('not for you')) : list(prefix, options));
+  const { log, troubles } = record(store, 'n/');
+  await expect.poll(() => log).toEqual(['snapshot ']);
+  expect(troubles).toEqual(['n/ not for you', 'n/ not for you', 'n/ recovered']);
 });

@@ -7,6 +7,7 @@ import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { finishDeletions } from '../../../controller/upkeep/deletions.ts';
 import type { LeaderGuard } from '../../../controller/upkeep/election.ts';
+import { problemBook } from '../../cni-plugin/agent/builders.ts';
 import { dump, putBlock, putNode, startApp, until } from '../api/fixture.ts';
 
 const silent = { info: () => undefined, warn: () => undefined };
@@ -32,7 +33,11 @@ function startUpkeep(store: MemoryStore, guard: LeaderGuard): { readonly rounds:
     lease: (ttlSeconds) => store.lease(ttlSeconds),
     close: () => store.close(),
   };
-  const ended = finishDeletions({ store: counting, log: silent, intervalMs: 5 }, abort.signal, guard);
+  const ended = finishDeletions(
+    { store: counting, log: silent, book: problemBook(), intervalMs: 5 },
+    abort.signal,
+    guard,
+  );
   ended.catch(() => undefined);
   onTestFinished(async () => {
     abort.abort();

@@ -7,6 +7,7 @@ import type { Store } from '../../../controller/store/store.ts';
 import { campaign, type LeaderGuard } from '../../../controller/upkeep/election.ts';
 import { ETCD_START_MS, startTestEtcd } from '../store/etcd-fixture.ts';
 import { TcpProxy } from '../store/tcp-proxy.ts';
+import { UNTROUBLED } from '../store/watcher.ts';
 
 /** Who leads now, who led, and with which guard; shared by the candidates of a test. */
 class Record {
@@ -30,7 +31,7 @@ function stand(store: Store, name: string, record: Record): { abort(): void; rea
     });
     record.leading.delete(name);
   };
-  const done = campaign(store, name, onElected, abort.signal, { ttlSeconds: 3 });
+  const done = campaign(store, name, onElected, abort.signal, UNTROUBLED, { ttlSeconds: 3 });
   onTestFinished(async () => {
     abort.abort();
     await done;
@@ -107,7 +108,7 @@ describe('on the fake store', () => {
     const bug = async (): Promise<void> => {
       throw new TypeError('a bug');
     };
-    await expect(campaign(store, 'a', bug, new AbortController().signal)).rejects.toThrow('a bug');
+    await expect(campaign(store, 'a', bug, new AbortController().signal, UNTROUBLED)).rejects.toThrow('a bug');
     expect((await store.get(keys.leader)).entry).toBeUndefined();
   });
 });
