@@ -19,6 +19,7 @@ import {
   LOAD_BYTE_AT_X,
   LOAD_HALF,
   LOAD_HALF_AT_X,
+  LOAD_LENGTH,
   LOAD_WORD,
   LOAD_WORD_AT_X,
   MULTIPLY,
@@ -193,8 +194,11 @@ export function shareOfFlows(share: number, shares: number): string {
     { code: LOAD_WORD, k: DESTINATION },
     { code: MULTIPLY, k: SPREAD },
     { code: COPY_TO_X },
+    // A protocol that nothing knows is a flow also without a byte of its own.
+    { code: LOAD_LENGTH },
+    { code: IF_AT_LEAST, k: PORTS + 4, yes: 'next', no: 'hash' },
     { code: LOAD_WORD, k: PORTS },
-    { code: XOR_X },
+    { at: 'hash', code: XOR_X },
     ...isOfShare(share, shares),
   ]);
 }

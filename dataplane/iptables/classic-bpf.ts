@@ -7,6 +7,8 @@
 export const LOAD_WORD = 0x20;
 export const LOAD_HALF = 0x28;
 export const LOAD_BYTE = 0x30;
+/** BPF_LD | BPF_LEN: the length of the packet */
+export const LOAD_LENGTH = 0x80;
 /** BPF_LD | BPF_IND: likewise, from X on; BPF_LDX | BPF_MSH: X is the length of an IPv4 header, 4 * (byte & 0xf) */
 export const LOAD_WORD_AT_X = 0x40;
 export const LOAD_HALF_AT_X = 0x48;

@@ -7,9 +7,8 @@ import { portsToOneDestination } from '../isolation/common.ts';
 import type { RuleSetItem } from '../state.ts';
 import { shareOfDestinations, shareOfFlows } from './bytecode.ts';
 import { type ChainRules, chain } from './chain-rules.ts';
-import { goto, inSet, type Line, program, RETURN } from './line.ts';
+import { goto, type Line, program } from './line.ts';
 import { refusal } from './policy-rules.ts';
-import { IPSETS } from './sets.ts';
 
 /** For each share a rule that every first packet is held against. */
 const SHARES = 16;
@@ -19,7 +18,7 @@ export const FIRST_PACKET = '-m conntrack --ctstate NEW';
 
 /**
  * Chains to call with the first packet of what a pod calls: within the cluster or on the node, and beyond; and of what comes to pods from
- * other nodes, but for gateways, which bring the whole world's calls. They return, or refuse.
+ * other nodes. They return, or refuse.
  */
 export function flowBounds(item: RuleSetItem): ChainRules[] {
   const { ofPod, ofTenant } = item.flows;
@@ -53,9 +52,9 @@ export function flowBounds(item: RuleSetItem): ChainRules[] {
         ],
       ]),
     ),
-    chain('FLOWS-HERE', [
-      ['gateways have no limit', inSet(IPSETS.system, 'src'), RETURN],
-      ...forEachShare((share) => [
+    chain(
+      'FLOWS-HERE',
+      forEachShare((share) => [
         [
           'limit flows to the block',
           program(shareOfFlows(share, SHARES)),
@@ -63,6 +62,6 @@ export function flowBounds(item: RuleSetItem): ChainRules[] {
           goto('REFUSE-FLOW-IN'),
         ],
       ]),
-    ]),
+    ),
   ];
 }

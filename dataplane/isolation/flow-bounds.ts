@@ -16,7 +16,7 @@ import {
   oifgroup,
   priority,
 } from '../nftables/field.ts';
-import { ctState, match, matchNot } from '../nftables/match.ts';
+import { ctState, matchNot } from '../nftables/match.ts';
 import { goto, overConnections } from '../nftables/statement.ts';
 import { POD_GROUP } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
@@ -28,7 +28,6 @@ import { FLOW_SETS } from './sets.ts';
 /** Connections in a list: to go through it costs as much as some packets do. */
 const PER_LIST = 256;
 const MOST_LISTS = 256;
-const SYSTEM_VNI = 1;
 
 /** Chains to go to with a call that is allowed: `begin` within the cluster or to the node, `begin_beyond` beyond. They end in `leave`. */
 export function flowBounds(item: RuleSetItem): ChainSpec[] {
@@ -51,10 +50,8 @@ export function flowBounds(item: RuleSetItem): ChainSpec[] {
   ];
   const allowed: Line = ['allowed', goto('leave')];
   return [
-    // Many nodes can call one: what comes in is bounded where it arrives, too. Gateways bring the whole world's calls.
+    // Many nodes can call one, and gateways bring the whole world's calls: what comes in is bounded where it arrives, too.
     chain('begin_here', [
-      ...identifyTenant(ipSaddr, 'tenant of the caller'),
-      ['gateways have no limit', match(priority, SYSTEM_VNI), goto('leave')],
       ...identifyTenant(ipDaddr, 'tenant of the pod that is called'),
       ['limit flows of the tenant', ofTenant, goto('refuse_flow_in')],
       allowed,

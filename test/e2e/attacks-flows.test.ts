@@ -14,7 +14,7 @@ import { openRaw, sendToNow } from '../lab/probe/socket.ts';
 import { fromContainer } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
 import { type Cut, without } from './support/openings.ts';
-import { type Role, raiseStage, type Stage, UDP_PORT } from './support/stage.ts';
+import { meets, type Role, raiseStage, type Stage, UDP_PORT } from './support/stage.ts';
 
 /** Bounds that a test can reach; ports are as few as can be. */
 const POD_FLOWS = 512;
@@ -174,20 +174,30 @@ test('pods of other nodes, whose own nodes do not bound them', async () => {
   });
 });
 
-test('gateways have no bound', async () => {
+test('what a gateway brings, for it may be the whole world', async () => {
   const { lab, cast, gateway, system } = stage;
-  const fd = openRaw(netnsPath(gateway.netns), PROTOCOL.udp);
-  try {
-    for (let flow = 0; flow < ATTACK; flow++) {
-      const ends = { source: system, destination: cast.red1.ip };
-      const body = udp({ ...ends, sourcePort: 2000 + flow, destinationPort: UDP_PORT }, Buffer.from('flow'));
-      sendToNow(fd, ipv4({ ...ends, protocol: PROTOCOL.udp }, body), { address: cast.red1.ip, port: 0 });
-      if (flow % 200 === 199) await lab.sentinel.pass();
+  const attackByGateway = async () => {
+    const fd = openRaw(netnsPath(gateway.netns), PROTOCOL.udp);
+    try {
+      for (let flow = 0; flow < ATTACK; flow++) {
+        const ends = { source: system, destination: cast.red1.ip };
+        const body = udp({ ...ends, sourcePort: 2000 + flow, destinationPort: UDP_PORT }, Buffer.from('flow'));
+        sendToNow(fd, ipv4({ ...ends, protocol: PROTOCOL.udp }, body), { address: cast.red1.ip, port: 0 });
+        if (flow % 200 === 199) await lab.sentinel.pass();
+      }
+    } finally {
+      closeSync(fd);
     }
-  } finally {
-    closeSync(fd);
-  }
-  expect(await flows('node1', `-s ${system}`)).toBeGreaterThanOrEqual(ATTACK);
+  };
+  const count = () => flows('node1', `-s ${system}`);
+  await attackByGateway();
+  expectBounded(await count(), TENANT_FLOWS);
+  await meets(stage, gateway, 'blue1');
+  await expectCalls('blue1', NEIGHBOURS_CALLS);
+  await without(lab, [{ node: 'node1', chain: 'begin_here', comment: OF_TENANT }], async () => {
+    await attackByGateway();
+    expect(await count()).toBeGreaterThanOrEqual(ATTACK);
+  });
 });
 
 test('one tenant and the source ports to one destination', async () => {

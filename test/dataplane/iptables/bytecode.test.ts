@@ -50,6 +50,7 @@ function matches(program: string, packet: Buffer, mac = '0a:58:0a:80:00:05'): bo
     else if (op === 0xac) a = (a ^ x) >>> 0;
     else if (op === 0x0c) a = (a + x) >>> 0;
     else if (op === 0x07) x = a;
+    else if (op === 0x80) a = packet.length;
     else if (op === 0x15) jump(a === k);
     else if (op === 0x1d) jump(a === x);
     else if (op === 0x35) jump(a >= k);
@@ -220,6 +221,11 @@ describe('shares of flows, and of destinations', () => {
     const packets = Array.from({ length: 800 }, (_, index) => flow(5000, 1 + index));
     expect(fullest(shareOfFlows, packets)).toBeLessThan(100);
     expect(fullest(shareOfDestinations, packets)).toBeLessThan(100);
+  });
+
+  test.each([0, 1, 3, 4])('a packet with %i bytes behind its header is of one share', (length) => {
+    const packet = ipv4({ protocol: 253, body: Buffer.alloc(length) });
+    expect(sharesOf(shareOfFlows, packet)).toHaveLength(1);
   });
 
   test('one destination is one share, whatever the port a flow comes from; of ICMP whatever it says', () => {
