@@ -18,6 +18,7 @@ const DEPENDS_ON_BACKEND = [
   'peering',
   'policy-conformance',
   'policy-window',
+  'problems',
   'survival',
   'type-of-service',
 ].map((name) => `test/e2e/${name}.test.ts`);

@@ -35,6 +35,8 @@ export interface EmbeddedEtcdOptions {
   readonly peerPort?: number;
   /** tests only: fast, and loses data with the machine's power */
   readonly unsafeNoFsync?: boolean;
+  /** of its database; 4 GiB unless given */
+  readonly quotaBytes?: number;
   /** where the binaries are looked for; the environment's PATH and /usr/bin unless given */
   readonly searchPath?: string;
   readonly logger?: Pick<Logger, 'info' | 'warn'>;
@@ -185,7 +187,11 @@ class LastWords {
   }
 }
 
-function etcdArguments({ dataDir, unsafeNoFsync }: EmbeddedEtcdOptions, clientUrl: string, peerUrl: string): string[] {
+function etcdArguments(
+  { dataDir, unsafeNoFsync, quotaBytes = 4 * GIBIBYTE }: EmbeddedEtcdOptions,
+  clientUrl: string,
+  peerUrl: string,
+): string[] {
   const fast = ['--unsafe-no-fsync', '--heartbeat-interval=10', '--election-timeout=100'];
   return [
     '--name=tenet',
@@ -197,7 +203,7 @@ function etcdArguments({ dataDir, unsafeNoFsync }: EmbeddedEtcdOptions, clientUr
     `--initial-cluster=tenet=${peerUrl}`,
     '--auto-compaction-mode=periodic',
     '--auto-compaction-retention=15m',
-    `--quota-backend-bytes=${4 * GIBIBYTE}`,
+    `--quota-backend-bytes=${quotaBytes}`,
     // Idle watches must learn of newer revisions well before history is compacted.
     '--experimental-watch-progress-notify-interval=10s',
     '--logger=zap',

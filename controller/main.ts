@@ -19,11 +19,13 @@ import { makeDefaultTenant } from './operations/default-tenant.ts';
 import { readTraffic } from './operations/denials.ts';
 import { knownProblems } from './operations/problems.ts';
 import { Registry } from './operations/registry.ts';
-import { openEtcdStore } from './store/etcd-store.ts';
+import { openEtcdKeeper, openEtcdStore } from './store/etcd-store.ts';
 import { followingProblems } from './store/findings.ts';
+import type { StoreKeeper } from './store/keeper.ts';
 import { readOrCreateToken } from './token.ts';
 import { finishDeletions } from './upkeep/deletions.ts';
 import { campaign } from './upkeep/election.ts';
+import { keepCompacted, watchStore } from './upkeep/store-care.ts';
 
 /** How long requests under way may take once we are told to stop. */
 const DRAIN_MS = 10_000;
@@ -47,6 +49,14 @@ async function run(config: ControllerConfig, log: Logger, closers: Closers): Pro
   metrics.countPackets(() => readTraffic(registry));
   metrics.countProblems(() => knownProblems(registry));
   closers.push(() => registry.close());
+  const keeper = openEtcdKeeper({ endpoints: etcd.endpoints, timeoutMs: config.etcdTimeoutMs });
+  const caring = new AbortController();
+  const care = watchStore({ keeper, book: registry.book }, caring.signal, metrics.setStoreState);
+  closers.push(async () => {
+    caring.abort();
+    await care;
+    keeper.close();
+  });
   const app = await buildApp({ registry, metrics, token, version, log });
   const hasToken = tokenCheck(token);
   const connections = new Connections({ isAuthentic: ({ headers }) => hasToken(headers.authorization) });
@@ -61,7 +71,7 @@ async function run(config: ControllerConfig, log: Logger, closers: Closers): Pro
   const { defaultTenant } = config.cluster;
   if (defaultTenant !== undefined) await registry.persist(() => makeDefaultTenant(registry, defaultTenant));
   log.info({ op: 'start' }, 'ready');
-  await keepUp(config, registry, log, closers);
+  await keepUp(config, registry, keeper, log, closers);
 }
 
 async function openEtcd(
@@ -99,7 +109,13 @@ function announce(
 }
 
 /** Runs until the views end: that is when the registry is closed, or when they can no longer be kept up. */
-async function keepUp(config: ControllerConfig, registry: Registry, log: Logger, closers: Closers): Promise<void> {
+async function keepUp(
+  config: ControllerConfig,
+  registry: Registry,
+  keeper: StoreKeeper,
+  log: Logger,
+  closers: Closers,
+): Promise<void> {
   const { store, book } = registry;
   const standing = new AbortController();
   const upkeep = campaign(
@@ -107,7 +123,10 @@ async function keepUp(config: ControllerConfig, registry: Registry, log: Logger,
     config.name,
     async (signal, guard) => {
       log.info({ op: 'upkeep' }, 'leading: upkeep begins');
-      await finishDeletions({ store, log, book }, signal, guard);
+      const deletions = finishDeletions({ store, log, book }, signal, guard);
+      // The embedded one compacts by itself.
+      const compaction = config.etcd.kind === 'external' ? keepCompacted({ keeper, book, log }, signal) : undefined;
+      await Promise.all([deletions, compaction]);
       log.info({ op: 'upkeep' }, 'no longer leading');
     },
     standing.signal,

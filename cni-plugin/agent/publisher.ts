@@ -3,12 +3,19 @@
  * it does not. What is owed survives a restart in the journal.
  */
 import type { Logger } from 'pino';
-import { Conflict } from '../../controller/errors.ts';
+import { Conflict, Unavailable } from '../../controller/errors.ts';
 import type { Finding, ProblemBook } from '../../controller/model/problems.ts';
 import type { Endpoint, Tenant } from '../../controller/model/records.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { formatRecord, parseRecord, RecordError } from '../../controller/store/records.ts';
-import { type CallOptions, type Entry, isAway, type Revision, type Store } from '../../controller/store/store.ts';
+import {
+  type CallOptions,
+  type Entry,
+  IndeterminateCommit,
+  isAway,
+  type Revision,
+  type Store,
+} from '../../controller/store/store.ts';
 import type { Journal } from './journal.ts';
 import type { KnownTenant } from './watch/snapshot.ts';
 
@@ -51,7 +58,7 @@ export class Publisher {
       await this.#put(endpoint, PATIENCE);
       return true;
     } catch (error) {
-      if (!isAway(error)) throw error;
+      if (!(error instanceof Unavailable || error instanceof IndeterminateCommit)) throw error;
       this.#unpublished.set(endpoint.id, endpoint);
       this.#retryLater();
       return false;
@@ -67,7 +74,7 @@ export class Publisher {
     try {
       await this.#remove(id, tenant);
     } catch (error) {
-      if (!isAway(error)) throw error;
+      if (!(error instanceof Unavailable || error instanceof IndeterminateCommit)) throw error;
       this.#retryLater();
     }
   }

@@ -30,13 +30,15 @@ export interface RegistrationOptions {
   readonly onRegistered: () => void;
 }
 
-/** What a problem of it is about. */
+/** What a problem of it is about: before the node is known to others, and when it has been. */
 export const REGISTRATION = 'registration of the node';
+const RENEWAL = 'renewed registration of the node';
 
 /** Runs until aborted, or until the name is found taken; never rejects. */
 export async function stayRegistered(options: RegistrationOptions, signal: AbortSignal): Promise<void> {
   const { store, book, log } = options;
   const backoff = new Backoff();
+  let about = REGISTRATION;
   while (!signal.aborted) {
     let lease: Lease | undefined;
     try {
@@ -48,12 +50,13 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
       const live = { kind: 'put', key: keys.liveNode(options.node().name), value: formatRecord({}), lease } as const;
       await store.commit([], [live]);
       log.info({ op: 'register', node: options.node().name }, 'node is known to the cluster');
-      book.solved('store_refused', REGISTRATION);
+      book.solved('store_refused', about);
+      about = RENEWAL;
       options.onRegistered();
       backoff.reset();
       await Promise.race([lease.lost, aborted(signal)]);
     } catch (error) {
-      if (noteStoreError(book, REGISTRATION, error)) log.debug({ op: 'register', err: error }, 'cannot register yet');
+      if (noteStoreError(book, about, error)) log.debug({ op: 'register', err: error }, 'cannot register yet');
     }
     await lease?.close();
     if (!signal.aborted) await backoff.wait(signal);

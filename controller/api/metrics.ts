@@ -7,6 +7,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as PromRegis
 import { Unavailable } from '../errors.ts';
 import type { TenantTraffic } from '../operations/denials.ts';
 import type { PlacedProblem } from '../operations/problems.ts';
+import type { StoreState } from '../store/keeper.ts';
 import type { Store } from '../store/store.ts';
 
 export interface Metrics {
@@ -23,6 +24,8 @@ export interface Metrics {
    * something of it. None while they cannot be read (Unavailable), for an old count would look like silence.
    */
   countPackets(read: () => Promise<readonly TenantTraffic[]>): void;
+  /** Says what the store said of itself last; undefined: nothing is known. */
+  setStoreState(state: StoreState | undefined): void;
   /** Says how many problems of each kind there are, by the node or controller that found them, whenever it is asked. */
   countProblems(read: () => Promise<readonly PlacedProblem[]>): void;
 }
@@ -50,6 +53,14 @@ export function createMetrics(): Metrics {
     labelNames: ['operation', 'code'],
     registers: [register],
   });
+  const gauge = (name: string, help: string) =>
+    new Gauge({ name, help, labelNames: ['endpoint'], registers: [register] });
+  const file = gauge('tenet_store_file_bytes', 'Size of an etcd member’s database file');
+  const used = gauge(
+    'tenet_store_used_bytes',
+    'What of it is in use: the rest is free once the member is defragmented',
+  );
+  const quota = gauge('tenet_store_quota_bytes', 'Size at which etcd refuses writes, where the member says');
   const timed = async <T>(operation: string, call: Promise<T>): Promise<T> => {
     const startedAt = performance.now();
     try {
@@ -98,6 +109,14 @@ export function createMetrics(): Metrics {
       };
       const labelNames = ['tenant', 'node', 'verdict'];
       new Counter({ name: 'tenet_tenant_packets_total', help, labelNames, registers: [register], collect });
+    },
+    setStoreState: (state) => {
+      for (const each of [file, used, quota]) each.reset();
+      for (const { endpoint, fileBytes, usedBytes, quotaBytes } of state?.members ?? []) {
+        file.set({ endpoint }, fileBytes);
+        used.set({ endpoint }, usedBytes);
+        if (quotaBytes !== undefined) quota.set({ endpoint }, quotaBytes);
+      }
     },
     countProblems: (read) => {
       const help = 'What is wrong now and does not mend itself; GET /v1/cluster/problems names each';

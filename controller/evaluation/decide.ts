@@ -7,7 +7,7 @@ import { familyOf } from '../../dataplane/address.ts';
 import { InvalidInput } from '../errors.ts';
 import type { Exception } from '../model/records.ts';
 import { judgePolicies, type Match, type Side, type Traffic } from './policies.ts';
-import type { End, EndpointEnd, WorldIndex } from './world.ts';
+import { type End, type EndpointEnd, PROBE_ADDRESS, type WorldIndex } from './world.ts';
 
 /** What decides without looking at a policy. */
 export type Fact =
@@ -88,11 +88,15 @@ function inward(index: WorldIndex, from: Exclude<End, EndpointEnd>, to: Endpoint
   if (!hasIpv4(from) || !hasIpv4(to)) return byFact('destination', false, { fact: 'ipv6' });
   const tenant = index.tenant(endpoint.tenant);
   if (tenant === undefined) return byFact('destination', false, tenantMissing(to));
-  if ((from.kind === 'node' || from.kind === 'gateway') && from.node === endpoint.node)
-    return byFact('destination', true, { fact: 'ownNode', node: from.node });
-  if (from.kind !== 'gateway') return byFact('destination', false, { fact: 'callsFromElsewhere', from });
+  const caller = from.kind === 'node' || from.kind === 'gateway' ? from.node : undefined;
+  // A node's own probes come from the address that each pod has for its gateway.
+  if (caller === endpoint.node || from.address === PROBE_ADDRESS)
+    return byFact('destination', true, { fact: 'ownNode', node: endpoint.node });
+  if (caller === undefined || !index.isGateway(caller))
+    return byFact('destination', false, { fact: 'callsFromElsewhere', from });
+  // What a gateway sends to containers arrives from its address in the system overlay, whichever of its addresses is asked about.
   const { gateways } = tenant.ingress;
-  const fact: Fact = { fact: gateways ? 'gateway' : 'noGateways', node: from.node, tenant: tenant.name };
+  const fact: Fact = { fact: gateways ? 'gateway' : 'noGateways', node: caller, tenant: tenant.name };
   return byFact('destination', gateways, fact);
 }
 

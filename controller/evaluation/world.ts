@@ -3,7 +3,14 @@
  * isolate an endpoint, which tenants are peers. Whatever is looked up is remembered for as long as the index lives, which is one
  * question. Never reads a store. Pure.
  */
-import { type IpAddress, type IpPrefix, parsePrefix, prefixBase, prefixContains } from '../../dataplane/address.ts';
+import {
+  type IpAddress,
+  type IpPrefix,
+  parseIp,
+  parsePrefix,
+  prefixBase,
+  prefixContains,
+} from '../../dataplane/address.ts';
 import type { PeeringPair } from '../model/peering.ts';
 import type {
   Block,
@@ -75,6 +82,9 @@ export const RESERVED: readonly IpPrefix[] = [
   '240.0.0.0/4',
 ].map(parsePrefix);
 
+/** Where a node's own calls to its pods come from. The same as dataplane/ownership.ts's POD_GATEWAY, which is not known here. */
+export const PROBE_ADDRESS = parseIp('169.254.1.1');
+
 export class WorldIndex {
   readonly world: World;
   /** those that the cluster is told, and those that its nodes are in */
@@ -83,6 +93,8 @@ export class WorldIndex {
   readonly #namespaces: ReadonlyMap<string, Namespace>;
   readonly #byAddress = new Map<IpAddress, Endpoint>();
   readonly #gateways: ReadonlyMap<IpAddress, string>;
+  /** nodes that have one of these addresses */
+  readonly #callers: ReadonlySet<string>;
   readonly #nodes: ReadonlyMap<IpAddress, string>;
   readonly #policies = new Map<string, Policy[]>();
   readonly #asked: ReadonlySet<string>;
@@ -100,6 +112,7 @@ export class WorldIndex {
     this.#namespaces = new Map(world.namespaces.map((each) => [pairKey(each.tenant, each.name), each]));
     for (const endpoint of world.endpoints) for (const ip of endpoint.ips) this.#byAddress.set(ip, endpoint);
     this.#gateways = new Map(world.blocks.map(({ prefix, node }) => [prefixBase(prefix), node]));
+    this.#callers = new Set(this.#gateways.values());
     const own = world.nodes.flatMap(({ underlaySubnet }) => underlaySubnet ?? []);
     this.platformNetworks = [...new Set([...world.cluster.platformNetworks, ...own])];
     this.#nodes = new Map(world.nodes.map(({ underlay, name }) => [underlay, name]));
@@ -131,6 +144,11 @@ export class WorldIndex {
   /** The endpoint as an end, with all its addresses: always the same object. */
   endOf(endpoint: Endpoint): EndpointEnd {
     return remember(this.#ends, endpoint, () => ({ kind: 'endpoint', endpoint, addresses: endpoint.ips }));
+  }
+
+  /** Has the node an address in the system overlay, by which it calls all tenants' endpoints? */
+  isGateway(node: string): boolean {
+    return this.#callers.has(node);
   }
 
   /** Who or what has the address. */

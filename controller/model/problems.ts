@@ -22,6 +22,14 @@ export const PROBLEM_KINDS = {
     meaning: 'something could not be written to the store or read from it, though the store answers',
     remedy: 'Look at the key or reason that the text names; the log has the whole error.',
   },
+  store_full: {
+    meaning: 'etcd refuses writes, for its database space is used up or damaged',
+    remedy: 'Compact its history, defragment every member, then disarm the alarm (etcdctl alarm disarm).',
+  },
+  store_filling: {
+    meaning: 'the database of an etcd member is filling up: when it is full etcd refuses writes',
+    remedy: 'See that its history is compacted, defragment the member, or raise --quota-backend-bytes.',
+  },
   not_counted: {
     meaning: 'a node cannot count or show refused packets: they are refused all the same',
     remedy: 'Look at the reason that the text names: another program may have taken the kernel’s log group.',

@@ -140,6 +140,8 @@ export class Registry {
   /** Resolves if requests can be served now. @throws Unavailable */
   async checkReady(): Promise<void> {
     this.cluster();
+    const full = this.book.find(({ kind }) => kind === 'store_full');
+    if (full !== undefined) throw new Unavailable('store', `the store takes no writes: ${full.text}`);
     await this.store.get(keys.cluster, { timeoutMs: READY_MS });
   }
 

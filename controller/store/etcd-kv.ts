@@ -4,7 +4,15 @@
  */
 import { Unavailable } from '../errors.ts';
 import { checkCommit } from './commit-rules.ts';
-import { type Compare, type EtcdRpc, type KeyValue, type RangeResponse, type RequestOp, RpcError } from './etcd-rpc.ts';
+import {
+  type Compare,
+  type EtcdRpc,
+  type KeyValue,
+  type RangeResponse,
+  type RequestOp,
+  RpcError,
+  type RpcFailure,
+} from './etcd-rpc.ts';
 import {
   type CallOptions,
   type CommitResult,
@@ -14,6 +22,7 @@ import {
   type ListOptions,
   type Revision,
   rangeEnd,
+  StoreRefusal,
   type Write,
 } from './store.ts';
 
@@ -22,6 +31,9 @@ const PAGE_KEYS = 5000;
 
 /** Times a list starts over because its revision was compacted while it was being read. */
 const LIST_TRIES = 3;
+
+/** What waiting does not mend. */
+const REFUSALS: readonly RpcFailure[] = ['refused', 'no-space', 'too-large'];
 
 export interface Listing {
   readonly entries: readonly Entry[];
@@ -163,7 +175,8 @@ export function toEntry(found: KeyValue, prefix: string): Entry {
 /** For calls that change nothing, or whose repetition does no harm: no answer is no answer. */
 export function throwUnavailable(error: unknown): never {
   if (!(error instanceof RpcError)) throw error;
-  throw new Unavailable('etcd', explain(error), { cause: error });
+  const Kind = REFUSALS.includes(error.failure) ? StoreRefusal : Unavailable;
+  throw new Kind('etcd', explain(error), { cause: error });
 }
 
 function throwCommitError(error: unknown): never {

@@ -110,6 +110,16 @@ export interface WatchResponse {
   readonly events: readonly { readonly type: 'Put' | 'Delete'; readonly kv: KeyValue }[];
 }
 
+/** What one member says of its database; sizes in bytes. */
+export interface MemberStatus {
+  readonly endpoint: string;
+  readonly header: Header;
+  readonly dbSize: string;
+  readonly dbSizeInUse: string;
+  /** such as `memberID:1 alarm:NOSPACE` */
+  readonly errors: readonly string[];
+}
+
 /** One Watch call; it carries any number of watches. */
 export interface WatchStream {
   /** May be called at once; it waits for the connection. */
@@ -137,5 +147,9 @@ export interface EtcdRpc {
   revokeLease(id: string, timeoutMs?: number): Promise<void>;
   /** One keepalive; the lease's new time to live, 0 or less when it has expired. */
   keepAlive(id: string, timeoutMs: number): Promise<number>;
+  /** Of every endpoint that answers. */
+  status(timeoutMs?: number): Promise<readonly MemberStatus[]>;
+  /** Repeating it does no harm: what is compacted already is no error. */
+  compact(revision: number): Promise<void>;
   openWatch(listener: WatchStreamListener): WatchStream;
 }

@@ -7,18 +7,22 @@ import { Etcd3, type IOptions } from 'etcd3';
 import type { Logger } from 'pino';
 import { DEFAULT_TIMEOUT_MS, EtcdEndpoints } from './etcd-endpoints.ts';
 import { toRpcError } from './etcd-failure.ts';
+import { EtcdKeeper } from './etcd-keeper.ts';
 import { EtcdKv, type Listing } from './etcd-kv.ts';
 import { EtcdLease } from './etcd-lease.ts';
-import type {
-  EtcdRpc,
-  RangeRequest,
-  RangeResponse,
-  TxnRequest,
-  TxnResponse,
-  WatchStream,
-  WatchStreamListener,
+import {
+  type EtcdRpc,
+  type MemberStatus,
+  type RangeRequest,
+  type RangeResponse,
+  RpcError,
+  type TxnRequest,
+  type TxnResponse,
+  type WatchStream,
+  type WatchStreamListener,
 } from './etcd-rpc.ts';
 import { EtcdWatcher } from './etcd-watch.ts';
+import type { StoreKeeper } from './keeper.ts';
 import { keys, STORE_PREFIX } from './keys.ts';
 import type {
   CallOptions,
@@ -71,6 +75,11 @@ export function openEtcdStore(options: EtcdStoreOptions): Store {
   return new EtcdStore(connection, prefix, new EtcdWatcher(connection, prefix, logger, confirmationMs));
 }
 
+/** Its calls have connections of their own. */
+export function openEtcdKeeper({ endpoints, timeoutMs = DEFAULT_TIMEOUT_MS }: EtcdStoreOptions): StoreKeeper {
+  return new EtcdKeeper(new EtcdConnection({ endpoints }, timeoutMs, CONFIRMATION.least));
+}
+
 class EtcdStore implements Store {
   readonly #connection: EtcdConnection;
   readonly #kv: EtcdKv;
@@ -121,8 +130,10 @@ type Call<T> = (client: Etcd3, options: GrpcOptions) => Promise<T>;
 class EtcdConnection implements EtcdRpc {
   readonly #clients: readonly Etcd3[];
   readonly #endpoints: EtcdEndpoints;
+  readonly #urls: readonly string[];
 
   constructor({ endpoints, credentials }: EtcdStoreOptions, timeoutMs: number, pingTimeoutMs: number) {
+    this.#urls = endpoints;
     this.#clients = endpoints.map((endpoint) => new Etcd3(clientOptions(endpoint, credentials, pingTimeoutMs)));
     const probe = { key: Buffer.from(STORE_PREFIX + keys.cluster), count_only: true };
     this.#endpoints = new EtcdEndpoints(
@@ -168,6 +179,23 @@ class EtcdConnection implements EtcdRpc {
         stream.end();
       });
     });
+  }
+
+  async status(timeoutMs = DEFAULT_TIMEOUT_MS): Promise<readonly MemberStatus[]> {
+    const asked = this.#clients.map(async ({ maintenance }, index) => {
+      const status = (await maintenance.status({ deadline: Date.now() + timeoutMs })) as unknown as MemberStatus;
+      return { ...status, endpoint: this.#urls[index] ?? '' };
+    });
+    const answers = await Promise.allSettled(asked);
+    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+  }
+
+  async compact(revision: number): Promise<void> {
+    try {
+      await this.#repeat(undefined, ({ kv }, options) => kv.compact({ revision }, options));
+    } catch (error) {
+      if (!(error instanceof RpcError && error.failure === 'compacted')) throw error;
+    }
   }
 
   openWatch(listener: WatchStreamListener): WatchStream {

@@ -4,7 +4,7 @@
  */
 import { Unavailable } from '../errors.ts';
 import { Backoff } from './backoff.ts';
-import { Compacted, type Entry, type Revision, type Store, type WatchBatch } from './store.ts';
+import { Compacted, type Entry, type Revision, type Store, StoreRefusal, type WatchBatch } from './store.ts';
 
 /** What keeps the copy. Each call is awaited before the next; revisions never go back. */
 export interface FollowSink {
@@ -78,7 +78,7 @@ async function listOrPause(
   try {
     return await store.list(prefix);
   } catch (error) {
-    if (!(error instanceof Unavailable)) throw error;
+    if (!(error instanceof Unavailable) || error instanceof StoreRefusal) throw error;
     sink.unavailable?.(error);
     await backoff.wait(signal);
     return undefined;

@@ -115,9 +115,12 @@ export class IndeterminateCommit extends Error {
  * Does it only mean that the store is away, or did not answer? Then the same may succeed later. Any other error of a call is an answer:
  * it does not go away by itself, and a person must know.
  */
-export function isAway(error: unknown): error is Unavailable | IndeterminateCommit {
-  return error instanceof Unavailable || error instanceof IndeterminateCommit;
+export function isAway(error: unknown): boolean {
+  return error instanceof IndeterminateCommit || (error instanceof Unavailable && !(error instanceof StoreRefusal));
 }
+
+/** The store is there and says no: to callers as good as one that is away, but it will say so until a person acts. */
+export class StoreRefusal extends Unavailable {}
 
 /** The first key after every key that starts with `prefix`. */
 export function rangeEnd(prefix: string): string {

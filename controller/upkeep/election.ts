@@ -4,11 +4,12 @@
  * slow is fenced off, because every leader's write carries the guard given here. What a leader does is not known here.
  */
 import { randomUUID } from 'node:crypto';
+import { Unavailable } from '../errors.ts';
 import { Backoff } from '../store/backoff.ts';
 import { type FollowSink, type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import { formatRecord, parseRecord } from '../store/records.ts';
-import { type Guard, IndeterminateCommit, isAway, type Lease, type Revision, type Store } from '../store/store.ts';
+import { type Guard, IndeterminateCommit, type Lease, type Revision, type Store } from '../store/store.ts';
 
 /** Seconds after which a leader that vanished without a word is replaced. */
 const LEADER_TTL_SECONDS = 5;
@@ -53,7 +54,7 @@ export async function campaign(
       await standOnce({ store, name, onElected, ttlSeconds, watcher }, signal);
       backoff.reset();
     } catch (error) {
-      if (!isAway(error)) throw error;
+      if (!isStoreTrouble(error)) throw error;
     }
     await backoff.wait(signal);
   }
@@ -136,4 +137,8 @@ async function untilGone(
     },
   };
   await follow(store, keys.leader, sink, AbortSignal.any([signal, gone.signal]), watcher);
+}
+
+function isStoreTrouble(error: unknown): boolean {
+  return error instanceof Unavailable || error instanceof IndeterminateCommit;
 }

@@ -37,7 +37,8 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ registry: Registry; metri
         tags,
         security: [],
         summary: 'Can it serve requests now?',
-        description: '503 while the store does not answer, and until the controller has read the cluster’s state.',
+        description:
+          '503 while the store does not answer or takes no writes, and until the controller has read the cluster’s state.',
         querystring: NoQuery,
         response: { 200: Ok, ...problemResponses() },
       },

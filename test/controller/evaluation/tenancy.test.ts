@@ -1,7 +1,8 @@
 /** What cluster and tenants decide before any policy is asked. */
 import { describe, expect, test } from 'vitest';
-import { WorldIndex } from '../../../controller/evaluation/world.ts';
+import { PROBE_ADDRESS, WorldIndex } from '../../../controller/evaluation/world.ts';
 import { parseIp, parsePrefix } from '../../../dataplane/address.ts';
+import { POD_GATEWAY } from '../../../dataplane/ownership.ts';
 import { ALL, ask, egress, endpoint, ingress, policy, tenant, world } from './world.ts';
 
 const closedTo = (name: string) => policy(name, { podSelector: ALL, policyTypes: ['Ingress', 'Egress'] });
@@ -49,6 +50,11 @@ describe('without a policy', () => {
     ['10.128.0.33', 'blue/blue/web', 'TCP 80', false, ['platform']],
     ['192.0.2.11', 'blue/blue/web', 'TCP 80', true, ['platform']],
     ['192.0.2.12', 'blue/blue/web', 'TCP 80', false, ['platform']],
+    // a gateway by its underlay address: its packets have its other one
+    ['192.0.2.21', 'blue/blue/web', 'TCP 80', true, ['tenant']],
+    // the node's own probes
+    ['169.254.1.1', 'blue/blue/web', 'TCP 80', true, ['platform']],
+    ['169.254.1.2', 'blue/blue/web', 'TCP 80', false, ['platform']],
     ['192.168.7.7', 'blue/blue/web', 'TCP 80', false, ['platform']],
     ['10.200.0.1', 'blue/blue/web', 'TCP 80', false, ['platform']],
   ])('%s → %s %s: %s', (from, to, how, allowed, kinds) => {
@@ -57,6 +63,10 @@ describe('without a policy', () => {
     expect(verdict.allowed).toBe(allowed);
     expect(verdict.because.every(({ decision }) => decision === 'allowed')).toBe(allowed);
   });
+});
+
+test('probes come from the address that pods know as their gateway', () => {
+  expect(PROBE_ADDRESS).toBe(POD_GATEWAY);
 });
 
 test('policies open nothing that cluster or tenants close', () => {

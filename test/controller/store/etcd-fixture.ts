@@ -8,9 +8,11 @@ import { type EmbeddedEtcd, startEmbeddedEtcd } from '../../../controller/embedd
 export const ETCD_START_MS = 60_000;
 
 /** An etcd with an empty data directory; `remove` ends it and deletes that. */
-export async function startTestEtcd(): Promise<EmbeddedEtcd & { remove(): Promise<void> }> {
+export async function startTestEtcd(
+  options: { readonly quotaBytes?: number } = {},
+): Promise<EmbeddedEtcd & { remove(): Promise<void> }> {
   const dataDir = mkdtempSync(join(tmpdir(), 'tenet-etcd-'));
-  const etcd = await startEmbeddedEtcd({ dataDir, clientPort: 0, unsafeNoFsync: true });
+  const etcd = await startEmbeddedEtcd({ dataDir, clientPort: 0, unsafeNoFsync: true, ...options });
   return {
     etcdUrl: etcd.etcdUrl,
     get pid() {
