@@ -85,6 +85,7 @@ export interface ElementItem {
  * | ingressNet/n | pod link, base of n bits → port set | likewise |
  * | port/n | port set, protocol number, port | a port set's ports: those that share their first n bits with this one |
  * | refused | pod link | whose refused packets are counted, and now and then shown |
+ * | crowded | base of a half of all addresses | whose tenants’ new flows are rationed: the table of connections is nearly full |
  * | internet | pod link | may go beyond the cluster |
  * | node | address | a node: closed to pods |
  * | vxlanPeer | address, MAC | a node on our own segment that may send VXLAN |
@@ -116,6 +117,7 @@ export type Collection =
   | `port/${PortBits}`
   | 'refused'
   | 'internet'
+  | 'crowded'
   | 'node'
   | 'vxlanPeer'
   | 'vxlanRouted'

@@ -2,7 +2,7 @@
  * What a node knows in this benchmark: its own two pods that packets go between, and as many other endpoints as wanted, each by itself
  * and by its block. The state follows from that as in the agent (computeDesired). Pure.
  */
-import { computeDesired } from '../../cni-plugin/agent/desired/desired.ts';
+import { computeDesired } from '../../cni-plugin/agent/desired/compute.ts';
 import type { NodeFacts } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { Snapshot } from '../../cni-plugin/agent/watch/snapshot.ts';
 import type { Block, ClusterConfig, Endpoint, Node, Tenant } from '../../controller/model/records.ts';

@@ -33,6 +33,7 @@ import { rememberChanges } from './relabelling.ts';
 import { parseEndpointRequest } from './request.ts';
 import { Sightings } from './sightings.ts';
 import { Sweeper } from './sweeper.ts';
+import { type TableFill, TableWatch } from './table-watch.ts';
 import { add } from './verbs/add.ts';
 import { check } from './verbs/check.ts';
 import { del, undo } from './verbs/del.ts';
@@ -44,6 +45,8 @@ export interface AgentOptions {
   readonly facts: NodeFacts;
   /** looks at the underlay again after a change of links */
   readonly readFacts: () => NodeFacts;
+  /** how full the kernel's table of connections is; undefined: it does not say */
+  readonly readTable: () => TableFill | undefined;
   readonly version: string;
   readonly store: Store;
   readonly dataplane: Dataplane;
@@ -67,6 +70,7 @@ export class Agent {
   readonly #sightings: Sightings;
   readonly #problems: ProblemTeller;
   readonly #afterPass: AfterPass;
+  readonly #table: TableWatch;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -134,6 +138,7 @@ export class Agent {
     this.#sightings = Sightings.of(this.#context, options.facts.name);
     const [acknowledger, sweeper] = [this.#acknowledger, this.#sweeper];
     this.#afterPass = new AfterPass({ context: this.#context, acknowledger, sweeper, book });
+    this.#table = new TableWatch({ read: options.readTable, desired, reconciler, book });
   }
 
   /** Undoes what a crash left half-way, catches up with the cluster, then keeps the kernel right until closed. */
@@ -183,6 +188,7 @@ export class Agent {
     );
     this.#upkeep.start();
     this.#sightings.start();
+    this.#table.start();
   }
 
   async handle(request: AgentRequest, signal: AbortSignal): Promise<AgentResponse> {
@@ -208,6 +214,7 @@ export class Agent {
   async close(): Promise<void> {
     this.#abort.abort();
     await this.#context.leaving.settled();
+    this.#table.close();
     this.#upkeep.close();
     this.#sweeper.close();
     await this.#sightings.close();

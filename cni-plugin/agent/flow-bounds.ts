@@ -15,10 +15,9 @@ export const MOST_FLOWS = 16_777_216;
 
 /**
  * @param configured what the operator wants
- * @param tableSize of net.netfilter.nf_conntrack_max, as text; undefined: the kernel does not say yet
+ * @param table size of the kernel's table; undefined: the kernel does not say yet
  */
-export function flowBounds(configured: Partial<FlowBounds>, tableSize: string | undefined): FlowBounds {
-  const table = Number(tableSize ?? USUAL_TABLE);
+export function flowBounds(configured: Partial<FlowBounds>, table = USUAL_TABLE): FlowBounds {
   const share = (part: number) => Math.min(MOST_FLOWS, Math.max(LEAST_FLOWS, Math.floor(table * part)));
   return { ofPod: configured.ofPod ?? share(POD_SHARE), ofTenant: configured.ofTenant ?? share(TENANT_SHARE) };
 }

@@ -13,6 +13,7 @@ import { Journal } from './journal.ts';
 import { type NodePorts, portConflicts } from './masquerade-ports.ts';
 import { serve } from './server.ts';
 import { findStoreAddresses } from './store-addresses.ts';
+import type { TableFill } from './table-watch.ts';
 import { findUnderlay } from './underlay.ts';
 
 const config = parseConfig(process.argv.slice(2), hostname());
@@ -32,7 +33,7 @@ try {
   const storeAddresses = await findStoreAddresses(config.etcd);
   if (storeAddresses === undefined)
     log.warn({ op: 'start', etcd: config.etcd }, 'no address for etcd’s name: neighbours’ MACs are left to ARP');
-  const flows = flowBounds(config.flows, readTableSize());
+  const flows = flowBounds(config.flows, readTable()?.size);
   const readFacts = () => ({
     name: config.node,
     roles: config.roles,
@@ -48,6 +49,7 @@ try {
   const agent = new Agent({
     facts,
     readFacts,
+    readTable,
     version: packageJson.version,
     store: await openEtcdStore({ endpoints: config.etcd, timeoutMs: config.etcdTimeoutMs, logger: log }),
     dataplane,
@@ -93,10 +95,11 @@ try {
   process.exit(1);
 }
 
-/** How many connections the kernel tracks at a time; it does not say before its module is loaded. */
-function readTableSize(): string | undefined {
-  const path = '/proc/sys/net/netfilter/nf_conntrack_max';
-  return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+/** How full the kernel's table of connections is; it does not say before its module is loaded. */
+function readTable(): TableFill | undefined {
+  const [count, size] = ['count', 'max'].map((name) => `/proc/sys/net/netfilter/nf_conntrack_${name}`);
+  if (count === undefined || size === undefined || !existsSync(size)) return undefined;
+  return { count: Number(readFileSync(count, 'utf8')), size: Number(readFileSync(size, 'utf8')) };
 }
 
 /** What the kernel says of ports of this network namespace; a kernel without IPv6 has no files of it. */

@@ -30,6 +30,10 @@ export const PROBLEM_KINDS = {
     meaning: 'the database of an etcd member is filling up: when it is full etcd refuses writes',
     remedy: 'See that its history is compacted, defragment the member, or raise --quota-backend-bytes.',
   },
+  table_crowded: {
+    meaning: 'the table of connections of a node is nearly full: new flows of each tenant are rationed',
+    remedy: 'Find the tenant with many flows (conntrack -L on the node), or raise net.netfilter.nf_conntrack_max.',
+  },
   not_counted: {
     meaning: 'a node cannot count or show refused packets: they are refused all the same',
     remedy: 'Look at the reason that the text names: another program may have taken the kernel’s log group.',

@@ -3,12 +3,13 @@
  * cluster. As isolation/flow-bounds.ts, but for two things: iptables knows addresses and no tenants, so a tenant has a bound for each of
  * its blocks; and it can tell neither connections nor destinations apart but by a rule for each share of them. Pure.
  */
-import { portsToOneDestination } from '../isolation/common.ts';
+import { portsToOneDestination, rationOf } from '../isolation/common.ts';
 import type { RuleSetItem } from '../state.ts';
 import { shareOfDestinations, shareOfFlows } from './bytecode.ts';
 import { type ChainRules, chain } from './chain-rules.ts';
-import { goto, type Line, program } from './line.ts';
+import { goto, inSet, type Line, program } from './line.ts';
 import { refusal } from './policy-rules.ts';
+import { IPSETS } from './sets.ts';
 
 /** For each share a rule that every first packet is held against. */
 const SHARES = 16;
@@ -26,21 +27,27 @@ export function flowBounds(item: RuleSetItem): ChainRules[] {
   const over = (bound: number, bits: number, end: 'saddr' | 'daddr') =>
     `-m connlimit --connlimit-above ${bound} --connlimit-mask ${bits} --connlimit-${end}`;
   const perShare = (bound: number) => Math.ceil(bound / SHARES);
+  const overRation = (end: 'src' | 'dst') =>
+    [
+      inSet(IPSETS.crowded, end),
+      `-m hashlimit --hashlimit-above ${rationOf(item)}/sec --hashlimit-burst ${rationOf(item)}`,
+      `--hashlimit-mode ${end}ip --hashlimit-${end}mask ${ofBlock} --hashlimit-name tenet-ration-${end}`,
+    ] as const;
   const forEachShare = (lines: (share: number) => readonly Line[]) =>
     Array.from({ length: SHARES }, (_, share) => lines(share)).flat();
   return [
     chain('REFUSE-FLOW-OUT', refusal('egressFlows', 'src')),
     chain('REFUSE-FLOW-IN', refusal('ingressFlows', 'dst')),
-    chain(
-      'FLOWS',
-      forEachShare((share) => {
+    chain('FLOWS', [
+      ...forEachShare((share) => {
         const ofShare = program(shareOfFlows(share, SHARES));
         return [
           ['limit flows of the pod', ofShare, over(perShare(ofPod), 32, 'saddr'), goto('REFUSE-FLOW-OUT')],
           ['limit flows of the block', ofShare, over(perShare(ofTenant), ofBlock, 'saddr'), goto('REFUSE-FLOW-OUT')],
         ];
       }),
-    ),
+      ['ration new flows of the block', ...overRation('src'), goto('REFUSE-FLOW-OUT')],
+    ]),
     chain(
       'FLOWS-BEYOND',
       forEachShare((share) => [
@@ -52,9 +59,8 @@ export function flowBounds(item: RuleSetItem): ChainRules[] {
         ],
       ]),
     ),
-    chain(
-      'FLOWS-HERE',
-      forEachShare((share) => [
+    chain('FLOWS-HERE', [
+      ...forEachShare((share) => [
         [
           'limit flows to the block',
           program(shareOfFlows(share, SHARES)),
@@ -62,6 +68,7 @@ export function flowBounds(item: RuleSetItem): ChainRules[] {
           goto('REFUSE-FLOW-IN'),
         ],
       ]),
-    ),
+      ['ration new flows to the block', ...overRation('dst'), goto('REFUSE-FLOW-IN')],
+    ]),
   ];
 }

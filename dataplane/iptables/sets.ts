@@ -46,6 +46,8 @@ export const IPSETS = {
   refused: { ...hash('hash:net,iface', 'refused'), counters: true },
   /** (address, pod link): may go beyond the cluster */
   internet: hash('hash:net,iface', 'internet'),
+  /** halves of all addresses: new flows from there and to there are rationed */
+  crowded: hash('hash:net', 'crowded'),
   pools: hash('hash:net', 'pools'),
   /** never beyond the cluster */
   closed: hash('hash:net', 'closed'),

@@ -143,6 +143,9 @@ export class Translator {
         if (value === SYSTEM_IDENTITY) put(IPSETS.system, { address: parseIp(first) });
         this.#changePrefix(collection, value, hostPrefix(parseIp(first)), isAdded);
         break;
+      case 'crowded':
+        put(IPSETS.crowded, { address: prefixOf(parseIp(first), 1) });
+        break;
       case 'node':
         put(IPSETS.node, { address: parseIp(first) });
         break;

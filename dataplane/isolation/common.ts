@@ -80,3 +80,11 @@ export function sharesOf(
   const shares = Math.min(most, 2 ** Math.max(0, Math.ceil(Math.log2(bound / each))));
   return { shares, each: Math.ceil(bound / shares) };
 }
+
+/** So long a TCP flow that is closed stays in the table, and in no count. @see net.netfilter.nf_conntrack_tcp_timeout_time_wait */
+const CLOSED_SECONDS = 120;
+
+/** New flows of a tenant in a second while the table is nearly full: with closed ones they are no more than it may have of open ones. */
+export function rationOf({ flows: { ofTenant } }: RuleSetItem): number {
+  return Math.ceil(ofTenant / CLOSED_SECONDS);
+}

@@ -3,7 +3,8 @@
  * or the source ports to one destination, from all others. Asked of the first packet of a call that is allowed. Pure.
  *
  * The kernel counts by going through a list: to keep that short, connections are spread over lists by a hash, each with its share of the
- * bound. So a bound is met a little earlier than at its number: by pods that are near it.
+ * bound. So a bound is met a little earlier than at its number: by pods that are near it. It does not count TCP flows that are closed,
+ * though they stay in the table for two minutes: while that is nearly full, new flows of a tenant are rationed.
  */
 import {
   ctProtoDst,
@@ -16,14 +17,14 @@ import {
   oifgroup,
   priority,
 } from '../nftables/field.ts';
-import { ctState, matchNot } from '../nftables/match.ts';
-import { goto, overConnections } from '../nftables/statement.ts';
+import { ctState, inSet, maskedTo, matchNot } from '../nftables/match.ts';
+import { goto, overConnections, overRate } from '../nftables/statement.ts';
 import { POD_GROUP } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
 import { type ChainSpec, chain, type Line } from './chain-spec.ts';
-import { portsToOneDestination, sharesOf } from './common.ts';
+import { portsToOneDestination, rationOf, sharesOf } from './common.ts';
 import { identification } from './identity.ts';
-import { FLOW_SETS } from './sets.ts';
+import { FLOW_SETS, SETS } from './sets.ts';
 
 /** Connections in a list: to go through it costs as much as some packets do. */
 const PER_LIST = 256;
@@ -36,6 +37,10 @@ export function flowBounds(item: RuleSetItem): ChainSpec[] {
   const tenant = sharesOf(item.flows.ofTenant, PER_LIST, MOST_LISTS);
   const ofTenant = overConnections([priority, ctShare(tenant.shares)], FLOW_SETS.ofTenant, tenant.each);
   const ofPod = overConnections([iifname, ctShare(pod.shares)], FLOW_SETS.ofPod, pod.each);
+  const overRation = [
+    inSet([maskedTo(ipSaddr, 1)], SETS.crowded),
+    overRate([priority], FLOW_SETS.rations, rationOf(item)),
+  ] as const;
   const toDestination = overConnections(
     [priority, ipDaddr, l4proto, ctProtoDst('original')],
     FLOW_SETS.toDestination,
@@ -47,6 +52,7 @@ export function flowBounds(item: RuleSetItem): ChainSpec[] {
     ['limit flows of the pod', ofPod, goto('refuse_flow_out')],
     ...identifyTenant(ipSaddr, 'tenant of the caller'),
     ['limit flows of the tenant', ofTenant, goto('refuse_flow_out')],
+    ['ration new flows of the tenant', ...overRation, goto('refuse_flow_out')],
   ];
   const allowed: Line = ['allowed', goto('leave')];
   return [
@@ -54,6 +60,7 @@ export function flowBounds(item: RuleSetItem): ChainSpec[] {
     chain('begin_here', [
       ...identifyTenant(ipDaddr, 'tenant of the pod that is called'),
       ['limit flows of the tenant', ofTenant, goto('refuse_flow_in')],
+      ['ration new flows of the tenant', ...overRation, goto('refuse_flow_in')],
       allowed,
     ]),
     chain('begin', [...counted, allowed]),

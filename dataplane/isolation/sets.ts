@@ -42,6 +42,7 @@ export const SETS = {
   ...netSets('ingress'),
   ...portSets(),
   refused: { ...TABLE, name: 'refused', key: ['ifname'], size: SIZE.pods, expressions: COUNTED_AND_LIMITED },
+  crowded: { ...TABLE, name: 'crowded4', key: ['ipv4_addr'], size: 2 },
   internet: { ...TABLE, name: 'internet', key: ['ifname'], size: SIZE.pods },
   node: { ...TABLE, name: 'node4', key: ['ipv4_addr'], size: SIZE.nodes },
   vxlanPeer: { ...TABLE, name: 'vxlan_peer4', key: ['ipv4_addr', 'ether_addr'], size: SIZE.nodes },
@@ -57,6 +58,7 @@ const counting = { addedByRules: true, size: SIZE.flows } as const;
 export const FLOW_SETS = {
   ofPod: { ...TABLE, name: 'flows_of_pod', key: ['ifname', 'mark'], ...counting },
   ofTenant: { ...TABLE, name: 'flows_of_tenant', key: ['classid', 'mark'], ...counting },
+  rations: { ...TABLE, name: 'rations', key: ['classid'], ...counting, size: SIZE.pods },
   toDestination: {
     ...TABLE,
     name: 'flows_to4',

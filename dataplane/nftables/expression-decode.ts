@@ -138,14 +138,14 @@ function decodeLookup(data: Attributes): KnownExpression {
   });
 }
 
-/** Only what is added without data, for no time of its own, and with a limit of connections. */
+/** Only what is added without data, for no time of its own, and with a limit. */
 function decodeAddToSet(data: Attributes): AddToSet | undefined {
   const others = [nft.NFTA_DYNSET_SREG_DATA, nft.NFTA_DYNSET_TIMEOUT, nft.NFTA_DYNSET_EXPRESSIONS];
   const held = data.get(nft.NFTA_DYNSET_EXPR);
   if (u32(data, nft.NFTA_DYNSET_OP) !== nft.NFT_DYNSET_OP_ADD || held === undefined) return undefined;
   if (optionalU32(data, nft.NFTA_DYNSET_FLAGS) || others.some((other) => data.has(other))) return undefined;
   const expression = decodeExpression(held);
-  if (expression.kind !== 'connlimit') return undefined;
+  if (expression.kind !== 'connlimit' && expression.kind !== 'limit') return undefined;
   return defined<AddToSet>({
     kind: 'dynset',
     set: required(data, nft.NFTA_DYNSET_SET_NAME, 'the name of a set').string(),

@@ -71,7 +71,7 @@ export interface AddToSet {
   /** names a set of the same transaction; the kernel never returns it */
   readonly setId?: number;
   readonly sregKey: number;
-  readonly expression: ConnectionLimit;
+  readonly expression: ConnectionLimit | Limit;
 }
 /** Counts the packet's connection, and ends the rule while there are at most `count`; inverted matches what is over the limit. */
 export interface ConnectionLimit {

@@ -4,7 +4,7 @@
  */
 import type { Verdict } from './data.ts';
 import type { FieldValue } from './data-type.ts';
-import type { Expression, Log } from './expression.ts';
+import type { ConnectionLimit, Expression, Limit, Log } from './expression.ts';
 import * as nft from './expression-uapi.ts';
 import { type Field, mark, priority, thSport } from './field.ts';
 import { encodeValue, loadConcatenation, lookup } from './match.ts';
@@ -86,9 +86,18 @@ export function limit(packets: number, per: keyof typeof UNIT_SECONDS, burst = 5
  * @param set that rules add to
  */
 export function overConnections(fields: readonly Field[], set: NftSet, count: number): RulePart {
+  return addToSet(fields, set, { kind: 'connlimit', count, inverted: true });
+}
+
+/** `add @rations { iifname limit rate over 10/second burst 10 packets }`: goes on for what is over the rate of its element. */
+export function overRate(fields: readonly Field[], set: NftSet, perSecond: number): RulePart {
+  const rate = { rate: BigInt(perSecond), unitSeconds: UNIT_SECONDS.second, burst: perSecond } as const;
+  return addToSet(fields, set, { kind: 'limit', ...rate, type: nft.NFT_LIMIT_PKTS, inverted: true });
+}
+
+function addToSet(fields: readonly Field[], set: NftSet, expression: ConnectionLimit | Limit): RulePart {
   const { set: name, setId, sreg: sregKey } = lookup(fields, set);
   const id = setId === undefined ? {} : { setId };
-  const expression = { kind: 'connlimit', count, inverted: true } as const;
   return (context) => [
     ...loadConcatenation(fields, context),
     { kind: 'dynset', set: name, ...id, sregKey, expression },

@@ -19,6 +19,8 @@ import { meets, type Role, raiseStage, type Stage, UDP_PORT } from './support/st
 /** Bounds that a test can reach; ports are as few as can be. */
 const POD_FLOWS = 512;
 const TENANT_FLOWS = 768;
+/** Of a tenant in a second while the table is nearly full. */
+const RATION = Math.ceil(TENANT_FLOWS / 120);
 const PORTS = { from: 65_280, to: 65_535 };
 const PORT_SHARE = 128;
 const FLAGS = [
@@ -111,6 +113,7 @@ const limits = (node: 'node1' | 'node2', comments: readonly string[]): Cut[] =>
   ['begin', 'begin_beyond'].flatMap((chain) => comments.map((comment) => ({ node, chain, comment })));
 const OF_POD = 'limit flows of the pod';
 const OF_TENANT = 'limit flows of the tenant';
+const RATIONED = 'ration new flows of the tenant';
 const PORTS_TO_ONE: Cut = { node: 'node1', chain: 'begin_beyond', comment: 'limit ports to one destination' };
 
 test('one pod and the table of connections', async () => {
@@ -199,6 +202,41 @@ test('what a gateway brings, for it may be the whole world', async () => {
     expect(await count()).toBeGreaterThanOrEqual(ATTACK);
   });
 });
+
+test('a table that is nearly full: a tenant goes on with its ration, and takes no other’s', async () => {
+  const { lab, cast, node1 } = stage;
+  const problems = async () => {
+    const { body } = await lab.rest<{ items: { kind: string; node?: string }[] }>('GET', '/v1/cluster/problems');
+    return body.items.filter(({ kind, node }) => kind === 'table_crowded' && node === 'node1').length;
+  };
+  const size = Number(await inside(node1, 'cat /proc/sys/net/netfilter/nf_conntrack_max'));
+  await fillTable(Math.ceil(size * 0.8));
+  await waitFor(async () => (await problems()) === 1, { what: 'the node says that its table is nearly full' });
+  const before = performance.now();
+  await attack('red1', [cast.red1b.ip], POD_FLOWS - 10);
+  const rationed = await flows('node1', from(cast.red1));
+  const seconds = (performance.now() - before) / 1000;
+  expect(rationed).toBeGreaterThan(0);
+  expect(rationed).toBeLessThanOrEqual(RATION * (seconds + 2));
+  await expectCalls('blue1', RATION);
+
+  await without(lab, limits('node1', [RATIONED]), async () => {
+    await attack('red1', [cast.red1b.ip], POD_FLOWS - 10);
+    expect(await flows('node1', from(cast.red1))).toBeGreaterThan(POD_FLOWS * 0.8);
+  });
+  await forgetFlows();
+  await waitFor(async () => (await problems()) === 0, { what: 'the node says that its table has room' });
+  await attack('red1', [cast.red1b.ip], POD_FLOWS - 10);
+  expect(await flows('node1', from(cast.red1))).toBeGreaterThan(POD_FLOWS * 0.8);
+});
+
+/** Puts so many flows into the node's table: what others have left behind. */
+async function fillTable(count: number): Promise<void> {
+  const program = `BEGIN { for (i = 0; i < ${count}; i++) {
+    ends = sprintf("-s 203.0.113.%d -d 203.0.113.1 --sport 1000 --dport %d", 2 + int(i / 60000), 1 + i % 60000)
+    print "-I -p udp", ends, "-t 600" } }`;
+  await inside(stage.node1, `awk '${program}' | conntrack -R - >/dev/null`);
+}
 
 test('one tenant and the source ports to one destination', async () => {
   const { lab, cast } = stage;

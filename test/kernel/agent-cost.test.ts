@@ -84,6 +84,7 @@ beforeAll(async () => {
   agent = new Agent({
     facts: facts({ underlay }),
     readFacts: () => facts({ underlay }),
+    readTable: () => undefined,
     version: 'test',
     store,
     dataplane,

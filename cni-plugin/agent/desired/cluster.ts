@@ -6,7 +6,7 @@ import { isOnSegment, isPinned, type NodeFacts, VXLAN_PORT } from './node-facts.
 import { PROTOCOL_NUMBER } from './protocol-number.ts';
 import type { World } from './world.ts';
 
-export function* clusterItems({ snapshot, facts }: World): Generator<Item> {
+export function* clusterItems({ snapshot, facts, isCrowded }: World): Generator<Item> {
   const { cluster } = snapshot;
   if (cluster === undefined) return;
   const services = closedServiceNetworks(cluster.openNetworks ?? []);
@@ -23,6 +23,8 @@ export function* clusterItems({ snapshot, facts }: World): Generator<Item> {
   for (const destination of cluster.pools) yield { kind: 'route', type: 'blackhole', destination };
   for (const exception of cluster.exceptions) yield exceptionElement(exception);
   yield { kind: 'element', collection: 'node', fields: [facts.underlay.address] };
+  for (const half of isCrowded ? ['0.0.0.0', '128.0.0.0'] : [])
+    yield { kind: 'element', collection: 'crowded', fields: [half] };
 }
 
 /** A node is closed to pods; another one may send VXLAN. */

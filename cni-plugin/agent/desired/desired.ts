@@ -29,12 +29,6 @@ export interface Wanted {
   readonly changed: ReadonlySet<string> | 'all';
 }
 
-/** What this node itself has: known here first, and kept when the store is away. */
-export interface LocalState {
-  readonly endpoints: Iterable<Endpoint>;
-  readonly blocks: Iterable<Block>;
-}
-
 const NONE: ReadonlySet<string> = new Set();
 
 export class Desired {
@@ -62,6 +56,7 @@ export class Desired {
     this.#world = {
       snapshot,
       facts,
+      isCrowded: false,
       endpoints: this.#endpoints,
       endpointsOf: (tenant) => this.#idsByTenant.get(tenant) ?? NONE,
     };
@@ -78,6 +73,12 @@ export class Desired {
   setFacts(facts: NodeFacts): void {
     if (JSON.stringify(facts) !== JSON.stringify(this.#world.facts)) this.#allStale = true;
     this.#world.facts = facts;
+  }
+
+  /** Are new flows rationed? */
+  setCrowded(isCrowded: boolean): void {
+    this.#world.isCrowded = isCrowded;
+    this.#stale.add('cluster');
   }
 
   /** An endpoint whose link exists here has come; the same id may come again changed. */
@@ -289,12 +290,4 @@ export class Desired {
     this.#holderOf.set(key, node);
     this.#blocksOn.set(node, (this.#blocksOn.get(node) ?? new Set()).add(key));
   }
-}
-
-/** The desired state made from nothing. @returns undefined while the cluster's configuration is unknown */
-export function computeDesired(snapshot: Snapshot, facts: NodeFacts, local: LocalState): NodeState | undefined {
-  const desired = new Desired(snapshot, facts);
-  for (const block of local.blocks) desired.setOwnBlock(block);
-  for (const endpoint of local.endpoints) desired.setEndpoint(endpoint);
-  return desired.update()?.state;
 }

@@ -7,6 +7,8 @@ import { type NodeFacts, reachesAllTenants } from './node-facts.ts';
 export interface World {
   readonly snapshot: Snapshot;
   readonly facts: NodeFacts;
+  /** is the node's table of connections nearly full? */
+  readonly isCrowded: boolean;
   /** endpoints that run here, by id */
   readonly endpoints: ReadonlyMap<string, Endpoint>;
   /** ids of a tenant's endpoints here */

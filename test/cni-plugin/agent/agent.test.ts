@@ -67,6 +67,7 @@ function create(node = 'node1', dataplane = new FakeDataplane(), tweak: Partial<
     ...tweak,
     facts: own,
     readFacts,
+    readTable: () => undefined,
     stateDir,
   });
   running.push(agent);
@@ -673,6 +674,7 @@ describe('drift', () => {
       log,
       facts: own,
       readFacts,
+      readTable: () => undefined,
       stateDir: join(dir, 'away'),
     });
     running.push(agent);

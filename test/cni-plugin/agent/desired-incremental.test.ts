@@ -1,7 +1,8 @@
 /** The desired state kept up to date event by event: always what it would be made from nothing, and no event costs more than its effect. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { computeDesired, Desired, type Wanted } from '../../../cni-plugin/agent/desired/desired.ts';
+import { computeDesired } from '../../../cni-plugin/agent/desired/compute.ts';
+import { Desired, type Wanted } from '../../../cni-plugin/agent/desired/desired.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { Block, Endpoint, Labels, PolicySpec } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';

@@ -1,7 +1,7 @@
 /** From what is known of a cluster to kernel items: which pods may reach which, and that the order of events never matters. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { computeDesired, type LocalState } from '../../../cni-plugin/agent/desired/desired.ts';
+import { computeDesired, type LocalState } from '../../../cni-plugin/agent/desired/compute.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { Entry } from '../../../controller/store/store.ts';
 import { parseIp, parsePrefix } from '../../../dataplane/address.ts';

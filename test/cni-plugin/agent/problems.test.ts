@@ -90,6 +90,7 @@ async function start(roles: readonly NodeRole[] = ['compute']) {
     log,
     facts: own,
     readFacts: () => own,
+    readTable: () => undefined,
     stateDir: dir,
   });
   running.push(agent);

@@ -50,6 +50,8 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   'begin limit flows of the tenant': same('TENET-FLOWS', 'limit flows of the block'),
   'begin_beyond limit flows of the tenant': same('TENET-FLOWS', 'limit flows of the block'),
   'begin_here limit flows of the tenant': same('TENET-FLOWS-HERE', 'limit flows to the block'),
+  'begin ration new flows of the tenant': same('TENET-FLOWS', 'ration new flows of the block'),
+  'begin_beyond ration new flows of the tenant': same('TENET-FLOWS', 'ration new flows of the block'),
   'begin_beyond limit ports to one destination': same('TENET-FLOWS-BEYOND', 'limit ports to one destination'),
   // Who an answer or an error is from is part of the guard.
   'from_pod_reply an answer for an address of another pod': [POD_SOURCE],
