@@ -4,10 +4,12 @@
  */
 import { once } from 'node:events';
 import { lstatSync, unlinkSync } from 'node:fs';
-import { type RequestListener, Server, type ServerResponse } from 'node:http';
+import { type RequestListener, Server, type ServerOptions, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import type { Logger } from 'pino';
 import type { Connections } from './connections.ts';
 import { InvalidInput } from './errors.ts';
+import { formatResponse, type Refusal, refuseRequest, refuseUnparsed } from './unparsed.ts';
 
 /** `path` is a unix socket's; port 0 is a free one. */
 export type ListenAddress =
@@ -21,21 +23,28 @@ export interface Listener {
   close(deadlineMs: number): Promise<void>;
 }
 
-/** A request must have come, and an idle connection be used again, within these. */
-const REQUEST_TIMEOUT_MS = 30_000;
-const HEADERS_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_MS = 75_000;
+export interface ListenOptions {
+  /** bounds them, together with other listeners' */
+  readonly connections?: Connections;
+  /** told of what is refused before the application sees it */
+  readonly log?: Pick<Logger, 'info'>;
+  /** Node's, in milliseconds, to replace ours */
+  readonly times?: Pick<ServerOptions, 'requestTimeout' | 'headersTimeout' | 'connectionsCheckingInterval'>;
+}
 
-/**
- * @param connections bounds them, together with other listeners'
- * @throws InvalidInput (`listen`) when the address is taken or cannot be had
- */
+/** A request must have come, and an idle connection be used again, within these, in milliseconds. problems.ts says them to callers. */
+const TIMES = { requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 75_000 };
+/** Bytes; likewise. */
+const MAX_HEADERS = 16 * 1024;
+
+/** @throws InvalidInput (`listen`) when the address is taken or cannot be had */
 export async function listen(
   address: ListenAddress,
   handler: RequestListener,
-  connections?: Connections,
+  options: ListenOptions = {},
 ): Promise<Listener> {
-  const server = new DrainingServer(handler);
+  const { connections } = options;
+  const server = new DrainingServer(handler, options);
   connections?.guard(server);
   try {
     if (address.kind === 'unix') await removeStaleSocket(address.path);
@@ -79,32 +88,14 @@ async function removeStaleSocket(path: string): Promise<void> {
   throw new InvalidInput('listen', `another process listens on ${path}`);
 }
 
-/** What is not HTTP, or too slow or large to be taken for it, never reaches the application. */
-function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-  const [status, title] =
-    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? ['408', 'Request Timeout']
-      : error.code === 'HPE_HEADER_OVERFLOW'
-        ? ['431', 'Request Header Fields Too Large']
-        : ['400', 'Bad Request'];
-  const body = JSON.stringify({
-    type: 'about:blank',
-    title,
-    status: Number(status),
-    code: 'invalid_input',
-    detail: title,
-  });
-  const head = [`HTTP/1.1 ${status} ${title}`, 'connection: close', 'content-type: application/problem+json'];
-  socket.end([...head, `content-length: ${Buffer.byteLength(body)}`, '', body].join('\r\n'));
-}
-
 /** A socket, as far as callers on it are owed something. */
 interface Connection {
   /** answers that have not been handed to the kernel whole, in the order of their requests */
   readonly unsent: ServerResponse[];
   /** the newest of them tells the caller that it is the last one: requests behind it are not taken. @see RFC 9112 section 9.6 */
   isEnding: boolean;
+  /** what came behind the requests is no HTTP: it ends once they are answered */
+  isBroken: boolean;
 }
 
 /**
@@ -113,21 +104,25 @@ interface Connection {
  */
 class DrainingServer extends Server {
   readonly #connections = new Map<Socket, Connection>();
+  readonly #log: ListenOptions['log'];
   #isDraining = false;
 
-  constructor(handler: RequestListener) {
-    super({
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-    });
-    this.on('clientError', refuse);
+  constructor(handler: RequestListener, { log, times }: ListenOptions) {
+    // Requests without Host and with an Expect that is unknown are refused here: Node's own answers have no body.
+    super({ ...TIMES, maxHeaderSize: MAX_HEADERS, requireHostHeader: false, ...times });
+    this.#log = log;
+    this.on('clientError', (error, socket) => this.#refuse(error, socket as Socket));
     this.on('connection', (socket: Socket) => {
-      this.#connections.set(socket, { unsent: [], isEnding: false });
+      this.#connections.set(socket, { unsent: [], isEnding: false, isBroken: false });
       socket.once('close', () => this.#connections.delete(socket));
     });
+    this.on('checkExpectation', (request, response) => void this.emit('request', request, response));
     this.on('request', (request, response) => {
-      if (this.#owe(request.socket, response)) handler(request, response);
+      if (!this.#owe(request.socket, response)) return;
+      const refusal = refuseRequest(request);
+      if (refusal === undefined) return void handler(request, response);
+      this.#tell(refusal);
+      response.writeHead(refusal.status, refusal.headers).end(refusal.body);
     });
   }
 
@@ -163,10 +158,33 @@ class DrainingServer extends Server {
     unsent.push(response);
     response.once('close', () => {
       unsent.splice(unsent.indexOf(response), 1);
-      if (this.#isDraining && unsent.length === 0) socket.destroySoon();
+      if ((this.#isDraining || connection.isBroken) && unsent.length === 0) socket.destroySoon();
     });
     if (this.#isDraining) announceEnd(connection);
     return true;
+  }
+
+  /** What is not HTTP, or too slow or large to be taken for it. It must not be mixed into answers to requests that came before it. */
+  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined || !socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+    const { unsent } = connection;
+    const newest = unsent.at(-1);
+    if (newest?.req.complete) {
+      connection.isBroken = true;
+      announceEnd(connection);
+    } else if (unsent.length > 1 || newest?.headersSent) {
+      socket.destroy();
+    } else {
+      // Of a request whose body is at fault this is the answer.
+      const refusal = refuseUnparsed(error);
+      this.#tell(refusal);
+      socket.end(formatResponse(refusal));
+    }
+  }
+
+  #tell({ requestId, status, reason }: Refusal): void {
+    this.#log?.info({ reqId: requestId, status, reason }, 'refused before it was a request');
   }
 }
 

@@ -13,7 +13,7 @@ import { Connections } from './connections.ts';
 import { type EmbeddedEtcd, startEmbeddedEtcd } from './embedded-etcd.ts';
 import { InvalidInput } from './errors.ts';
 import { EtcdStartError } from './etcd-preconditions.ts';
-import { type Listener, listen } from './listen.ts';
+import { type Listener, type ListenOptions, listen } from './listen.ts';
 import { createLog } from './log.ts';
 import { makeDefaultTenant } from './operations/default-tenant.ts';
 import { readTraffic } from './operations/denials.ts';
@@ -60,7 +60,10 @@ async function run(config: ControllerConfig, log: Logger, closers: Closers): Pro
   const app = await buildApp({ registry, metrics, token, version, log });
   const hasToken = tokenCheck(token);
   const connections = new Connections({ isAuthentic: ({ headers }) => hasToken(headers.authorization) });
-  const listeners = await listenOnAll(config, (request, response) => app.routing(request, response), connections);
+  const listeners = await listenOnAll(config, (request, response) => app.routing(request, response), {
+    connections,
+    log,
+  });
   closers.push(() => Promise.all(listeners.map((listener) => listener.close(DRAIN_MS))));
   // Requests that wait for nodes get their answer now, so that finishing requests takes no longer than the others need.
   closers.push(() => registry.enforcement.close());
@@ -87,10 +90,10 @@ async function openEtcd(
 async function listenOnAll(
   { listen: addresses }: ControllerConfig,
   handler: RequestListener,
-  connections: Connections,
+  options: ListenOptions,
 ): Promise<Listener[]> {
   const listeners: Listener[] = [];
-  for (const address of addresses) listeners.push(await listen(address, handler, connections));
+  for (const address of addresses) listeners.push(await listen(address, handler, options));
   return listeners;
 }
 

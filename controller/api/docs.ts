@@ -37,13 +37,16 @@ const NAMED_SCHEMAS = [
   ProblemView,
 ];
 
-/** Runs in the browser, before the page loads anything. Asks for the token at the first call that is tried; keeps it for the tab. */
+/**
+ * Runs in the browser, before the page loads anything. Asks for the token at the first call that is tried, unless the page's own form has
+ * it; keeps it for the tab.
+ */
 const ASK_FOR_TOKEN = `
 const fetchPlain = window.fetch.bind(window);
 window.fetch = async (input, init) => {
   const request = new Request(input, init);
   const { origin, pathname } = new URL(request.url);
-  if (origin !== location.origin || pathname.startsWith('/docs/')) return fetchPlain(request);
+  if (origin !== location.origin || pathname.startsWith('/docs/') || request.headers.has('authorization')) return fetchPlain(request);
   const saved = sessionStorage.getItem('tenet-token') ?? prompt('Bearer token (the controller logs where its file is)');
   if (saved) request.headers.set('authorization', 'Bearer ' + saved.trim());
   const response = await fetchPlain(request);
@@ -101,7 +104,12 @@ export async function useDocs(app: FastifyInstance, version: string): Promise<vo
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     uiConfig: { docExpansion: 'list', persistAuthorization: false },
-    theme: { title: 'Tenet: REST API', js: [{ filename: 'token.js', content: ASK_FOR_TOKEN }] },
+    theme: {
+      title: 'Tenet: REST API',
+      js: [{ filename: 'token.js', content: ASK_FOR_TOKEN }],
+      // It has a maker's sign that is not Tenet's, and a field that loads descriptions from elsewhere.
+      css: [{ filename: 'page.css', content: '.swagger-ui .topbar { display: none }' }],
+    },
   });
   app.get(
     '/openapi.json',

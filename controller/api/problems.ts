@@ -10,8 +10,10 @@ export type ProblemCode =
   | ErrorCode
   | 'unauthorized'
   | 'method_not_allowed'
+  | 'request_timeout'
   | 'payload_too_large'
   | 'unsupported_media_type'
+  | 'headers_too_large'
   | 'internal';
 
 export interface ProblemKind {
@@ -38,6 +40,11 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     title: 'Method not allowed',
     meaning: 'The path does not support this method. `Allow` lists the methods that it supports.',
   },
+  request_timeout: {
+    status: 408,
+    title: 'Request timeout',
+    meaning: 'The request did not arrive in time: its headers have 10 s, all of it has 30 s.',
+  },
   conflict: {
     status: 409,
     title: 'Conflict',
@@ -56,6 +63,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     title: 'Unsupported media type',
     meaning: 'Send application/json; PATCH takes application/merge-patch+json too, policies application/yaml.',
   },
+  headers_too_large: { status: 431, title: 'Headers too large', meaning: 'The headers are larger than 16 KiB.' },
   internal: {
     status: 500,
     title: 'Internal error',

@@ -20,7 +20,7 @@ async function start(options: Partial<ConnectionOptions>, handler?: Parameters<t
     ...options,
   });
   const routing: Parameters<typeof listen>[1] = handler ?? ((asked, response) => app.routing(asked, response));
-  const listener = await listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, routing, connections);
+  const listener = await listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, routing, { connections });
   onTestFinished(() => listener.close(0));
   return Number(new URL(listener.url).port);
 }

@@ -275,23 +275,6 @@ test('closing does not wait for ever', async () => {
   expect(await pending).toBe('cut');
 });
 
-test.each([
-  ['not HTTP at all\r\n\r\n', '400'],
-  [`GET / HTTP/1.1\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`, '431'],
-])('what is no request is answered with a problem: %#', async (bytes, status) => {
-  const { url } = await listenForTest(LOOPBACK);
-  const socket = connect(Number(new URL(url).port), '127.0.0.1');
-  let text = '';
-  socket.setEncoding('utf8').on('data', (chunk: string) => {
-    text += chunk;
-  });
-  socket.on('error', () => undefined);
-  socket.write(bytes);
-  await once(socket, 'close');
-  expect(text).toContain(`HTTP/1.1 ${status}`);
-  expect(text).toContain('application/problem+json');
-});
-
 test('addresses are written as they are given', () => {
   expect(formatAddress({ kind: 'tcp', host: '::1', port: 80 })).toBe('[::1]:80');
   expect(formatAddress({ kind: 'unix', path: '/s' })).toBe('unix:/s');
