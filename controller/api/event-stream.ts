@@ -4,6 +4,7 @@
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 import { Readable } from 'node:stream';
+import { formatPosition, type Position } from '../model/denials.ts';
 import type { DenialEvent, DenialSubscription } from '../operations/denial-subscription.ts';
 import { viewDenial } from './schemas/denial.ts';
 
@@ -22,7 +23,9 @@ export class EventStream extends Readable {
   constructor(subscription: DenialSubscription, heartbeatMs: number = HEARTBEAT_MS) {
     super({ highWaterMark: BUFFERED_BYTES, encoding: 'utf8' });
     this.#subscription = subscription;
-    this.push(': what is refused from now on\n\n');
+    // A reader that loses the connection before the first event knows where it began too: an id alone is no event.
+    const start = formatPosition(subscription.position);
+    this.push(`: what is refused from now on\n${start === '' ? '' : `id: ${start}\n`}\n`);
     subscription.onReady = () => this.#send();
     this.#heartbeat = setInterval(() => {
       if (this.#isWanted) this.#isWanted = this.push(':\n\n');
@@ -45,7 +48,7 @@ export class EventStream extends Readable {
     while (this.#isWanted) {
       const event = this.#subscription.take();
       if (event === undefined) break;
-      this.#isWanted = this.push(formatEvent(event));
+      this.#isWanted = this.push(formatEvent(event, this.#subscription.position));
     }
     if (!this.#subscription.isOver || this.readableEnded || this.destroyed) return;
     clearInterval(this.#heartbeat);
@@ -55,9 +58,8 @@ export class EventStream extends Readable {
   }
 }
 
-function formatEvent(event: DenialEvent): string {
+function formatEvent(event: DenialEvent, position: Position): string {
   if (event.kind === 'gone') return 'event: gone\ndata: {}\n\n';
   if (event.kind === 'skipped') return `event: skipped\ndata: ${JSON.stringify({ count: event.count })}\n\n`;
-  const { node, sequence } = event.denial;
-  return `id: ${node}/${sequence}\nevent: denial\ndata: ${JSON.stringify(viewDenial(event.denial))}\n\n`;
+  return `id: ${formatPosition(position)}\nevent: denial\ndata: ${JSON.stringify(viewDenial(event.denial))}\n\n`;
 }

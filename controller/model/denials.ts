@@ -52,6 +52,35 @@ export function computeNews(node: string, before: Denials | undefined, now: Deni
   return { fresh, missed: Math.max(0, now.sequence - seen - fresh.length) };
 }
 
+/** How far a reader has come: of each node, by name, the number of the last denial taken. The node heard last comes last. */
+export type Position = ReadonlyMap<string, number>;
+
+/** Of so many nodes at most, the latest heard: it is sent in a header. */
+const MOST_NODES = 200;
+
+/** Such as `node2/7,node1/3`: the node heard last comes first. Of more than 200 nodes the others are left out. */
+export function formatPosition(position: Position): string {
+  const heard = [...position].reverse().slice(0, MOST_NODES);
+  return heard.map(([node, sequence]) => `${node}/${sequence}`).join();
+}
+
+/** @returns undefined for what formatPosition() does not make */
+export function parsePosition(text: string): Position | undefined {
+  const position = new Map<string, number>();
+  for (const part of text.split(',').reverse()) {
+    const found = /^(?<node>[a-z0-9][-a-z0-9.]{0,252})\/(?<sequence>\d{1,15})$/.exec(part.trim())?.groups;
+    if (found?.node === undefined) return undefined;
+    position.set(found.node, Number(found.sequence));
+  }
+  return position;
+}
+
+/** What a reader who has come so far has not taken of what a node says; of a node it has not heard of, all since it was asked. */
+export function computeNewsAfter(node: string, position: Position, now: Denials): News {
+  const sequence = position.get(node);
+  return computeNews(node, sequence === undefined ? undefined : { ...now, sequence }, now);
+}
+
 export function matchesDenial(tenant: string, filter: DenialFilter, denial: Denial): boolean {
   const { namespace, direction, sinceMs } = filter;
   if (direction !== undefined && denial.direction !== direction) return false;

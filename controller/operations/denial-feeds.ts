@@ -3,7 +3,15 @@
  * tenant, its keys are followed once, from the first that comes until the last has gone; a tenant without listeners costs nothing.
  */
 import { Unavailable } from '../errors.ts';
-import { compareDenials, computeNews, type DenialFilter, matchesDenial, numberDenials } from '../model/denials.ts';
+import {
+  compareDenials,
+  computeNews,
+  computeNewsAfter,
+  type DenialFilter,
+  matchesDenial,
+  numberDenials,
+  type Position,
+} from '../model/denials.ts';
 import type { ProblemBook } from '../model/problems.ts';
 import type { Denials } from '../model/records.ts';
 import { followingProblems } from '../store/findings.ts';
@@ -38,10 +46,16 @@ export class DenialFeeds {
 
   /**
    * Hears of everything refused from when this resolves on, and first of what is known and not before `filter.sinceMs`, if given.
+   * @param after how far the listener has come by an earlier connection: it hears of what came since
    * @param signal aborts when the listener has gone: the subscription is closed
    * @throws Unavailable when closed before the store has said what there is
    */
-  async subscribe(tenant: string, filter: DenialFilter, signal: AbortSignal): Promise<DenialSubscription> {
+  async subscribe(
+    tenant: string,
+    filter: DenialFilter,
+    signal: AbortSignal,
+    after?: Position,
+  ): Promise<DenialSubscription> {
     const feed = this.#open(tenant);
     const isWanted = (denial: Parameters<typeof matchesDenial>[2]) => matchesDenial(tenant, filter, denial);
     const subscription = new DenialSubscription(isWanted, () => this.#leave(tenant, feed, subscription));
@@ -58,7 +72,7 @@ export class DenialFeeds {
       subscription.close();
       throw new Unavailable('store', 'denials cannot be streamed now');
     }
-    feed.begin(subscription, filter.sinceMs);
+    feed.begin(subscription, filter.sinceMs, after);
     return subscription;
   }
 
@@ -147,13 +161,32 @@ class Feed {
     return this.#subscriptions.delete(subscription) && this.#subscriptions.size === 0;
   }
 
-  /** From now on it hears what comes; first, of what there is, what is not older than that. */
-  begin(subscription: DenialSubscription, sinceMs: number | undefined): void {
+  /** From now on it hears what comes; first, of what there is, what is not older than that, or what it has not come to yet. */
+  begin(subscription: DenialSubscription, sinceMs: number | undefined, after: Position | undefined): void {
     if (!this.#subscriptions.has(subscription)) return;
     this.#begun.add(subscription);
-    if (sinceMs === undefined) return;
-    const known = [...this.#latest].flatMap(([node, said]) => numberDenials(node, said));
+    if (after !== undefined) {
+      this.#goOn(subscription, after);
+      return;
+    }
+    const toldFirst = sinceMs === undefined ? [] : [...this.#latest];
+    // Of what it is told now it has taken nothing yet.
+    const starts = [...this.#latest].map(([node, { sequence, denials }]): [string, number] => [
+      node,
+      sinceMs === undefined ? sequence : sequence - denials.length,
+    ]);
+    subscription.startAt(new Map(starts));
+    const known = toldFirst.flatMap(([node, said]) => numberDenials(node, said));
     for (const denial of known.sort(compareDenials)) subscription.offer({ kind: 'denial', denial });
+  }
+
+  #goOn(subscription: DenialSubscription, after: Position): void {
+    subscription.startAt(after);
+    const news = [...this.#latest].map(([node, said]) => computeNewsAfter(node, after, said));
+    const missed = news.reduce((sum, each) => sum + each.missed, 0);
+    if (missed > 0) subscription.offer({ kind: 'skipped', count: missed });
+    const fresh = news.flatMap((each) => each.fresh);
+    for (const denial of fresh.sort(compareDenials)) subscription.offer({ kind: 'denial', denial });
   }
 
   /** Until it is ended; both watches, or neither. */

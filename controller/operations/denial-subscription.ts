@@ -3,7 +3,7 @@
  * is bounded, whatever is refused and however slow he is.
  */
 
-import type { NumberedDenial } from '../model/denials.ts';
+import type { NumberedDenial, Position } from '../model/denials.ts';
 import type { Denial } from '../model/records.ts';
 
 /** What a listener hears, in this order; after `gone` nothing, for the tenant has been deleted. */
@@ -20,6 +20,8 @@ export class DenialSubscription {
   readonly #isWanted: (denial: Denial) => boolean;
   readonly #leave: () => void;
   readonly #waiting: DenialEvent[] = [];
+  /** of what has been taken: the node of the last one at the end */
+  readonly #position = new Map<string, number>();
   #skipped = 0;
   #ended = false;
   #onReady: () => void = () => {};
@@ -40,9 +42,27 @@ export class DenialSubscription {
     return this.#ended && this.#waiting.length === 0 && this.#skipped === 0;
   }
 
+  /** How far its reader has come, to go on from there by another connection. */
+  get position(): Position {
+    return this.#position;
+  }
+
+  /** Where it begins. */
+  startAt(position: Position): void {
+    for (const [node, sequence] of position) this.#position.set(node, sequence);
+  }
+
   /** The next event; undefined while there is none. What was lost comes before what it was older than. */
   take(): DenialEvent | undefined {
-    if (this.#skipped === 0) return this.#waiting.shift();
+    if (this.#skipped === 0) {
+      const event = this.#waiting.shift();
+      if (event?.kind === 'denial') {
+        const { node, sequence } = event.denial;
+        this.#position.delete(node);
+        this.#position.set(node, sequence);
+      }
+      return event;
+    }
     const count = this.#skipped;
     this.#skipped = 0;
     return { kind: 'skipped', count };

@@ -62,11 +62,12 @@ export function describeFailure(error: RpcError, url: string, waitedMs: number, 
       return `${url} did not answer within ${waited}`;
     case 'not-sent':
       if (message.includes('DEADLINE_EXCEEDED')) return `${url} let no connection come about within ${waited}`;
-      return `${url}: ${connectionCause(error) ?? known ?? withoutStatus(message)}`;
+      return `${url}: ${connectionCause(error) ?? known ?? 'there is no connection'}`;
     case 'unanswered':
-      return `${url}: the connection broke before the answer came (${withoutStatus(message)})`;
+      return `${url}: the connection broke before the answer came`;
     default:
-      return message;
+      // etcd's own words, without the status and the program's name that gRPC puts before them.
+      return `${url}: ${withoutStatus(message).replace(/^etcdserver: /, '')}`;
   }
 }
 

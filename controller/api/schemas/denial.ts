@@ -36,6 +36,13 @@ export const DenialQuery = Type.Object(
   { additionalProperties: false },
 );
 
+/** What a browser's EventSource sends by itself when it connects again. */
+export const StreamHeaders = Type.Object({
+  'last-event-id': Type.Optional(
+    Type.String({ description: 'id of the last event taken: the stream goes on behind it', examples: ['node1/17'] }),
+  ),
+});
+
 const End = Type.Object(
   {
     ip: Type.String({ examples: ['10.128.4.17'] }),
@@ -76,7 +83,7 @@ const DenialListView = Type.Object({
 });
 
 const STREAM = [
-  'Server-sent events. `denial` (id `NODE/SEQUENCE`, data a Denial): a denied packet. `skipped` (data `{count}`): so many denials',
+  'Server-sent events. `denial` (data a Denial; id `NODE/SEQUENCE` of it, then of other nodes): a denied packet. `skipped` (data `{count}`): so many denials',
   'were left out, because they were too many or the reader was too slow. `gone`: the tenant is deleted; the last event. A comment',
   'comes every 15 seconds.',
 ].join(' ');

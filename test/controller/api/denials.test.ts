@@ -131,7 +131,11 @@ class Listener {
 }
 
 /** Resolves when the controller listens, or has refused. */
-async function listen(app: { readonly app: Awaited<ReturnType<typeof startApp>>['app'] }, query = 'follow=true') {
+async function listen(
+  app: { readonly app: Awaited<ReturnType<typeof startApp>>['app'] },
+  query = 'follow=true',
+  headers: Readonly<Record<string, string>> = {},
+) {
   if (!app.app.server.listening) await app.app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.app.server.address() as AddressInfo;
   const agent = new Agent({ keepAlive: true });
@@ -140,7 +144,11 @@ async function listen(app: { readonly app: Awaited<ReturnType<typeof startApp>>[
     port,
     host: '127.0.0.1',
     path: `${PATH}?${query}`,
-    headers: { authorization: `Bearer ${TOKEN}`, ...(query.includes('follow') ? {} : { accept: 'text/event-stream' }) },
+    headers: {
+      authorization: `Bearer ${TOKEN}`,
+      ...(query.includes('follow') ? {} : { accept: 'text/event-stream' }),
+      ...headers,
+    },
     agent, // keeps connections, unless told not to
   });
   const [response] = (await once(request, 'response')) as [IncomingMessage];
@@ -234,7 +242,7 @@ describe('the stream', () => {
       id: 'node1/3',
       data: { ...denial(3, {}), reason: 'policy', node: 'node1', sequence: 3, count: 1 },
     });
-    expect(listener.heard[3]).toMatchObject({ id: 'node2/1', data: { direction: 'egress' } });
+    expect(listener.heard[3]).toMatchObject({ id: 'node2/1,node1/5', data: { direction: 'egress' } });
   });
 
   test('is opened by what is accepted as well, filters, and begins with what is known since a time', async () => {
@@ -288,6 +296,46 @@ describe('the stream', () => {
     await anew.refuse([{}, {}, {}]);
     await until('all', () => listener.heard.length === 5);
     expect(listener.sequences).toBe('3 1 2 3 4');
+  });
+
+  test('goes on for a reader that comes again behind what it took last, whatever came meanwhile', async () => {
+    const app = await start();
+    const other = new TestAgent(app.memory, 'node2');
+    await app.agent.refuse([{}, {}]);
+    const first = await listen(app);
+    await app.agent.refuse([{}]);
+    await other.refuse([{ direction: 'egress' }]);
+    await until('two', () => first.heard.length === 2);
+    const [id] = first.heard.map((each) => each.id).slice(-1);
+    first.response.destroy();
+    await app.agent.refuse([{}, {}]);
+    await other.refuse([{}]);
+    await new TestAgent(app.memory, 'node3').refuse([{}]);
+    const again = await listen(app, '', { 'last-event-id': String(id) });
+    await app.agent.refuse([{}]);
+    await until('all', () => again.sequences.endsWith(' 6'));
+    expect(again.heard.map(({ data }) => `${data.node}/${data.sequence}`).sort()).toEqual(
+      ['node1/4', 'node1/5', 'node1/6', 'node2/2', 'node3/1'].sort(),
+    );
+    // One that was cut off before it took anything has the id of the beginning.
+    const begun = await listen(app, '', { 'last-event-id': 'node1/4,node2/2,node3/1' });
+    await app.agent.refuse([{}]);
+    await until('both', () => begun.sequences.endsWith(' 7'));
+    expect(begun.sequences).toBe('5 6 7');
+  });
+
+  test('says how many more a reader that comes again has missed', async () => {
+    const app = await start();
+    await app.agent.refuse(Array.from({ length: 100 }, () => ({})));
+    const listener = await listen(app, '', { 'last-event-id': 'node1/10' });
+    await until('the last', () => listener.sequences.endsWith('100'));
+    expect(listener.heard[0]).toMatchObject({ event: 'skipped', data: { count: 70 } });
+  });
+
+  test('refuses an id that no stream gave', async () => {
+    const { call } = await start();
+    const { status, body } = await call('GET', `${PATH}?follow=true`, undefined, { 'last-event-id': 'x' });
+    expect({ status, field: body.errors?.[0]?.field }).toEqual({ status: 400, field: 'Last-Event-ID' });
   });
 
   test('ends with `gone` when the tenant is deleted, not when one of a longer name is', async () => {
@@ -447,7 +495,8 @@ describe('metrics', () => {
       'tenet_tenant_packets_total{tenant="blue",node="node2",verdict="allowed"} 7',
       'tenet_tenant_packets_total{tenant="blue",node="node2",verdict="denied"} 0',
     ]);
-    app.memory.failNext('unavailable', 'list');
+    // Packets and problems are read at once.
+    for (const _ of ['packets', 'problems']) app.memory.failNext('unavailable', 'list');
     expect(await scrape(app)).toEqual([]);
     expect(await scrape(app)).toHaveLength(4);
   });
