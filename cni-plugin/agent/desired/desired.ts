@@ -158,7 +158,7 @@ export class Desired {
     return this.#policy.hasUnused;
   }
 
-  /** Lets go of that: when no packet can be that old. */
+  /** Lets go of what of that has been unused since the last sweep: no packet may be as old as the time between two. */
   sweep(): void {
     this.#policy.sweep();
   }

@@ -198,7 +198,7 @@ class Life {
   settle(): Wanted | undefined {
     let wanted = this.#update();
     for (let rounds = 0; wanted !== undefined && this.desired.hasUnused; rounds++) {
-      if (rounds > 3) throw new Error('nothing more should be unused');
+      if (rounds > 8) throw new Error('nothing more should be unused');
       this.desired.sweep();
       wanted = this.#update();
     }
@@ -237,9 +237,30 @@ describe('the desired state kept up to date', () => {
     expect([...(before?.keys() ?? [])]).toEqual(expect.arrayContaining(ports()));
     life.happen({ kind: 'remove', key: open.key });
     life.happen({ kind: 'update' });
-    life.happen({ kind: 'sweep' });
+    for (const kind of ['sweep', 'update', 'sweep'] as const) life.happen({ kind });
     life.happen({ kind: 'put', entry: open });
     expect([...(life.desired.update()?.state.keys() ?? [])]).toEqual(expect.arrayContaining(ports()));
+  });
+
+  it('keeps what became unused just before a sweep until the next one', () => {
+    const life = new Life();
+    for (const entry of tenancy) life.snapshot.put(entry);
+    for (const index of endpoints.keys()) life.happen({ kind: 'endpoint', index });
+    const [, , open] = policies.map((each) => stored(each)) as [Entry, Entry, Entry];
+    life.snapshot.put(open);
+    life.settle();
+    const ports = () =>
+      [...(life.desired.update()?.state.keys() ?? [])].filter((key) => key.startsWith('element port/'));
+    const before = ports();
+    expect(before.length).toBeGreaterThan(0);
+    life.happen({ kind: 'remove', key: open.key });
+    life.desired.update();
+    life.desired.sweep();
+    expect(ports()).toEqual(before);
+    expect(life.desired.hasUnused).toBe(true);
+    life.desired.sweep();
+    expect(ports()).toEqual([]);
+    expect(life.desired.hasUnused).toBe(false);
   });
 
   it.each([

@@ -54,6 +54,8 @@ export class Identities {
   /** whose answers have changed */
   readonly #dirty = new Set<LabelClass>();
   readonly #unused = new Set<Counted>();
+  /** those of them that were so at the last sweep already */
+  #old = new Set<Counted>();
 
   constructor(options: IdentitiesOptions) {
     this.#options = options;
@@ -140,10 +142,11 @@ export class Identities {
     return this.#unused.size > 0;
   }
 
-  /** Forgets identities that no endpoint has any more: until then packets under way may still carry them. */
+  /** Forgets identities that no endpoint has had since the last sweep: until then packets under way may still carry them. */
   sweep(): readonly Identity[] {
-    const gone = [...this.#unused].filter(({ uses }) => uses === 0);
-    this.#unused.clear();
+    const gone = [...this.#unused].filter((each) => each.uses === 0 && this.#old.has(each));
+    for (const each of gone) this.#unused.delete(each);
+    this.#old = new Set(this.#unused);
     for (const { number } of gone) {
       this.#byNumber.delete(number);
       this.#numbers.release(number);
@@ -216,6 +219,7 @@ export class Identities {
     const counted = identity && this.#byNumber.get(identity.number);
     if (counted === undefined || ++counted.uses > 1) return;
     this.#unused.delete(counted);
+    this.#old.delete(counted);
     this.#options.onUsed(counted);
   }
 

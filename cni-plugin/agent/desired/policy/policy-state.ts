@@ -125,7 +125,7 @@ export class PolicyState {
     return this.#identities.hasUnused || this.#portSets.hasUnused;
   }
 
-  /** Lets go of identities and port sets that no packet under way can mean any more. */
+  /** Lets go of identities and port sets that nothing has used since the last sweep: no packet under way can mean them any more. */
   sweep(): void {
     for (const { number, tenant } of this.#identities.sweep()) {
       for (const id of this.#seenBy(tenant)) this.#options.stale(`pair ${number} ${id}`);

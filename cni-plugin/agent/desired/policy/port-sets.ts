@@ -10,6 +10,8 @@ export class PortSets {
   readonly #uses = new Map<number, number>();
   readonly #usedBy = new Map<string, ReadonlySet<number>>();
   readonly #unused = new Set<number>();
+  /** those of them that were so at the last sweep already */
+  #old = new Set<number>();
 
   /** @param onNew told of each that comes or goes: its part has to be made */
   constructor(onNew: (number: number) => void) {
@@ -51,14 +53,16 @@ export class PortSets {
     return this.#unused.size > 0;
   }
 
-  /** Lets go of those that nothing uses. */
+  /** Lets go of those that nothing has used since the last sweep. */
   sweep(): void {
     for (const number of this.#unused) {
+      if (!this.#old.has(number)) continue;
+      this.#unused.delete(number);
       this.#uses.delete(number);
       this.#numbers.release(number);
       this.#onNew(number);
     }
-    this.#unused.clear();
+    this.#old = new Set(this.#unused);
   }
 
   #use(number: number): void {
@@ -66,6 +70,7 @@ export class PortSets {
     if (uses === undefined) this.#onNew(number);
     this.#uses.set(number, (uses ?? 0) + 1);
     this.#unused.delete(number);
+    this.#old.delete(number);
   }
 
   #release(number: number): void {
