@@ -54,8 +54,9 @@ async function run(config: ControllerConfig, log: Logger, closers: Closers): Pro
   const care = watchStore({ keeper, book: registry.book }, caring.signal, metrics.setStoreState);
   closers.push(async () => {
     caring.abort();
-    await care;
+    // First, so that a look under way ends at once, also while etcd is away.
     keeper.close();
+    await care;
   });
   const app = await buildApp({ registry, metrics, token, version, log });
   const hasToken = tokenCheck(token);

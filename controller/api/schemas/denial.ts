@@ -83,9 +83,9 @@ const DenialListView = Type.Object({
 });
 
 const STREAM = [
-  'Server-sent events. `denial` (data a Denial; id `NODE/SEQUENCE` of it, then of other nodes): a denied packet. `skipped` (data `{count}`): so many denials',
-  'were left out, because they were too many or the reader was too slow. `gone`: the tenant is deleted; the last event. A comment',
-  'comes every 15 seconds.',
+  'Server-sent events. `denial` (data a Denial; id `NODE/SEQUENCE` of it, then of other nodes): a denied packet. `skipped` (data',
+  '`{count}`): so many denials were left out, because they were too many or the reader was too slow. `gone`: the tenant is deleted; the',
+  'last event. A comment comes every 15 seconds.',
 ].join(' ');
 
 /** 200 of the list and of the stream, for the document. */
