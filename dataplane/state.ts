@@ -33,7 +33,7 @@ export interface AddressItem {
   readonly address: IpAddress;
 }
 
-/** A route of the main table. One that is not `unicast` drops, and has neither link nor gateway; Tenet itself makes `blackhole`. */
+/** A route of the main table. One that is not `unicast` drops, and has neither link nor gateway; Tenet makes `blackhole`, for IPv6. */
 export interface RouteItem {
   readonly kind: 'route';
   readonly destination: IpPrefix;

@@ -27,6 +27,7 @@ beforeAll(async () => {
   await makeTenant(lab, 'red');
   await makeTenant(lab, 'blue');
   await makeTenant(lab, 'green');
+  await makeTenant(lab, 'white');
   caller = await lab.attach('node1', { tenant: 'red' });
   neighbour = await lab.attach('node1', { tenant: 'red' });
   far = await lab.attach('node2', { tenant: 'red' });
@@ -57,6 +58,16 @@ async function untilTold(call: () => Promise<unknown>, isIt: (denial: DenialView
     { what: 'the denial is told' },
   );
   return found as DenialView;
+}
+
+/** Of red's packets, on all nodes. */
+async function count(verdict: string): Promise<number> {
+  const { body: text } = await lab.rest<string>('GET', '/metrics');
+  const line = new RegExp(
+    `^tenet_tenant_packets_total\\{(?=.*tenant="red")(?=.*verdict="${verdict}").*\\} (\\d+)`,
+    'gm',
+  );
+  return [...text.matchAll(line)].reduce((sum, [, packets]) => sum + Number(packets), 0);
 }
 
 async function forbid(name: string, spec: object): Promise<void> {
@@ -123,15 +134,20 @@ test('another tenant’s container is an address without a name, and its tenant 
   expect(await denials('blue')).toEqual([]);
 });
 
+test('to a tenant of which the node knows nothing they are counted and told like all others', async () => {
+  const foreign = await lab.attach('node2', { tenant: 'white' });
+  const before = await count('denied');
+  const told = await untilTold(
+    () => lab.prober(caller).udpExchange(foreign.ip, 56),
+    ({ port }) => port === 56,
+  );
+  expect(told).toMatchObject({ from: { ip: caller.ip }, to: { ip: foreign.ip }, direction: 'egress', node: 'node1' });
+  await waitFor(async () => (await count('denied')) > before, { what: 'they are counted' });
+  // The one that must pass does.
+  await untilReached(lab, [[caller, far]]);
+});
+
 test('packets allowed and refused are counted', async () => {
-  const count = async (verdict: string): Promise<number> => {
-    const { body: text } = await lab.rest<string>('GET', '/metrics');
-    const line = new RegExp(
-      `^tenet_tenant_packets_total\\{(?=.*tenant="red")(?=.*verdict="${verdict}").*\\} (\\d+)`,
-      'gm',
-    );
-    return [...text.matchAll(line)].reduce((sum, [, packets]) => sum + Number(packets), 0);
-  };
   await waitFor(async () => (await count('denied')) > 0 && (await count('allowed')) > 0, {
     what: 'both are counted',
   });

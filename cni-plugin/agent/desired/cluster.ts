@@ -1,6 +1,8 @@
 /** What every node holds whatever runs on it: the rules, who the nodes are, what is open to all, what is never "beyond". Pure. */
-import type { Exception, Node } from '../../../controller/model/records.ts';
+import { type Exception, type Node, SYSTEM_VNI } from '../../../controller/model/records.ts';
 import { closedServiceNetworks } from '../../../controller/model/service-networks.ts';
+import { familyOf, type IpPrefix } from '../../../dataplane/address.ts';
+import { overlayLinkName } from '../../../dataplane/ownership.ts';
 import type { ElementItem, Item } from '../../../dataplane/state.ts';
 import { isOnSegment, isPinned, type NodeFacts, VXLAN_PORT } from './node-facts.ts';
 import { PROTOCOL_NUMBER } from './protocol-number.ts';
@@ -20,7 +22,7 @@ export function* clusterItems({ snapshot, facts, isCrowded }: World): Generator<
     masqueradePorts: facts.masqueradePorts,
     flows: facts.flows,
   };
-  for (const destination of cluster.pools) yield { kind: 'route', type: 'blackhole', destination };
+  for (const destination of cluster.pools) yield unknownTo(destination);
   for (const exception of cluster.exceptions) yield exceptionElement(exception);
   yield { kind: 'element', collection: 'node', fields: [facts.underlay.address] };
   for (const half of isCrowded ? ['0.0.0.0', '128.0.0.0'] : [])
@@ -42,6 +44,16 @@ export function* neighbourItems(nodes: readonly Node[], { facts }: World): Gener
   if (node === undefined || node.underlay === facts.underlay.address || !isPinned(facts, node)) return;
   if (others.some(({ underlayMac }) => underlayMac !== node.underlayMac)) return;
   yield { kind: 'neighbour', link: facts.underlay.link, address: node.underlay, mac: node.underlayMac };
+}
+
+/**
+ * Where packets to addresses of a pool go that nothing more particular is known of. Into the system overlay, which has no way for them:
+ * on their way there the rules see, refuse, count and show them like all others. IPv6 has no overlay.
+ */
+function unknownTo(destination: IpPrefix): Item {
+  return familyOf(destination) === 4
+    ? { kind: 'route', type: 'unicast', destination, link: overlayLinkName(SYSTEM_VNI) }
+    : { kind: 'route', type: 'blackhole', destination };
 }
 
 function exceptionElement(exception: Exception): ElementItem {
