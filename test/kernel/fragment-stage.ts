@@ -32,6 +32,7 @@ const RULES: RuleSetItem = {
   vxlanPort: 4789,
   segment: parsePrefix('10.200.0.0/24'),
   masqueradePorts: { from: 61_000, to: 65_535 },
+  flows: { ofPod: 32_768, ofTenant: 65_536 },
 };
 
 /** Three pods of one tenant, two of others. */
