@@ -8,6 +8,8 @@ import { type BackendChoice, type ChosenBackend, chooseBackend } from './backend
 import { Conntrack } from './conntrack/conntrack.ts';
 import type { Dataplane, Failures, LinkTraffic, PodSpec, PodView, Refusal } from './dataplane.ts';
 import type { Change } from './diff.ts';
+import { ERRNO, isErrno } from './errors.ts';
+import { FragmentGuards } from './fragment-guards.ts';
 import type { BackendName } from './isolation-backend.ts';
 import { applyLinks, observeLinks } from './kernel-links.ts';
 import { KernelMonitor } from './kernel-monitor.ts';
@@ -33,6 +35,8 @@ export class KernelDataplane implements Dataplane {
   readonly #filter = new NetlinkConnection(this.#filterSocket);
   readonly #rtnetlink = new Rtnetlink(this.#route);
   readonly #chosen: ChosenBackend;
+  readonly #fragments: FragmentGuards | undefined;
+  readonly #lack: string;
   readonly #deleter: LinkDeleter;
   readonly #conntrack: Conntrack;
   /** of every socket that changes something: what we did ourselves is no news */
@@ -60,12 +64,14 @@ export class KernelDataplane implements Dataplane {
       rtnetlink: this.#rtnetlink,
       isTouched: () => this.#monitor?.rulesTouched() ?? true,
     });
+    const { guards, lack } = guardFragments(this.#rtnetlink);
+    [this.#fragments, this.#lack] = [guards, lack];
     this.#conntrack = new Conntrack(new NetlinkConnection(new NetlinkSocket(NETLINK_NETFILTER)));
   }
 
   /** Where isolation is enforced, and why there. */
   get backend(): { readonly name: BackendName; readonly why: string } {
-    return { name: this.#chosen.backend.name, why: this.#chosen.why };
+    return { name: this.#chosen.backend.name, why: `${this.#chosen.why}${this.#lack}` };
   }
 
   /** Messages sent so far to the kernel's routing and filtering, deletions of links left out: what a change costs can be counted. */
@@ -75,6 +81,8 @@ export class KernelDataplane implements Dataplane {
 
   observe(desired: NodeState): NodeState {
     const { backend } = this.#chosen;
+    // Programs of a former process count in its maps, which are lost: they are no more than a reason to put ours there.
+    this.#fragments?.reset(desired);
     const items: Map<string, Item> = observeLinks(this.#rtnetlink);
     for (const [key, item] of backend.observe(desired)) items.set(key, item);
     for (const [key, item] of desired)
@@ -85,6 +93,7 @@ export class KernelDataplane implements Dataplane {
   }
 
   apply(changes: readonly Change[], desired: NodeState): Failures {
+    this.#fragments?.follow(changes, desired);
     this.#chosen.backend.apply(changes, desired);
     this.#wanted = desired;
     for (const link of new Set(changes.flatMap(({ item }) => (isLink(item) ? item.name : [])))) this.#unsettle(link);
@@ -107,6 +116,8 @@ export class KernelDataplane implements Dataplane {
   retireOthers(): void {
     if (this.#hasRetired) return;
     for (const other of this.#chosen.others) if (other.exists()) other.remove();
+    // Where they hang on what the other has just removed.
+    this.#fragments?.attach();
     this.#hasRetired = true;
   }
 
@@ -159,8 +170,10 @@ export class KernelDataplane implements Dataplane {
 
   traffic(): ReadonlyMap<string, LinkTraffic> {
     const refused = this.#chosen.backend.refused();
+    const fragments = this.#fragments?.refused();
+    const refusedAt = (link: string) => (refused.get(link) ?? 0) + (fragments?.get(link) ?? 0);
     const sent = [...this.#rtnetlink.sentPackets()].filter(([name]) => isPodLink(name));
-    return new Map(sent.map(([name, delivered]) => [name, { delivered, refused: refused.get(name) ?? 0 }]));
+    return new Map(sent.map(([name, delivered]) => [name, { delivered, refused: refusedAt(name) }]));
   }
 
   watchRefusals(onRefusal: (refusal: Refusal) => void): { close(): void } {
@@ -196,6 +209,7 @@ export class KernelDataplane implements Dataplane {
 
   close(): void {
     for (const backend of [this.#chosen.backend, ...this.#chosen.others]) backend.close();
+    this.#fragments?.close();
     this.#rtnetlink.close();
     this.#filterSocket.close();
     this.#conntrack.close();
@@ -211,6 +225,16 @@ export class KernelDataplane implements Dataplane {
   #unsettle(link: string): void {
     clearTimeout(this.#unsettled.get(link));
     this.#unsettled.set(link, setTimeout(() => this.#unsettled.delete(link), ECHO_MS).unref());
+  }
+}
+
+/** A kernel without such programs leaves all memory for fragments to any pod, and the log says so. */
+function guardFragments(rtnetlink: Rtnetlink): { readonly guards?: FragmentGuards; readonly lack: string } {
+  try {
+    return { guards: new FragmentGuards(rtnetlink), lack: '' };
+  } catch (error) {
+    if (!isErrno(error, ERRNO.ENOSYS, ERRNO.EPERM, ERRNO.EACCES, ERRNO.EINVAL)) throw error;
+    return { lack: `; what containers’ fragments take of the node’s memory is not bounded: ${error.message}` };
   }
 }
 

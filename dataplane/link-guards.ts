@@ -77,11 +77,7 @@ export class LinkGuards {
       const index = linkIndex(link);
       const program = this.#programOf(link);
       if (index === undefined || program === undefined) continue;
-      if (!this.#prepared.has(index))
-        holding(batch, link, this.#neighboursOf(link, index), () => {
-          const ignored = [ERRNO.EEXIST, ERRNO.ENODEV];
-          batch.add('RTM_NEWQDISC', `clsact dev ${link}`, (out) => encodeAddClsact(out, index), ignored);
-        });
+      if (!this.#prepared.has(index)) prepare(batch, { link, index }, this.#neighboursOf(link, index));
       this.#prepared.add(index);
       const filter = (out: RtBatch['out']) => encodeReplaceFilter(out, index, program);
       batch.add('RTM_NEWTFILTER', `ingress filter dev ${link}`, filter, [ERRNO.ENODEV]);
@@ -97,7 +93,8 @@ export class LinkGuards {
     for (const link of this.#unsealed) {
       const index = linkIndex(link);
       if (index === undefined || fd === undefined) continue;
-      const filter = (out: RtBatch['out']) => encodeReplaceLoaded(out, index, fd, ADMISSION_NAME);
+      const program = { place: 'egress', fd, name: ADMISSION_NAME } as const;
+      const filter = (out: RtBatch['out']) => encodeReplaceLoaded(out, index, program);
       batch.add('RTM_NEWTFILTER', `egress filter dev ${link}`, filter, [ERRNO.ENODEV]);
     }
     this.#rtnetlink.sendAll(batch);
@@ -115,15 +112,13 @@ export class LinkGuards {
   /** @param links names of pod links */
   removeFrom(links: readonly string[]): void {
     const batch = new RtBatch();
-    const neighbours = this.#rtnetlink.neighbours();
+    const neighbours = permanentNeighbours(this.#rtnetlink);
     for (const link of links) {
       const index = linkIndex(link);
       if (index === undefined) continue;
       // Without one the kernel says EINVAL or ENOENT, by its version.
       const ignored = [ERRNO.EINVAL, ERRNO.ENOENT, ERRNO.ENODEV];
-      const here = neighbours.flatMap(({ linkIndex: at, address, mac, permanent }) =>
-        at === index && permanent && address && mac ? [{ linkIndex: at, address, mac }] : [],
-      );
+      const here = neighbours.filter(({ linkIndex: at }) => at === index);
       holding(batch, link, here, () =>
         batch.add('RTM_DELQDISC', `clsact dev ${link}`, (out) => encodeDelClsact(out, index), ignored),
       );
@@ -154,6 +149,36 @@ export class LinkGuards {
     const sources = this.#sources.get(link);
     return sources && linkProgram([...sources.values()]);
   }
+}
+
+/** A link by its name and number. */
+export interface LinkPlace {
+  readonly link: string;
+  readonly index: number;
+}
+
+/** Gives links what filters hang on, where they have none. */
+export function prepareLinks(batch: RtBatch, rtnetlink: Rtnetlink, links: readonly LinkPlace[]): void {
+  const neighbours = links.length === 0 ? [] : permanentNeighbours(rtnetlink);
+  for (const each of links) {
+    const here = neighbours.filter(({ linkIndex: at }) => at === each.index);
+    prepare(batch, each, here);
+  }
+}
+
+function prepare(batch: RtBatch, { link, index }: LinkPlace, neighbours: readonly NeighbourSpec[]): void {
+  holding(batch, link, neighbours, () => {
+    const ignored = [ERRNO.EEXIST, ERRNO.ENODEV];
+    batch.add('RTM_NEWQDISC', `clsact dev ${link}`, (out) => encodeAddClsact(out, index), ignored);
+  });
+}
+
+function permanentNeighbours(rtnetlink: Rtnetlink): readonly NeighbourSpec[] {
+  return rtnetlink
+    .neighbours()
+    .flatMap(({ linkIndex: at, address, mac, permanent }) =>
+      permanent && address && mac ? [{ linkIndex: at, address, mac }] : [],
+    );
 }
 
 function isGuard(item: Item): item is ElementItem {

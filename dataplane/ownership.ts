@@ -20,6 +20,8 @@ export const NEIGHBOUR_PROTOCOL = 0x7e;
 export const HOST_END_MAC = parseMac('0a:58:a9:fe:01:01');
 /** The one nftables table, family inet. */
 export const NFT_TABLE = 'tenet';
+/** The program at pod links' ingress that bounds fragments, as `bpftool net` and `tc filter show` name it. */
+export const FRAGMENT_PROGRAM = 'tenet_fragments';
 /** What every pod sees as its gateway and as the source of its node's probes. @see RFC 3927 */
 export const POD_GATEWAY = '169.254.1.1';
 

@@ -6,8 +6,8 @@ import { type IpAddress, ipToBytes, type MacAddress, macToBytes } from '../addre
 import { ByteWriter } from '../netlink/bytes.ts';
 import { type Assembled, assemble, IF_EQUAL, type Instruction, LOAD_HALF, LOAD_WORD, RETURN } from './classic-bpf.ts';
 
-/** include/uapi/linux/pkt_cls.h: go on as if there were no filter; drop */
-const TC_ACT_OK = 0;
+/** include/uapi/linux/pkt_cls.h: what other filters say counts, and without any it goes on; drop */
+const TC_ACT_UNSPEC = 0xffff_ffff;
 const TC_ACT_SHOT = 2;
 const ETH_P_IP = 0x0800;
 const SOURCE_MAC = 6;
@@ -41,7 +41,7 @@ export function linkProgram(sources: readonly LinkSource[]): Uint8Array {
       { code: IF_EQUAL, k: ETH_P_IP, no: 'drop' },
       ...sources.flatMap(one),
       { at: 'drop', code: RETURN, k: TC_ACT_SHOT },
-      { at: 'pass', code: RETURN, k: TC_ACT_OK },
+      { at: 'pass', code: RETURN, k: TC_ACT_UNSPEC },
     ]),
   );
 }

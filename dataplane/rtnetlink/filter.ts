@@ -57,24 +57,37 @@ export function encodeDelClsact(out: ByteWriter, linkIndex: number): void {
  * @param program an array of struct sock_filter
  */
 export function encodeReplaceFilter(out: ByteWriter, linkIndex: number, program: Uint8Array): void {
-  encodeReplace(out, linkIndex, 'ingress', (options) =>
+  encodeReplace(out, linkIndex, { place: 'ingress', priority: PRIORITY }, (options) =>
     options.u16(u.TCA_BPF_OPS_LEN, program.length / 8).bytes(u.TCA_BPF_OPS, program),
   );
 }
 
-/** As {@link encodeReplaceFilter}, at the egress. @param fd of a classifier of this process's @param name as tools list it */
-export function encodeReplaceLoaded(out: ByteWriter, linkIndex: number, fd: number, name: string): void {
-  encodeReplace(out, linkIndex, 'egress', (options) => options.u32(u.TCA_BPF_FD, fd).string(u.TCA_BPF_NAME, name));
+/** A program that is in the kernel. */
+export interface LoadedFilter {
+  readonly place: FilterPlace;
+  /** of a classifier of this process's */
+  readonly fd: number;
+  /** as tools list it */
+  readonly name: string;
+  /** whose turn it is; the first one's unless given */
+  readonly priority?: number;
+}
+
+/** As {@link encodeReplaceFilter}. */
+export function encodeReplaceLoaded(out: ByteWriter, linkIndex: number, filter: LoadedFilter): void {
+  const { place, fd, name, priority = PRIORITY } = filter;
+  const program = (options: AttributeWriter) => options.u32(u.TCA_BPF_FD, fd).string(u.TCA_BPF_NAME, name);
+  encodeReplace(out, linkIndex, { place, priority }, program);
 }
 
 function encodeReplace(
   out: ByteWriter,
   linkIndex: number,
-  place: FilterPlace,
+  { place, priority }: { readonly place: FilterPlace; readonly priority: number },
   program: (options: AttributeWriter) => AttributeWriter,
 ): void {
   writeMessage(out, u.RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE, (message) => {
-    tcmsg(out, linkIndex, HANDLE, PARENT[place], (PRIORITY << 16) | ALL_PROTOCOLS);
+    tcmsg(out, linkIndex, HANDLE, PARENT[place], (priority << 16) | ALL_PROTOCOLS);
     message
       .string(u.TCA_KIND, 'bpf')
       .nested(u.TCA_OPTIONS, (options) => program(options).u32(u.TCA_BPF_FLAGS, u.TCA_BPF_FLAG_ACT_DIRECT));

@@ -44,7 +44,7 @@ export const AREAS: readonly Area[] = [
   },
   {
     name: 'dataplane/state',
-    files: ['dataplane/{state,diff,ownership,dataplane}.ts', 'dataplane/{isolation,iptables}/**'],
+    files: ['dataplane/{state,diff,ownership,dataplane}.ts', 'dataplane/{isolation,iptables,fragments}/**'],
     mayImport: ['dataplane/codecs', 'dataplane/netlink-codec', 'dataplane/errors', 'dataplane/address'],
     pure: true,
   },
