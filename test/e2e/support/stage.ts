@@ -2,10 +2,13 @@
  * The cast of the isolation tests: a lab of two nodes and a gateway, tenant red on both nodes and twice on the first, tenant blue on both,
  * and an ear at every place a packet could get to. Builds and waits until friends meet; judges nothing else.
  */
+import { writeFileSync } from 'node:fs';
+import { withNetns } from '../../../dataplane/system/netns.ts';
 import type { Container } from '../../lab/container.ts';
 import { ip } from '../../lab/fabric.ts';
 import { type Lab, type LabHost, startLab } from '../../lab/lab.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
+import { netnsPath } from '../../lab/probe/netns-path.ts';
 import type { LabOptions } from '../../lab/topology.ts';
 import { makeTenant, type TenantView } from './cluster.ts';
 import { Ears } from './ears.ts';
@@ -14,6 +17,9 @@ import { Ears } from './ears.ts';
 export const UDP_PORT = 5353;
 /** ... and TCP here. */
 export const TCP_PORT = 8080;
+
+/** Seconds until a flow of one exchange is forgotten: 30, less than a test takes on a busy machine. */
+const UDP_TIMEOUT = '/proc/sys/net/netfilter/nf_conntrack_udp_timeout';
 
 export type Role = 'red1' | 'red1b' | 'red2' | 'blue1' | 'blue2';
 
@@ -58,6 +64,7 @@ export async function raiseStage(options: Pick<LabOptions, 'agentFlags'> = {}): 
 export async function buildScenery(options: Pick<LabOptions, 'agentFlags' | 'id'>): Promise<Scenery> {
   const lab = await startLab({ nodes: 2, gateways: 1, ...options });
   try {
+    for (const { netns } of lab.hosts) withNetns(netnsPath(netns), () => writeFileSync(UDP_TIMEOUT, '600'));
     const [red, blue] = [await makeTenant(lab, 'red'), await makeTenant(lab, 'blue')];
     const entries = await Promise.all(
       Object.entries(CAST).map(
