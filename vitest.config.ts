@@ -24,7 +24,12 @@ const DEPENDS_ON_BACKEND = [
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 /** Times end what hangs, and decide nothing else. */
-const lab = { testTimeout: 300_000, hookTimeout: 180_000, isolate: false };
+const lab = {
+  testTimeout: 300_000,
+  hookTimeout: 180_000,
+  isolate: false,
+  globalSetup: 'test/e2e/support/end-shared-stages.ts',
+};
 /** So many files at once, for two processors: a lab waits more than it works. */
 const inPairs = { fileParallelism: true, maxWorkers: 2 };
 const inThrees = { fileParallelism: true, maxWorkers: 3 };
@@ -47,7 +52,8 @@ class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification): number => {
       const found = LONG.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`));
-      return found < 0 ? LONG.length : found;
+      // Last, those that share a stage, so that it does not stand idle in between.
+      return found >= 0 ? found : LONG.length + Number(/\/(attacks-|sentinel)/.test(moduleId));
     };
     // A process that runs file after file is of one project.
     const byProject = (a: TestSpecification, b: TestSpecification) => a.project.name.localeCompare(b.project.name);

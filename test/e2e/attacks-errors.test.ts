@@ -13,7 +13,8 @@ import { countFromPods, newToken } from './support/ears.ts';
 import { datagram, ERRORS, type ErrorName, errorAbout, fromContainer, type Quoted } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
 import { type Cut, without } from './support/openings.ts';
-import { hostLink, meets, raiseStage, type Stage, UDP_PORT } from './support/stage.ts';
+import { borrowStage } from './support/shared-stage.ts';
+import { hostLink, meets, type Stage, UDP_PORT } from './support/stage.ts';
 
 let stage: Stage;
 /** the liars: blue's containers on the first and the second node */
@@ -21,7 +22,7 @@ let blue1: RawLink;
 let blue2: RawLink;
 
 beforeAll(async () => {
-  stage = await raiseStage();
+  stage = await borrowStage();
   blue1 = new RawLink(stage.cast.blue1.netns);
   blue2 = new RawLink(stage.cast.blue2.netns);
 });

@@ -12,7 +12,8 @@ import { newToken } from './support/ears.ts';
 import { datagram, fromContainer, onUnderlay } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
 import { frozen } from './support/openings.ts';
-import { meets, raiseStage, type Stage } from './support/stage.ts';
+import { borrowStage } from './support/shared-stage.ts';
+import { meets, type Stage } from './support/stage.ts';
 
 const PORT = 7781;
 
@@ -23,7 +24,7 @@ let red1: RawLink;
 let listener: Listener;
 
 beforeAll(async () => {
-  stage = await raiseStage();
+  stage = await borrowStage();
   stranger = await stage.lab.addStranger();
   beside = new RawLink(stranger.netns);
   red1 = new RawLink(stage.cast.red1.netns);

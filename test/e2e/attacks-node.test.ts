@@ -14,14 +14,15 @@ import { type Cargo, cargoTo, expectArrival } from './support/cargo.ts';
 import { capsule, datagram, onUnderlay } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
 import { type Cut, frozen } from './support/openings.ts';
-import { meets, raiseStage, type Stage } from './support/stage.ts';
+import { borrowStage } from './support/shared-stage.ts';
+import { meets, type Stage } from './support/stage.ts';
 
 let stage: Stage;
 /** node2's own underlay link */
 let node2: RawLink;
 
 beforeAll(async () => {
-  stage = await raiseStage();
+  stage = await borrowStage();
   node2 = new RawLink(stage.node2.netns);
 });
 afterAll(async () => {

@@ -15,7 +15,8 @@ import { newToken } from './support/ears.ts';
 import { datagram, onUnderlay } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
 import { type Cut, without } from './support/openings.ts';
-import { meets, raiseStage, type Stage } from './support/stage.ts';
+import { borrowStage } from './support/shared-stage.ts';
+import { meets, type Stage } from './support/stage.ts';
 
 const PORT = 7780;
 const FRAGMENTATION_NEEDED = 4;
@@ -31,7 +32,7 @@ let node2: RawLink;
 let listener: Listener;
 
 beforeAll(async () => {
-  stage = await raiseStage();
+  stage = await borrowStage();
   stranger = await stage.lab.addStranger();
   beside = new RawLink(stranger.netns);
   node2 = new RawLink(stage.node2.netns);

@@ -16,7 +16,8 @@ import { newToken } from './support/ears.ts';
 import { fromContainer } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
 import { type Cut, frozen, portsKept, without } from './support/openings.ts';
-import { raiseStage, type Stage } from './support/stage.ts';
+import { borrowStage } from './support/shared-stage.ts';
+import type { Stage } from './support/stage.ts';
 
 /** From here to there the node's own programs have none. */
 const POD_PORTS = { from: 61_000, to: 65_535 };
@@ -33,7 +34,7 @@ let fabric: RawLink;
 let lastPort = 20_000;
 
 beforeAll(async () => {
-  stage = await raiseStage();
+  stage = await borrowStage();
   pod = new RawLink(stage.cast.red1.netns);
   fabric = new RawLink(stage.lab.fabricNetns, 'v-node1');
   const answers = stage.lab.prober(stage.lab.outside);
@@ -331,7 +332,10 @@ test('a node whose programs are given ports that are pods’ alone says so in it
   const { lab, node2 } = stage;
   const said = () => lab.logs('node2').includes('programs of this node are given ports 61000-65535');
   expect(said()).toBe(false);
-  await inside(node2, 'echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range');
+  const range = '/proc/sys/net/ipv4/ip_local_port_range';
+  const before = await inside(node2, `cat ${range}`);
+  onTestFinished(async () => void (await inside(node2, `echo ${before.trim()} > ${range}`)));
+  await inside(node2, `echo 1024 65535 > ${range}`);
   await lab.killAgent('node2', 'SIGTERM');
   await lab.startAgent('node2');
   expect(said()).toBe(true);

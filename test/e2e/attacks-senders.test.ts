@@ -12,7 +12,8 @@ import { BACKEND } from './support/backend.ts';
 import { type Cargo, cargoTo, expectArrival } from './support/cargo.ts';
 import { capsule, datagram, onUnderlay } from './support/forge.ts';
 import type { Cut } from './support/openings.ts';
-import { meets, raiseStage, type Stage } from './support/stage.ts';
+import { borrowStage } from './support/shared-stage.ts';
+import { meets, type Stage } from './support/stage.ts';
 
 const PRIORITY_TAG = Buffer.from([0, 0, 0x08, 0x00]);
 const ETH_P_8021Q = 0x8100;
@@ -23,7 +24,7 @@ let node2: RawLink;
 let gateway: RawLink;
 
 beforeAll(async () => {
-  stage = await raiseStage();
+  stage = await borrowStage();
   node2 = new RawLink(stage.node2.netns);
   gateway = new RawLink(stage.gateway.netns);
 });

@@ -10,7 +10,8 @@ import { BACKEND } from './support/backend.ts';
 import { expectArrival } from './support/cargo.ts';
 import { datagram, fromContainer } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
-import { meets, raiseStage, type Stage } from './support/stage.ts';
+import { borrowStage } from './support/shared-stage.ts';
+import { meets, type Stage } from './support/stage.ts';
 
 const OUT = 'from node1';
 
@@ -18,7 +19,7 @@ let stage: Stage;
 let red1: RawLink;
 
 beforeAll(async () => {
-  stage = await raiseStage();
+  stage = await borrowStage();
   red1 = new RawLink(stage.cast.red1.netns);
 });
 afterAll(async () => {

@@ -13,7 +13,8 @@ import { cargoTo, expectArrival } from './support/cargo.ts';
 import { capsule, datagram, onUnderlay } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
 import { admission, type Cut, frozen } from './support/openings.ts';
-import { meets, raiseStage, type Stage } from './support/stage.ts';
+import { borrowStage } from './support/shared-stage.ts';
+import { meets, type Stage } from './support/stage.ts';
 
 let stage: Stage;
 let stranger: Stranger;
@@ -22,7 +23,7 @@ let beside: RawLink;
 let node2: RawLink;
 
 beforeAll(async () => {
-  stage = await raiseStage();
+  stage = await borrowStage();
   stranger = await stage.lab.addStranger();
   beside = new RawLink(stranger.netns);
   node2 = new RawLink(stage.node2.netns);

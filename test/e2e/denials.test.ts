@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Container } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
-import { etcdDump, makeTenant, untilReached } from './support/cluster.ts';
+import { etcdRecords, makeTenant, untilReached } from './support/cluster.ts';
 
 let lab: Lab;
 let caller: Container;
@@ -46,13 +46,20 @@ const denials = async (tenant: string, query = ''): Promise<readonly DenialView[
   return body.items;
 };
 
-/** Calls until the denial is told: each call that is refused may be the one that is not shown. */
-async function untilTold(call: () => Promise<unknown>, isIt: (denial: DenialView) => boolean): Promise<DenialView> {
+/**
+ * Calls until the denial is told: each call that is refused may be the one that is not shown. A node tells what it has refused in the order
+ * of the packets, so what it refused before is told then too.
+ */
+async function untilTold(
+  call: () => Promise<unknown>,
+  isIt: (denial: DenialView) => boolean,
+  tenant = 'red',
+): Promise<DenialView> {
   let found: DenialView | undefined;
   await waitFor(
     async () => {
       await call();
-      found = (await denials('red')).find(isIt);
+      found = (await denials(tenant)).find(isIt);
       return found !== undefined;
     },
     { what: 'the denial is told' },
@@ -85,18 +92,18 @@ async function allow(name: string): Promise<void> {
 }
 
 test('what is refused while no caller asks is nowhere in etcd, and is told to the first that asks', async () => {
-  const isTold = (key: string) => /^(denials|traffic|wanted)\//.test(key);
+  const told = async () => (await etcdRecords(lab)).filter(({ key }) => /^(denials|traffic|wanted)\//.test(key));
   for (const port of [61, 62, 63, 64, 65, 66, 67]) await lab.prober(loner).udpExchange(neighbour.ip, port);
-  expect([...(await etcdDump(lab)).keys()].filter(isTold)).toEqual([]);
+  expect(await told()).toEqual([]);
   // Not a packet more: what is told now was refused before.
   const isFirst = ({ port, direction, node }: DenialView) => port === 61 && direction === 'egress' && node === 'node1';
   await waitFor(async () => (await denials('green')).some(isFirst), { what: 'the first one refused is told' });
-  const keys = [...(await etcdDump(lab)).keys()].filter(isTold).map((key) => key.replace(/^(wanted\/.*\/).*/, '$1'));
-  expect(keys.sort()).toEqual(['denials/green/node1', 'wanted/denials/green/']);
+  const inOrder = [...(await told())].sort((a, b) => a.createRevision - b.createRevision);
+  const keys = inOrder.map(({ key }) => key.replace(/^(wanted\/.*\/).*/, '$1'));
+  expect(keys).toEqual(['wanted/denials/green/', 'denials/green/node1']);
 });
 
 test('refused where it arrives: both ends, port and direction', async () => {
-  expect(await denials('red')).toEqual([]);
   await forbid('closed-in', { podSelector: {}, policyTypes: ['Ingress'] });
   const told = await untilTold(
     () => lab.prober(caller).udpExchange(far.ip, 53),
@@ -120,7 +127,14 @@ test('refused where it is sent, and only by that side', async () => {
     ({ port }) => port === 54,
   );
   expect(told).toMatchObject({ from: { ip: caller.ip }, to: { ip: neighbour.ip }, direction: 'egress', node: 'node1' });
-  expect((await denials('red')).filter(({ port, direction }) => port === 54 && direction === 'ingress')).toEqual([]);
+  await untilTold(
+    () => lab.prober(caller).udpExchange(neighbour.ip, 57),
+    ({ port }) => port === 57,
+  );
+  const all = await denials('red');
+  expect(all.filter(({ port, direction }) => port === 54 && direction === 'ingress')).toEqual([]);
+  // Of what green was refused on its way to red, red hears nothing.
+  expect(all.filter(({ from }) => from.ip === loner.ip)).toEqual([]);
   await allow('closed-out');
 });
 
@@ -131,7 +145,12 @@ test('another tenant’s container is an address without a name, and its tenant 
   );
   expect(told).toMatchObject({ to: { ip: stranger.ip }, direction: 'egress' });
   expect(Object.keys(told.to)).toEqual(['ip']);
-  expect(await denials('blue')).toEqual([]);
+  await untilTold(
+    () => lab.prober(stranger).udpExchange(caller.ip, 58),
+    ({ port }) => port === 58,
+    'blue',
+  );
+  expect((await denials('blue')).filter(({ from }) => from.ip !== stranger.ip)).toEqual([]);
 });
 
 test('to a tenant of which the node knows nothing they are counted and told like all others', async () => {

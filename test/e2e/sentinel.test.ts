@@ -6,14 +6,15 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Captured, RawLink } from '../lab/probe/raw.ts';
 import { newToken } from './support/ears.ts';
 import { datagram, fromContainer } from './support/forge.ts';
-import { raiseStage, type Stage, TCP_PORT, UDP_PORT } from './support/stage.ts';
+import { borrowStage } from './support/shared-stage.ts';
+import { type Stage, TCP_PORT, UDP_PORT } from './support/stage.ts';
 
 const ROUNDS = 50;
 const BURST = 50;
 
 let stage: Stage;
 beforeAll(async () => {
-  stage = await raiseStage();
+  stage = await borrowStage();
 });
 afterAll(() => stage?.close());
 

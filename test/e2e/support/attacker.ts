@@ -8,7 +8,8 @@ import { type Attack, expectSilence } from './attack.ts';
 import { countFromPods } from './ears.ts';
 import { fromContainer } from './forge.ts';
 import { inside } from './node-state.ts';
-import { hostLink, meets, raiseStage, type Stage } from './stage.ts';
+import { borrowStage } from './shared-stage.ts';
+import { hostLink, meets, type Stage } from './stage.ts';
 
 export type Shot = Pick<Attack, 'name' | 'fire'>;
 
@@ -52,12 +53,13 @@ export function setUpAttacker(): Attacker {
     await Promise.all(pairs);
   };
   beforeAll(async () => {
-    stage = await raiseStage();
+    stage = await borrowStage();
     link = new RawLink(stage.cast.red1.netns);
     toNode = await countFromPods(stage.node1, hostLink(stage.cast.red1));
   });
   afterAll(async () => {
     link?.close();
+    await toNode?.close();
     await stage?.close();
   });
   beforeEach(async () => {

@@ -61,6 +61,14 @@ export async function untilListed(
 
 /** Everything of Tenet's in etcd, keys without their prefix. */
 export async function etcdDump(lab: Lab): Promise<ReadonlyMap<string, unknown>> {
+  const records = await etcdRecords(lab);
+  return new Map(records.map(({ key, value }) => [key, JSON.parse(value)]));
+}
+
+/** With the revision that each key was made in: which was there before which. */
+export async function etcdRecords(
+  lab: Lab,
+): Promise<readonly { readonly key: string; readonly value: string; readonly createRevision: number }[]> {
   const { etcdUrl, manage } = lab.topology;
   const netns = manage[0]?.netns ?? '';
   const prefix = '/tenet/v1/';
@@ -74,9 +82,13 @@ export async function etcdDump(lab: Lab): Promise<ReadonlyMap<string, unknown>> 
     'etcdctl',
     ...['--endpoints', etcdUrl, 'get', '--prefix', prefix, '-w', 'json'],
   ]);
-  const { kvs = [] } = JSON.parse(text) as { kvs?: { key: string; value: string }[] };
+  const { kvs = [] } = JSON.parse(text) as { kvs?: { key: string; value: string; create_revision: number }[] };
   const plain = (base64: string) => Buffer.from(base64, 'base64').toString('utf8');
-  return new Map(kvs.map(({ key, value }) => [plain(key).slice(prefix.length), JSON.parse(plain(value))]));
+  return kvs.map(({ key, value, create_revision: createRevision }) => ({
+    key: plain(key).slice(prefix.length),
+    value: plain(value),
+    createRevision,
+  }));
 }
 
 /** What in a dump contradicts itself: claims without their tenant, tenants without their claims, blocks and endpoints without either. */

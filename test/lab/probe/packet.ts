@@ -14,8 +14,18 @@ export const ICMP = { echoReply: 0, unreachable: 3, redirect: 5, echoRequest: 8,
 export const BROADCAST = 'ff:ff:ff:ff:ff:ff';
 const NOTHING = Buffer.alloc(0);
 
-const mac = (text: string): Uint8Array => macToBytes(parseMac(text));
-const ip = (text: string): Uint8Array => ipToBytes(parseIp(text));
+const mac = remembered((text) => macToBytes(parseMac(text)));
+const ip = remembered((text) => ipToBytes(parseIp(text)));
+
+/** Few addresses, and packets by the hundred thousand. */
+function remembered(bytesOf: (text: string) => Uint8Array): (text: string) => Uint8Array {
+  const known = new Map<string, Uint8Array>();
+  return (text) => {
+    const bytes = known.get(text) ?? bytesOf(text);
+    known.set(text, bytes);
+    return bytes;
+  };
+}
 
 /** The Internet checksum. @returns u16 @see RFC 1071 */
 export function checksum(...parts: readonly Uint8Array[]): number {

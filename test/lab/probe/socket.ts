@@ -218,12 +218,14 @@ export interface Datagram {
 }
 
 const receiveBuffer = Buffer.alloc(70_000);
+const senderBuffer = Buffer.alloc(28);
+const senderLength = new Uint32Array(1);
 
 /** @returns what has arrived, or undefined if nothing has @throws SocketError, such as a pending ICMP error's */
 export function receiveNow(fd: number): Datagram | undefined {
-  const from = Buffer.alloc(28);
-  const length = Number(c.recvfrom(fd, receiveBuffer, receiveBuffer.length, MSG_DONTWAIT, from, Uint32Array.of(28)));
-  if (length >= 0) return { bytes: Buffer.from(receiveBuffer.subarray(0, length)), from };
+  senderLength[0] = senderBuffer.length;
+  const length = Number(c.recvfrom(fd, receiveBuffer, receiveBuffer.length, MSG_DONTWAIT, senderBuffer, senderLength));
+  if (length >= 0) return { bytes: Buffer.from(receiveBuffer.subarray(0, length)), from: Buffer.from(senderBuffer) };
   const errno = koffi.errno();
   if (errno === EAGAIN) return undefined;
   throw new SocketError('recv', errno);
