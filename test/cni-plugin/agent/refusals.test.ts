@@ -1,4 +1,4 @@
-/** Whom it concerns when the kernel refuses something: the tenant whose it is and its peers, everybody where it is everybody's. */
+/** Which tenants it concerns when the kernel refuses something: its owner and the owner's peers, or all where it belongs to all. */
 import { expect, it } from 'vitest';
 import { judgeRefused } from '../../../cni-plugin/agent/refusals.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
@@ -66,7 +66,7 @@ it.each<[string, Item | string, readonly string[] | 'all']>([
   expect(judge(item).concerned).toEqual(concerned);
 });
 
-it('is nobody when nothing is refused', () => {
+it('is no tenant when nothing is refused', () => {
   expect(judge()).toEqual({ concerned: [], findings: [] });
 });
 
