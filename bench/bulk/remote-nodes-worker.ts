@@ -4,10 +4,10 @@
  */
 import { text } from 'node:stream/consumers';
 import { macOfAddress } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { formatRecord } from '../../controller/model/kinds/kind.ts';
 import type { Endpoint, Node } from '../../controller/model/records.ts';
 import { openEtcdStore } from '../../controller/store/etcd-store.ts';
 import { keys } from '../../controller/store/keys.ts';
-import { formatRecord } from '../../controller/store/records.ts';
 import type { Write } from '../../controller/store/store.ts';
 import {
   addressAt,

@@ -5,9 +5,9 @@
 import { computeDesired } from '../../cni-plugin/agent/desired/compute.ts';
 import type { NodeFacts } from '../../cni-plugin/agent/desired/node-facts.ts';
 import { Snapshot } from '../../cni-plugin/agent/watch/snapshot.ts';
+import { formatRecord } from '../../controller/model/kinds/kind.ts';
 import type { Block, ClusterConfig, Endpoint, Node, Tenant } from '../../controller/model/records.ts';
 import { keys } from '../../controller/store/keys.ts';
-import { formatRecord } from '../../controller/store/records.ts';
 import { parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
 import { type Item, itemKey, type NodeState } from '../../dataplane/state.ts';
 

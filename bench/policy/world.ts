@@ -3,6 +3,7 @@
  * every kind (selectors of pods and of namespaces, port ranges, named ports, networks with holes), the same at every size. Pure.
  */
 import { macOfAddress, type NodeFacts } from '../../cni-plugin/agent/desired/node-facts.ts';
+import { formatRecord } from '../../controller/model/kinds/kind.ts';
 import type {
   Block,
   ClusterConfig,
@@ -13,7 +14,6 @@ import type {
   Tenant,
 } from '../../controller/model/records.ts';
 import { keys } from '../../controller/store/keys.ts';
-import { formatRecord } from '../../controller/store/records.ts';
 import type { Entry } from '../../controller/store/store.ts';
 import { addressAt, type IpPrefix, parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
 

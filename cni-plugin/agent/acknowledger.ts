@@ -4,11 +4,12 @@
  * nothing, and no other part of the agent waits for it.
  */
 import type { Logger } from 'pino';
+import { rangeOf } from '../../controller/model/kinds/all.ts';
+import { type Enforced, type EnforcedRevisions, enforcedBy } from '../../controller/model/kinds/enforced.ts';
+import type { Acknowledged } from '../../controller/model/kinds/kind.ts';
 import type { ProblemBook } from '../../controller/model/problems.ts';
-import type { Enforced, EnforcedRevisions } from '../../controller/model/records.ts';
 import { noteStoreError } from '../../controller/store/findings.ts';
 import { keys } from '../../controller/store/keys.ts';
-import { formatRecord } from '../../controller/store/records.ts';
 import type { Revision, Store } from '../../controller/store/store.ts';
 
 export interface AcknowledgerOptions {
@@ -29,11 +30,10 @@ const FEW_CHANGES = 3;
 const ABOUT = 'acknowledgement';
 const NONE: ReadonlySet<string> = new Set();
 
-type Kind = keyof EnforcedRevisions;
 /** Which records a followed prefix is about: of one tenant, or (a gateway's) of all. */
 interface Subject {
   readonly tenant: string | undefined;
-  readonly kind: Kind;
+  readonly kind: Acknowledged;
 }
 
 export class Acknowledger {
@@ -121,7 +121,7 @@ export class Acknowledger {
     this.#dirty = false;
     this.#changes = 0;
     try {
-      const value = formatRecord(this.#record());
+      const value = enforcedBy.format(this.#record());
       // A node that was forgotten says nothing more until it is registered again.
       const guard = { kind: 'present', key: keys.node(node) } as const;
       const { committed } = await store.commit([guard], [{ kind: 'put', key: keys.enforced(node), value }]);
@@ -136,8 +136,8 @@ export class Acknowledger {
   }
 
   #record(): Enforced {
-    const tenants = new Map<string, Partial<Record<Kind, Revision>>>();
-    let all: Partial<Record<Kind, Revision>> | undefined;
+    const tenants = new Map<string, Partial<Record<Acknowledged, Revision>>>();
+    let all: Partial<Record<Acknowledged, Revision>> | undefined;
     for (const [prefix, revision] of this.#enforced) {
       const subject = subjectOf(prefix);
       if (subject === undefined) continue;
@@ -158,25 +158,11 @@ export class Acknowledger {
   }
 }
 
-function isWhole(revisions: Partial<Record<Kind, Revision>>): revisions is EnforcedRevisions {
+function isWhole(revisions: Partial<Record<Acknowledged, Revision>>): revisions is EnforcedRevisions {
   return revisions.tenant !== undefined && revisions.namespaces !== undefined && revisions.peerings !== undefined;
 }
 
 function subjectOf(prefix: string): Subject | undefined {
-  const [kind, tenant = ''] = prefix.split('/');
-  const of = tenant === '' ? undefined : tenant;
-  switch (kind) {
-    case 'tenants':
-      return { tenant: of, kind: 'tenant' };
-    case 'namespaces':
-      return { tenant: of, kind: 'namespaces' };
-    case 'peerings':
-      return { tenant: of, kind: 'peerings' };
-    case 'policies':
-      return { tenant: of, kind: 'policies' };
-    case 'endpoints':
-      return { tenant: of, kind: 'endpoints' };
-    default:
-      return undefined;
-  }
+  const range = rangeOf(prefix);
+  return range?.acknowledgedAs && { tenant: range.tenant, kind: range.acknowledgedAs };
 }

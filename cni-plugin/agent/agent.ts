@@ -8,7 +8,6 @@
 import type { Logger } from 'pino';
 import { InvalidInput } from '../../controller/errors.ts';
 import { ProblemBook } from '../../controller/model/problems.ts';
-import { keys } from '../../controller/store/keys.ts';
 import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import { POD_LINK_PREFIX, podLinkName } from '../../dataplane/ownership.ts';
@@ -252,12 +251,9 @@ export class Agent {
 
   /** @param changed keys of the store; without, any may have changed */
   #onClusterChange(changed?: readonly string[]): void {
-    const { reconciler, journal } = this.#context;
-    reconciler.request();
-    const ours = new Set([...journal.blocks.values()].map(({ tenant, prefix }) => keys.block(tenant, prefix)));
-    if (changed === undefined || changed.some((key) => ours.has(key))) void this.#upkeep.confirm();
+    this.#context.reconciler.request();
+    this.#upkeep.heard(changed);
     void rememberChanges(this.#context, changed);
-    if (changed === undefined || changed.some((key) => key.startsWith('tenants/'))) this.#upkeep.giveBackOfDeleted();
   }
 
   #onForeignChange(what: string): void {

@@ -1,25 +1,30 @@
 /** Who holds a block, as the store itself says: snapshots learn of tenants and of blocks in no order, and late. Decides nothing. */
 
-import type { Block } from '../../controller/model/records.ts';
+import { type Block, blocks } from '../../controller/model/kinds/block.ts';
 import { keys } from '../../controller/store/keys.ts';
-import { parseRecord } from '../../controller/store/records.ts';
 import type { Store } from '../../controller/store/store.ts';
 import type { IpPrefix } from '../../dataplane/address.ts';
 
 /** Milliseconds within which the store says who holds a block: an agent that starts waits for it, and ADDs one after the other. */
 const HOLDER_MS = 1000;
 
-/** @returns the node that has claimed the block @throws Unavailable */
+/** Stands for a holder that its record does not say readably: then the block is held, and whose it was it stays. */
+export const UNKNOWN_HOLDER = '?';
+
+/** @returns the node that has claimed the block, or {@link UNKNOWN_HOLDER} @throws Unavailable */
 export async function findHolder(store: Store, tenant: string, prefix: IpPrefix): Promise<string | undefined> {
   const key = keys.block(tenant, prefix);
   const { entry } = await store.get(key, { timeoutMs: HOLDER_MS });
-  return entry && parseRecord<{ node: string }>(key, entry.value).node;
+  return entry && (blocks.find(entry)?.node ?? UNKNOWN_HOLDER);
 }
 
-/** Takes a node's claim of its block away; one that is another's, or gone, stays so. @throws Unavailable, IndeterminateCommit */
+/**
+ * Takes a node's claim of its block away; one that is another's, or gone, stays so.
+ * @throws Unavailable, IndeterminateCommit, RecordError
+ */
 export async function releaseClaim(store: Store, { tenant, prefix, node }: Block): Promise<void> {
   const key = keys.block(tenant, prefix);
   const { entry } = await store.get(key);
-  if (entry === undefined || parseRecord<{ node: string }>(key, entry.value).node !== node) return;
+  if (entry === undefined || blocks.get(entry).node !== node) return;
   await store.commit([{ kind: 'unchanged', key, modRevision: entry.modRevision }], [{ kind: 'delete', key }]);
 }

@@ -2,6 +2,8 @@
  * Looks after this node's blocks: makes sure they still are its own, gives back those of tenants that are being deleted or have had
  * nothing here for a while. Claiming and handing out is blocks.ts's.
  */
+import { blocks } from '../../controller/model/kinds/block.ts';
+import { tenants } from '../../controller/model/kinds/tenant.ts';
 import { noteStoreError } from '../../controller/store/findings.ts';
 import type { AgentContext } from './context.ts';
 import { undo } from './verbs/del.ts';
@@ -45,6 +47,16 @@ export class BlockUpkeep {
   /** Also those that only were asked about: an ADD that was refused leaves its tenant followed, and nothing else. */
   #followed(): Set<string> {
     return new Set([...this.tenants(), ...this.#context.view.needed()]);
+  }
+
+  /** @param changed keys of the store; without, any may have changed */
+  heard(changed?: readonly string[]): void {
+    const isOurs = (key: string) => {
+      const prefix = blocks.place(key)?.prefix;
+      return prefix !== undefined && this.#context.journal.blocks.has(prefix);
+    };
+    if (changed === undefined || changed.some(isOurs)) void this.confirm();
+    if (changed === undefined || changed.some((key) => tenants.place(key) !== undefined)) this.giveBackOfDeleted();
   }
 
   /** Takes down what has an address that is another node's by now; the store being away, at its next sign of life. */

@@ -3,9 +3,9 @@
  * node's alone to give. Works without the store while the blocks last. Never wires anything.
  */
 import { Conflict, Exhausted, InvalidInput, Unavailable } from '../../controller/errors.ts';
-import type { Block, Tenant } from '../../controller/model/records.ts';
-import { keys, parsePrefixKey } from '../../controller/store/keys.ts';
-import { formatRecord } from '../../controller/store/records.ts';
+import { type Block, blocks as blockKind } from '../../controller/model/kinds/block.ts';
+import type { Tenant } from '../../controller/model/kinds/tenant.ts';
+import { keys } from '../../controller/store/keys.ts';
 import { IndeterminateCommit, type Store } from '../../controller/store/store.ts';
 import {
   addressAt,
@@ -17,7 +17,7 @@ import {
   prefixOf,
   prefixSize,
 } from '../../dataplane/address.ts';
-import { findHolder, releaseClaim } from './block-claims.ts';
+import { findHolder, releaseClaim, UNKNOWN_HOLDER } from './block-claims.ts';
 import { freeBlocks } from './free-blocks.ts';
 import type { Journal } from './journal.ts';
 import { KeyedLock } from './keyed-lock.ts';
@@ -165,7 +165,7 @@ export class Blocks {
     try {
       // Also of a tenant that is being deleted: forgotten here, the claim would stand in the way of the deletion for good.
       const holder = await findHolder(this.#options.store, tenant, prefix);
-      if (holder !== undefined) return holder === this.#options.node;
+      if (holder !== undefined) return holder === this.#options.node || holder === UNKNOWN_HOLDER;
       await this.#refreshTenant(tenant);
       const subnets = this.#options.snapshot.tenant(tenant)?.subnets ?? [];
       const isTenants = subnets.some((subnet) => prefixContains(subnet, prefixBase(prefix)));
@@ -230,7 +230,7 @@ export class Blocks {
       await this.#refreshTenant(tenant);
       taken.clear();
       const { entries } = await this.#options.store.list(keys.blocks(tenant));
-      for (const { key } of entries) taken.add(parsePrefixKey(key));
+      for (const prefix of entries.flatMap(({ key }) => blockKind.place(key)?.prefix ?? [])) taken.add(prefix);
     }
     this.#getActive(tenant);
     throw new Exhausted(
@@ -256,7 +256,7 @@ export class Blocks {
     const { store, node, journal } = this.#options;
     const known = this.#getActive(tenant);
     const key = keys.block(tenant, prefix);
-    const value = formatRecord({ node });
+    const value = blockKind.format({ node });
     let revision: number | undefined;
     try {
       const result = await store.commit(

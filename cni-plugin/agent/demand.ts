@@ -2,30 +2,31 @@
  * What callers of REST want to be told just now of what nodes see, as their controllers ask for it in the store. Follows it, and
  * decides nothing.
  */
+import { type Subject, wanted } from '../../controller/model/kinds/wanted.ts';
 import type { ProblemBook } from '../../controller/model/problems.ts';
 import { followingProblems } from '../../controller/store/findings.ts';
 import { follow } from '../../controller/store/follow.ts';
-import { keys, wantedSubject } from '../../controller/store/keys.ts';
+import { keys } from '../../controller/store/keys.ts';
 import type { Entry, Store, WatchBatch } from '../../controller/store/store.ts';
 
 export interface DemandOptions {
   readonly store: Store;
   readonly book: ProblemBook;
   /** a subject that was not wanted, or has been asked for once more, such as `traffic` or `denials/blue` */
-  readonly onWanted: (subject: string) => void;
+  readonly onWanted: (subject: Subject) => void;
 }
 
 export class Demand {
   readonly #options: DemandOptions;
   readonly #stopping = new AbortController();
   /** keys of those who ask, by subject */
-  #asked = new Map<string, Set<string>>();
+  #asked = new Map<Subject, Set<string>>();
 
   constructor(options: DemandOptions) {
     this.#options = options;
   }
 
-  isWanted(subject: string): boolean {
+  isWanted(subject: Subject): boolean {
     return this.#asked.has(subject);
   }
 
@@ -43,8 +44,12 @@ export class Demand {
       },
       events: ({ events }: WatchBatch) => {
         for (const event of events) {
-          if (event.kind === 'delete') this.#remove(event.key);
-          else this.#options.onWanted(this.#add(event.entry.key));
+          if (event.kind === 'delete') {
+            this.#remove(event.key);
+            continue;
+          }
+          const subject = this.#add(event.entry.key);
+          if (subject !== undefined) this.#options.onWanted(subject);
         }
       },
     };
@@ -55,16 +60,18 @@ export class Demand {
     this.#stopping.abort();
   }
 
-  #add(key: string): string {
-    const subject = wantedSubject(key);
+  /** @returns undefined for a key of another form */
+  #add(key: string): Subject | undefined {
+    const subject = wanted.place(key)?.subject;
+    if (subject === undefined) return undefined;
     const askers = this.#asked.get(subject) ?? new Set();
     this.#asked.set(subject, askers.add(key));
     return subject;
   }
 
   #remove(key: string): void {
-    const subject = wantedSubject(key);
-    const askers = this.#asked.get(subject);
-    if (askers?.delete(key) === true && askers.size === 0) this.#asked.delete(subject);
+    const subject = wanted.place(key)?.subject;
+    const askers = subject && this.#asked.get(subject);
+    if (subject !== undefined && askers?.delete(key) === true && askers.size === 0) this.#asked.delete(subject);
   }
 }

@@ -1,5 +1,6 @@
 /** The agent's only translation of errors into CNI ones; kubelet shows `msg; details` in the pod's events. Pure. */
 import { Conflict, Exhausted, InvalidInput, NotFound, QuotaExceeded, Unavailable } from '../../controller/errors.ts';
+import { RecordError } from '../../controller/model/kinds/kind.ts';
 import { CodecError, InvalidNetns, KernelError } from '../../dataplane/errors.ts';
 import { CNI_ERROR, type CniErrorBody } from '../agent-protocol.ts';
 import { NotInSync } from './reconcile/loop.ts';
@@ -14,7 +15,8 @@ export function cniError(error: unknown): CniErrorBody {
   if (error instanceof NotFound) {
     return body(error.kind === 'container' ? CNI_ERROR.containerUnknown : CNI_ERROR.invalidConfig, 'not found', error);
   }
-  if (error instanceof Conflict) return body(CNI_ERROR.tryAgain, 'conflict, try again later', error);
+  if (error instanceof Conflict || error instanceof RecordError)
+    return body(CNI_ERROR.tryAgain, 'conflict, try again later', error);
   if (error instanceof Exhausted) return body(CNI_ERROR.exhausted, 'no address left', error);
   if (error instanceof QuotaExceeded) return body(CNI_ERROR.exhausted, 'quota exceeded', error);
   if (error instanceof Unavailable)

@@ -5,9 +5,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { problems as problemsKind } from '../../controller/model/kinds/problems.ts';
 import { type ProblemBook, toNodeProblems } from '../../controller/model/problems.ts';
 import { keys, STORE_PREFIX } from '../../controller/store/keys.ts';
-import { formatRecord } from '../../controller/store/records.ts';
 import { isAway, type Store } from '../../controller/store/store.ts';
 import { WriteBudget } from './write-budget.ts';
 
@@ -69,7 +69,7 @@ export class ProblemTeller {
     const { store, node, book, log } = this.#options;
     const key = keys.problems(node);
     const said = toNodeProblems(book.all());
-    const value = said === undefined ? undefined : formatRecord(said);
+    const value = said === undefined ? undefined : problemsKind.format(said);
     try {
       const told = this.#told ?? { value: (await store.get(key)).entry?.value };
       this.#told = told;

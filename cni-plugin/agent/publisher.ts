@@ -4,10 +4,10 @@
  */
 import type { Logger } from 'pino';
 import { Conflict, Unavailable } from '../../controller/errors.ts';
+import { type Endpoint, endpoints } from '../../controller/model/kinds/endpoint.ts';
+import { type Tenant, tenants } from '../../controller/model/kinds/tenant.ts';
 import type { Finding, ProblemBook } from '../../controller/model/problems.ts';
-import type { Endpoint, Tenant } from '../../controller/model/records.ts';
 import { keys } from '../../controller/store/keys.ts';
-import { formatRecord, parseRecord, RecordError } from '../../controller/store/records.ts';
 import {
   type CallOptions,
   type Entry,
@@ -102,7 +102,7 @@ export class Publisher {
     const tenantKey = keys.tenant(endpoint.tenant);
     for (;;) {
       const { entry } = await store.get(tenantKey, options);
-      const refusal = whyNot(endpoint, entry && parseRecord<Tenant>(tenantKey, entry.value));
+      const refusal = whyNot(endpoint, entry && tenants.get(entry));
       if (entry === undefined || refusal !== undefined) throw refusal;
       if (await this.#create(endpoint, entry.modRevision, options)) return;
     }
@@ -113,7 +113,7 @@ export class Publisher {
     const { store } = this.#options;
     const key = keys.endpoint(endpoint.tenant, endpoint.node, endpoint.id);
     const unchanged = { kind: 'unchanged', key: keys.tenant(endpoint.tenant), modRevision: tenantRevision } as const;
-    const write = { kind: 'put', key, value: formatRecord(endpoint) } as const;
+    const write = { kind: 'put', key, value: endpoints.format(endpoint) } as const;
     const { committed } = await store.commit([unchanged, { kind: 'absent', key }], [write], options);
     if (committed) return true;
     const { entry } = await store.get(key, options);
@@ -184,13 +184,9 @@ export class Publisher {
   }
 }
 
-function isRecordOf({ createdAt }: Endpoint, { key, value }: Entry): boolean {
-  try {
-    return parseRecord<Endpoint>(key, value).createdAt === createdAt;
-  } catch (error) {
-    if (error instanceof RecordError) return false;
-    throw error;
-  }
+/** One that cannot be read is nobody's, and is written anew. */
+function isRecordOf({ createdAt }: Endpoint, entry: Entry): boolean {
+  return endpoints.find(entry)?.createdAt === createdAt;
 }
 
 /** Why a tenant cannot have this endpoint. */

@@ -43,7 +43,7 @@ export function judgeRefused(
   for (const [key, error] of failures) {
     const item = items.get(key);
     // The dataplane made the link of this name anew: what stood on it comes with the next pass.
-    const link = item === undefined ? key.slice(key.lastIndexOf(' ') + 1) : itemLink(item);
+    const link = item === undefined ? key.replace(/^.* /, '') : itemLink(item);
     const owner = owners.of(link, item);
     if (owner === 'all') concernsAll = true;
     else if (owner !== undefined) tenants.add(owner);

@@ -3,12 +3,13 @@
  * the agent is alive. Gateways and manage nodes also claim their address in the system overlay. Tries until it succeeds.
  */
 import type { Logger } from 'pino';
+import { blocks } from '../../controller/model/kinds/block.ts';
+import { liveNodes, type Node, nodes } from '../../controller/model/kinds/node.ts';
+import { SYSTEM_TENANT } from '../../controller/model/kinds/tenant.ts';
 import type { ProblemBook } from '../../controller/model/problems.ts';
-import { type Node, SYSTEM_TENANT } from '../../controller/model/records.ts';
 import { Backoff } from '../../controller/store/backoff.ts';
 import { noteStoreError } from '../../controller/store/findings.ts';
 import { keys } from '../../controller/store/keys.ts';
-import { formatRecord, parseRecord } from '../../controller/store/records.ts';
 import type { Lease, Store } from '../../controller/store/store.ts';
 import { addressAt, familyOf, hostPrefix, prefixSize } from '../../dataplane/address.ts';
 import { systemAddressOf } from './desired/world.ts';
@@ -47,7 +48,12 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
       await publishNode(options);
       if (options.needsSystemAddress) await claimSystemAddress(options);
       lease = await store.lease(options.ttlSeconds ?? 10);
-      const live = { kind: 'put', key: keys.liveNode(options.node().name), value: formatRecord({}), lease } as const;
+      const live = {
+        kind: 'put',
+        key: keys.liveNode(options.node().name),
+        value: liveNodes.format({}),
+        lease,
+      } as const;
       await store.commit([], [live]);
       log.info({ op: 'register', node: options.node().name }, 'node is known to the cluster');
       book.solved('store_refused', about);
@@ -67,7 +73,7 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
 async function publishNode({ store, node }: RegistrationOptions): Promise<void> {
   const record = node();
   const key = keys.node(record.name);
-  const value = formatRecord(record);
+  const value = nodes.format(record);
   const { entry } = await store.get(key);
   if (entry?.value !== value) await store.commit([], [{ kind: 'put', key, value }]);
 }
@@ -81,7 +87,7 @@ async function claimSystemAddress({ store, snapshot, node, onChange }: Registrat
     if (systemAddressOf(snapshot, name) !== undefined) break;
     const taken = new Set(entries.map(({ key }) => key));
     const key = freeSystemKey(snapshot, taken);
-    const value = formatRecord({ node: name });
+    const value = blocks.format({ node: name });
     const result = await store.commit([{ kind: 'absent', key }], [{ kind: 'put', key, value }]);
     if (result.committed) snapshot.put({ key, value, createRevision: result.revision, modRevision: result.revision });
   }
@@ -103,7 +109,7 @@ function freeSystemKey(snapshot: Snapshot, taken: ReadonlySet<string>): string {
 async function nameTakenBy(store: Store, node: Node): Promise<string | undefined> {
   const [record, live] = await Promise.all([store.get(keys.node(node.name)), store.get(keys.liveNode(node.name))]);
   if (record.entry === undefined || live.entry === undefined) return undefined;
-  const { underlay } = parseRecord<Node>(record.entry.key, record.entry.value);
+  const { underlay } = nodes.get(record.entry);
   return underlay === node.underlay ? undefined : underlay;
 }
 

@@ -2,6 +2,7 @@
  * Labels and named ports of endpoints here that were changed through REST: remembered, for should their records be lost (a node taken
  * for dead and forgotten), they are written anew from what the node remembers.
  */
+import { endpoints } from '../../controller/model/kinds/endpoint.ts';
 import { keys } from '../../controller/store/keys.ts';
 import type { AgentContext } from './context.ts';
 
@@ -26,6 +27,6 @@ export async function rememberChanges(context: AgentContext, changed?: readonly 
 }
 
 function idOf(key: string, node: string): string[] {
-  const [kind, , holder, id] = key.split('/');
-  return kind === 'endpoints' && holder === node && id !== undefined ? [id] : [];
+  const at = endpoints.place(key);
+  return at?.node === node ? [at.id] : [];
 }

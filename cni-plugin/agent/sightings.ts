@@ -4,10 +4,17 @@
  * Samples and sums: what is lost while the store is away, or a link goes, is lost. Nothing here waits for it.
  */
 import type { Logger } from 'pino';
+import {
+  type Denial,
+  type DenialEnd,
+  type Denials,
+  denials as denialsKind,
+} from '../../controller/model/kinds/denials.ts';
+import type { Endpoint } from '../../controller/model/kinds/endpoint.ts';
+import { type Traffic, traffic as trafficKind } from '../../controller/model/kinds/traffic.ts';
+import { type Subject, subjects } from '../../controller/model/kinds/wanted.ts';
 import type { ProblemBook } from '../../controller/model/problems.ts';
-import type { Denial, DenialEnd, Denials, Endpoint, Traffic } from '../../controller/model/records.ts';
-import { keys, subjects } from '../../controller/store/keys.ts';
-import { formatRecord } from '../../controller/store/records.ts';
+import { keys } from '../../controller/store/keys.ts';
 import type { Store } from '../../controller/store/store.ts';
 import type { IpAddress } from '../../dataplane/address.ts';
 import type { Dataplane, LinkTraffic, Refusal } from '../../dataplane/dataplane.ts';
@@ -162,7 +169,7 @@ export class Sightings {
   }
 
   /** A caller has begun to ask: all there is is told, also where that is nothing, so that the caller need not wait for more. */
-  #answer(subject: string): void {
+  #answer(subject: Subject): void {
     if (subject === subjects.traffic) {
       this.#told = '';
       this.#count();
@@ -188,7 +195,7 @@ export class Sightings {
 
   #tell(tenant: string, { sequence, denials, unasked }: Recent): void {
     const record: Denials = { at: new Date().toISOString(), sequence, started: this.#started, unasked, denials };
-    this.#teller.tell(keys.nodeDenials(tenant, this.#options.node), formatRecord(record), [keys.tenant(tenant)]);
+    this.#teller.tell(keys.nodeDenials(tenant, this.#options.node), denialsKind.format(record), [keys.tenant(tenant)]);
   }
 
   #count(): void {
@@ -218,7 +225,7 @@ export class Sightings {
     if (told === this.#told) return;
     this.#told = told;
     const record: Traffic = { at: new Date().toISOString(), tenants };
-    this.#teller.tell(keys.traffic(node), formatRecord(record), []);
+    this.#teller.tell(keys.traffic(node), trafficKind.format(record), []);
   }
 }
 

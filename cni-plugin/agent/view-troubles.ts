@@ -1,9 +1,8 @@
 /** What keeps the view of the cluster from being whole, as problems: prefixes that cannot be followed, records that cannot be read. */
 import type { Logger } from 'pino';
-import type { Finding, ProblemBook } from '../../controller/model/problems.ts';
-import { followingProblems } from '../../controller/store/findings.ts';
+import type { ProblemBook } from '../../controller/model/problems.ts';
+import { followingProblems, unreadableFinding } from '../../controller/store/findings.ts';
 import type { FollowWatcher } from '../../controller/store/follow.ts';
-import { tenantOfKey } from '../../controller/store/keys.ts';
 import type { Snapshot } from './watch/snapshot.ts';
 
 export class ViewTroubles implements FollowWatcher {
@@ -40,13 +39,6 @@ export class ViewTroubles implements FollowWatcher {
   }
 
   noteUnreadable({ unreadable }: Snapshot): void {
-    this.#book.replace('record_unreadable', findingsOf(unreadable));
-  }
-}
-
-function* findingsOf(unreadable: Snapshot['unreadable']): Generator<Finding> {
-  for (const [key, text] of unreadable) {
-    const tenant = tenantOfKey(key);
-    yield tenant === undefined ? { about: key, text } : { about: key, text, tenant };
+    this.#book.replace('record_unreadable', [...unreadable.values()].map(unreadableFinding));
   }
 }

@@ -39,6 +39,12 @@ export function listOf(item: TSchema, description: string): TSchema {
   return Type.Object(
     {
       items: Type.Array(reference(item)),
+      unreadable: Type.Optional(
+        Type.Array(Type.Object({ key: Type.String(), reason: Type.String() }), {
+          description:
+            'stored objects of this page that this controller cannot read, left out of `items`; absent: none',
+        }),
+      ),
       continue: Type.Optional(Type.String({ description: 'pass it to get the next page; absent on the last page' })),
       revision: Type.Integer({ description: "the store's revision at which the page was read" }),
     },
@@ -56,9 +62,10 @@ export function pageOf(query: Static<typeof PageQuery>, prefix: string): PageReq
 }
 
 /** @returns the body of a list */
-export function formatPage<T>({ items, next, revision }: Page<T>, formatItem: (item: T) => object): object {
+export function formatPage<T>({ items, unreadable, next, revision }: Page<T>, formatItem: (item: T) => object): object {
   return {
     items: items.map(formatItem),
+    ...(unreadable.length === 0 ? {} : { unreadable: unreadable.map(({ key, reason }) => ({ key, reason })) }),
     ...(next === undefined ? {} : { continue: Buffer.from(next).toString('base64url') }),
     revision,
   };

@@ -5,7 +5,7 @@
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifySchemaCompiler } from 'fastify';
 import { type FieldError, InvalidInput } from '../errors.ts';
-import { entryPath } from '../model/faults.ts';
+import { pointerPath, within } from '../model/faults.ts';
 
 /** One fault as the validator gives it. */
 interface SchemaFault {
@@ -39,7 +39,7 @@ export function describeFaults(faults: readonly SchemaFault[], whole: string): F
   const messages = new Map<string, string[]>();
   const add = (field: string, message: string) => messages.set(field, [...(messages.get(field) ?? []), message]);
   for (const { keyword, instancePath, params, message } of faults) {
-    const path = formatPath(instancePath);
+    const path = pointerPath(instancePath);
     if (keyword === 'additionalProperties')
       for (const name of namesIn(params, 'additionalProperties')) add(within(path, name), 'is not a known field');
     else if (keyword === 'required')
@@ -60,15 +60,4 @@ function joinMessages(messages: readonly string[]): string {
 function namesIn(params: object, key: string): string[] {
   const names: unknown = (params as Readonly<Record<string, unknown>>)[key];
   return Array.isArray(names) ? names.map(String) : [];
-}
-
-/** `/subnets/0` → `subnets[0]` @see RFC 6901 */
-function formatPath(pointer: string): string {
-  const segments = pointer.split('/').slice(1);
-  return segments.reduce((path, each) => within(path, each.replaceAll('~1', '/').replaceAll('~0', '~')), '');
-}
-
-function within(path: string, name: string): string {
-  if (path === '') return name;
-  return /^\d+$/.test(name) ? `${path}[${name}]` : entryPath(path, name);
 }

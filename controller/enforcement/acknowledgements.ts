@@ -2,6 +2,8 @@
  * What every node said last of what is in its kernel, followed in the store, and listeners that are told as soon as a node
  * says something new. It judges nothing.
  */
+
+import { enforcedBy } from '../model/kinds/enforced.ts';
 import { type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import type { Entry, Store, WatchBatch } from '../store/store.ts';
@@ -77,5 +79,5 @@ export class Acknowledgements {
 }
 
 function nodeOf(key: string): string {
-  return key.slice(keys.allEnforced.length);
+  return enforcedBy.place(key)?.node ?? key;
 }

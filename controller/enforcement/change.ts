@@ -1,12 +1,12 @@
 /**
  * What a write changed, as far as nodes have to learn of it, and whether a node says that it has. Decides only; reads nothing.
  */
-import type { Enforced, EnforcedRevisions } from '../model/records.ts';
-import { parseRecord, RecordError } from '../store/records.ts';
+import { type Enforced, type EnforcedRevisions, enforcedBy } from '../model/kinds/enforced.ts';
+import type { Acknowledged } from '../model/kinds/kind.ts';
 import type { Entry, Revision } from '../store/store.ts';
 
 /** Records that nodes acknowledge apart from each other. */
-export type Kind = keyof EnforcedRevisions;
+export type Kind = Acknowledged;
 
 export interface Change {
   /** whose records were written */
@@ -42,7 +42,7 @@ export class Acknowledgement {
 
   /** Parsed at the first read: most are never read. Undefined if the record is not readable. */
   get record(): Enforced | undefined {
-    this.#record ??= readEnforced(this.#entry) ?? 'unreadable';
+    this.#record ??= enforcedBy.find(this.#entry) ?? 'unreadable';
     return this.#record === 'unreadable' ? undefined : this.#record;
   }
 
@@ -63,19 +63,5 @@ export class Acknowledgement {
   #of(tenant: string): Partial<EnforcedRevisions> | undefined {
     const tenants = this.record?.tenants ?? {};
     return Object.hasOwn(tenants, tenant) ? tenants[tenant] : undefined;
-  }
-}
-
-/** @returns undefined for a record that is not of the shape it should be */
-export function readEnforced({ key, value }: Entry): Enforced | undefined {
-  try {
-    const record = parseRecord<Enforced>(key, value);
-    const { at, tenants, allBut } = record as { readonly [field in keyof Enforced]?: unknown };
-    if (allBut !== undefined && !Array.isArray((allBut as { readonly tenants?: unknown } | null)?.tenants))
-      return undefined;
-    return typeof at === 'string' && typeof tenants === 'object' && tenants !== null ? record : undefined;
-  } catch (error) {
-    if (error instanceof RecordError) return undefined;
-    throw error;
   }
 }

@@ -2,25 +2,22 @@
  * Which nodes a change concerns: those with something of a tenant, and those that follow every tenant. It asks the store, and keeps
  * nothing but who the latter are.
  */
-import type { Node } from '../model/records.ts';
+import { blocks } from '../model/kinds/block.ts';
+import { followsAllTenants as followsAll, nodes } from '../model/kinds/node.ts';
 import { type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
-import { parseRecord, RecordError } from '../store/records.ts';
 import type { Entry, Store, WatchBatch } from '../store/store.ts';
 
 /** Nodes that hold a block of any of the tenants. */
 export async function findHolders(store: Store, tenants: readonly string[]): Promise<Set<string>> {
   const lists = await Promise.all(tenants.map((tenant) => store.list(keys.blocks(tenant))));
-  const nodes = lists.flatMap(({ entries }) =>
-    entries.map((entry) => readOrIgnore<{ readonly node: string }>(entry)?.node),
-  );
-  return new Set(nodes.filter((node) => node !== undefined));
+  return new Set(lists.flatMap(({ entries }) => entries.flatMap((entry) => blocks.find(entry)?.node ?? [])));
 }
 
-/** Is the node there, and does it follow every tenant? As the store has it now. */
+/** Is the node there, and does it follow every tenant, or can that not be read? As the store has it now. */
 export async function followsAllTenants(store: Store, node: string): Promise<boolean> {
   const { entry } = await store.get(keys.node(node));
-  return entry !== undefined && isFollowerOfAll(entry);
+  return entry !== undefined && isFollowerOfAll(entry) !== false;
 }
 
 /** Gateways and manage nodes, followed. A few milliseconds behind the store: one that is newer begins with what is newer. */
@@ -43,12 +40,14 @@ export class Overseers {
   /** Runs until `signal` aborts. */
   async follow(store: Store, signal: AbortSignal, watcher: FollowWatcher): Promise<void> {
     const learn = (entry: Entry) => {
-      if (isFollowerOfAll(entry)) this.#names.add(nodeOf(entry.key));
-      else this.#names.delete(nodeOf(entry.key));
+      const follows = isFollowerOfAll(entry);
+      if (follows === true) this.#names.add(nodeOf(entry.key));
+      else if (follows === false) this.#names.delete(nodeOf(entry.key));
     };
     const sink = {
       snapshot: (entries: readonly Entry[]) => {
-        this.#names.clear();
+        const there = new Set(entries.map(({ key }) => nodeOf(key)));
+        for (const name of this.#names) if (!there.has(name)) this.#names.delete(name);
         for (const entry of entries) learn(entry);
         this.#resolveSynced();
       },
@@ -63,21 +62,12 @@ export class Overseers {
   }
 }
 
-function isFollowerOfAll(entry: Entry): boolean {
-  const roles = readOrIgnore<Node>(entry)?.roles ?? [];
-  return roles.some((role) => role === 'gateway' || role === 'manage');
+/** @returns undefined for one that cannot be read: what it was before, it still is */
+function isFollowerOfAll(entry: Entry): boolean | undefined {
+  const node = nodes.find(entry);
+  return node && followsAll(node);
 }
 
 function nodeOf(key: string): string {
-  return key.slice(keys.nodes.length);
-}
-
-/** A record that cannot be read concerns no node. */
-function readOrIgnore<T extends object>({ key, value }: Entry): T | undefined {
-  try {
-    return parseRecord<T>(key, value);
-  } catch (error) {
-    if (error instanceof RecordError) return undefined;
-    throw error;
-  }
+  return nodes.place(key)?.name ?? key;
 }

@@ -1,7 +1,7 @@
 /**
  * What nodes say of packets they refused: numbered, filtered, and which of it is new since the last time they said something. Pure.
  */
-import type { Denial, DenialEnd, Denials } from './records.ts';
+import { type Denial, type DenialEnd, type Denials, isDenial } from './kinds/denials.ts';
 
 /** A denial and what tells it from every other of its tenant's: the node, and how many of the tenant's it counted before. */
 export interface NumberedDenial extends Denial {
@@ -25,14 +25,6 @@ export interface News {
   readonly fresh: readonly NumberedDenial[];
   /** how many more it refused, of which nothing is known any longer */
   readonly missed: number;
-}
-
-/** @returns undefined for what is not of the shape it should be, or has a schema of the future */
-export function readDenials(record: object): Denials | undefined {
-  const { sequence, started, unasked, denials } = record as Partial<Record<keyof Denials, unknown>>;
-  const isNumbered = Number.isSafeInteger(sequence) && (unasked === undefined || Number.isSafeInteger(unasked));
-  const isOne = isNumbered && typeof started === 'string' && Array.isArray(denials);
-  return isOne ? (record as Denials) : undefined;
 }
 
 /** Oldest first. What is no denial is left out, the others keep their numbers. */
@@ -94,10 +86,4 @@ export function compareDenials(a: NumberedDenial, b: NumberedDenial): number {
   return (
     Date.parse(a.at) - Date.parse(b.at) || (a.node === b.node ? a.sequence - b.sequence : a.node < b.node ? -1 : 1)
   );
-}
-
-function isDenial({ at, from, to, protocol, direction }: Denial): boolean {
-  const isEnd = (end: unknown) => typeof end === 'object' && end !== null && typeof (end as DenialEnd).ip === 'string';
-  const isWhole = typeof protocol === 'string' && (direction === 'egress' || direction === 'ingress');
-  return isWhole && !Number.isNaN(Date.parse(at)) && isEnd(from) && isEnd(to);
 }

@@ -22,3 +22,15 @@ export function collectFaults<T>(parse: (fault: Fault) => T): T {
 export function entryPath(map: string, key: string): string {
   return /^[A-Za-z_][A-Za-z0-9_-]*$/.test(key) ? `${map}.${key}` : `${map}[${JSON.stringify(key)}]`;
 }
+
+/** A JSON pointer as a path: `/subnets/0` → `subnets[0]` @see RFC 6901 */
+export function pointerPath(pointer: string): string {
+  const segments = pointer.split('/').slice(1);
+  return segments.reduce((path, each) => within(path, each.replaceAll('~1', '/').replaceAll('~0', '~')), '');
+}
+
+/** The path of one part of what `path` leads to; the whole has none. */
+export function within(path: string, name: string): string {
+  if (path === '') return name;
+  return /^\d+$/.test(name) ? `${path}[${name}]` : entryPath(path, name);
+}

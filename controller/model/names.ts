@@ -77,8 +77,8 @@ export function checkLabelValue(value: string, field: string, fault: Fault): voi
     );
 }
 
-function isLabelKey(key: string): boolean {
-  const [first = '', second, ...rest] = key.split('/');
+function isLabelKey(text: string): boolean {
+  const [first = '', second, ...rest] = text.split('/');
   if (rest.length > 0) return false;
   return second === undefined ? QUALIFIED_NAME.test(first) : isDnsSubdomain(first) && QUALIFIED_NAME.test(second);
 }

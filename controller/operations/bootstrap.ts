@@ -4,10 +4,11 @@
  */
 import { InvalidInput } from '../errors.ts';
 import { type ClusterOptions, differences, newCluster } from '../model/cluster.ts';
+import { type ClusterConfig, clusters } from '../model/kinds/cluster.ts';
+import { namespaces } from '../model/kinds/namespace.ts';
+import { SYSTEM_TENANT, SYSTEM_VNI, type Tenant, tenants } from '../model/kinds/tenant.ts';
 import { namespaceWithLabels } from '../model/namespace.ts';
-import { type ClusterConfig, SYSTEM_TENANT, SYSTEM_VNI, type Tenant } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
-import { formatRecord } from '../store/records.ts';
 import type { Guard, Store, Write } from '../store/store.ts';
 import { putClaim } from './claims.ts';
 import { commitSurely, findRecord } from './stored.ts';
@@ -24,15 +25,15 @@ export interface Bootstrapped {
  * @throws InvalidInput when an option contradicts what can never change, Unavailable
  */
 export async function ensureCluster(store: Store, options: ClusterOptions, now: Date): Promise<Bootstrapped> {
-  const found = await findRecord<ClusterConfig>(store, keys.cluster);
+  const found = await findRecord(store, clusters, keys.cluster);
   if (found !== undefined) return compare(found.record, options);
   const cluster = newCluster(options);
-  const value = formatRecord(cluster);
+  const value = clusters.format(cluster);
   const writes: Write[] = [{ kind: 'put', key: keys.cluster, value }, ...systemTenantWrites(cluster, now)];
   const guards = writes.flatMap((write): Guard[] => (write.kind === 'put' ? [{ kind: 'absent', key: write.key }] : []));
   const { committed } = await commitSurely(store, guards, writes, { key: keys.cluster, value });
   if (committed) return { cluster, born: true, overruled: [] };
-  const other = await findRecord<ClusterConfig>(store, keys.cluster);
+  const other = await findRecord(store, clusters, keys.cluster);
   if (other === undefined)
     throw new InvalidInput('etcd', "holds parts of a cluster without its configuration: it is not Tenet's, or damaged");
   return compare(other.record, options);
@@ -68,8 +69,8 @@ function systemTenantWrites(cluster: ClusterConfig, now: Date): Write[] {
   };
   const namespace = namespaceWithLabels(SYSTEM_TENANT, SYSTEM_TENANT);
   return [
-    { kind: 'put', key: keys.tenant(SYSTEM_TENANT), value: formatRecord(tenant) },
-    { kind: 'put', key: keys.namespace(SYSTEM_TENANT, SYSTEM_TENANT), value: formatRecord(namespace) },
+    { kind: 'put', key: keys.tenant(SYSTEM_TENANT), value: tenants.format(tenant) },
+    { kind: 'put', key: keys.namespace(SYSTEM_TENANT, SYSTEM_TENANT), value: namespaces.format(namespace) },
     putClaim(keys.vniClaim(SYSTEM_VNI), SYSTEM_TENANT),
     putClaim(keys.namespaceClaim(SYSTEM_TENANT), SYSTEM_TENANT),
     ...cluster.systemSubnets.map((subnet) => putClaim(keys.subnetClaim(subnet), SYSTEM_TENANT)),

@@ -3,6 +3,7 @@
  * A few milliseconds behind the store: nothing is decided by it.
  */
 import { Unavailable } from '../errors.ts';
+import { endpoints } from '../model/kinds/endpoint.ts';
 import { type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import type { Entry, Store, WatchBatch } from '../store/store.ts';
@@ -75,7 +76,9 @@ export class Census {
 }
 
 function add(counts: Counts, key: string, change: 1 | -1): void {
-  const [, tenant = '', node = ''] = key.split('/');
+  const at = endpoints.place(key);
+  if (at === undefined) return;
+  const { tenant, node } = at;
   const nodes = counts.get(tenant) ?? new Map<string, number>();
   counts.set(tenant, nodes);
   const count = (nodes.get(node) ?? 0) + change;

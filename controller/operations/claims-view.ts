@@ -2,12 +2,13 @@
  * This controller's copy of who has claimed which VNI and subnet, kept up by a watch, plus what requests in flight here are about to
  * claim. It lets free ones be picked without asking; it decides nothing, for the store's guards do.
  */
-import { AddressError, type IpFamily, type IpPrefix } from '../../dataplane/address.ts';
+import type { IpFamily, IpPrefix } from '../../dataplane/address.ts';
 import type { Unavailable } from '../errors.ts';
 import { findFreeSubnet, findFreeVni } from '../model/allocation.ts';
+import { subnetClaims, vniClaims } from '../model/kinds/claim.ts';
 import { PrefixSet } from '../model/prefix-set.ts';
 import { type FollowWatcher, follow } from '../store/follow.ts';
-import { keys, parsePrefixKey } from '../store/keys.ts';
+import { keys } from '../store/keys.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../store/store.ts';
 
 /** Something picked and kept from others in this process until released. */
@@ -66,14 +67,15 @@ export class ClaimsView {
 
   /** Takes note of a claim that was found, or made by ourselves. */
   learn(key: string, revision: Revision): void {
-    const isVni = key.startsWith(keys.vniClaims);
-    if (!isVni && !key.startsWith(keys.subnetClaims)) return;
+    const isVni = vniClaims.place(key) !== undefined;
+    const subnet = subnetClaims.place(key)?.subnet;
+    if (!isVni && subnet === undefined) return;
     const known = this.#claims.get(key);
     if (known !== undefined && known >= revision) return;
     this.#claims.set(key, revision);
     if (known !== undefined) return;
     if (isVni) this.#vnis++;
-    else this.#withSubnet(key, (subnet) => this.#subnets.add(subnet));
+    else if (subnet !== undefined) this.#subnets.add(subnet);
   }
 
   /** A free VNI, kept until released; undefined when every one is claimed or reserved. */
@@ -106,8 +108,8 @@ export class ClaimsView {
       value,
       release: () => {
         if (!this.#reserved.delete(key)) return;
-        if (!this.#claims.has(key) && key.startsWith(keys.subnetClaims))
-          this.#withSubnet(key, (subnet) => this.#subnets.delete(subnet));
+        const subnet = subnetClaims.place(key)?.subnet;
+        if (!this.#claims.has(key) && subnet !== undefined) this.#subnets.delete(subnet);
         const waiting = this.#onRelease;
         this.#onRelease = [];
         for (const resolve of waiting) resolve();
@@ -131,16 +133,8 @@ export class ClaimsView {
 
   #forget(key: string): void {
     if (!this.#claims.delete(key)) return;
-    if (key.startsWith(keys.vniClaims)) this.#vnis--;
-    else if (!this.#reserved.has(key)) this.#withSubnet(key, (subnet) => this.#subnets.delete(subnet));
-  }
-
-  /** A key that is no subnet's is not ours, and nothing to stumble over. */
-  #withSubnet(key: string, use: (subnet: IpPrefix) => void): void {
-    try {
-      use(parsePrefixKey(key));
-    } catch (error) {
-      if (!(error instanceof AddressError)) throw error;
-    }
+    const subnet = subnetClaims.place(key)?.subnet;
+    if (subnet === undefined) this.#vnis--;
+    else if (!this.#reserved.has(key)) this.#subnets.delete(subnet);
   }
 }

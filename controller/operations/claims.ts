@@ -4,25 +4,21 @@
  */
 import { type IpPrefix, prefixBase, prefixLength, prefixOf } from '../../dataplane/address.ts';
 import { Conflict } from '../errors.ts';
+import { claimant, subnetClaimRange, subnetClaims } from '../model/kinds/claim.ts';
 import type { ClusterConfig } from '../model/records.ts';
 import { poolOf } from '../model/subnet.ts';
-import { keys, parsePrefixKey, subnetClaimRange } from '../store/keys.ts';
-import { formatRecord, parseRecord } from '../store/records.ts';
+import { keys } from '../store/keys.ts';
 import type { Entry, Guard, Store, Write } from '../store/store.ts';
-
-interface Claim {
-  readonly tenant: string;
-}
 
 /** A claim that stands in the way. */
 export interface FoundClaim {
   readonly entry: Entry;
-  readonly tenant: string;
+  /** undefined where the claim cannot be read: then it is taken, and by whom is not known */
+  readonly tenant: string | undefined;
 }
 
 export function putClaim(key: string, tenant: string): Write {
-  const claim: Claim = { tenant };
-  return { kind: 'put', key, value: formatRecord(claim) };
+  return { kind: 'put', key, value: subnetClaims.format({ tenant }) };
 }
 
 /** Hold together only if no claim shares an address with the subnet. */
@@ -45,7 +41,7 @@ function enclosingClaims(cluster: ClusterConfig, subnet: IpPrefix): string[] {
 
 export async function findClaim(store: Store, key: string): Promise<FoundClaim | undefined> {
   const { entry } = await store.get(key);
-  return entry && { entry, tenant: parseRecord<Claim>(key, entry.value).tenant };
+  return entry && { entry, tenant: claimant(entry) };
 }
 
 /** Any claim that overlaps the subnet. */
@@ -60,8 +56,7 @@ export async function findOverlap(
     ...enclosingClaims(cluster, subnet).map((key) => findClaim(store, key)),
   ]);
   const [first] = inside.entries;
-  if (first !== undefined && first.key < to)
-    return { entry: first, tenant: parseRecord<Claim>(first.key, first.value).tenant };
+  if (first !== undefined && first.key < to) return { entry: first, tenant: claimant(first) };
   return around.find((claim) => claim !== undefined);
 }
 
@@ -74,14 +69,19 @@ export async function refuseTakenSubnet(
 ): Promise<void> {
   const found = await findOverlap(store, cluster, subnet);
   if (found === undefined) return;
-  const message = `${subnet} overlaps ${parsePrefixKey(found.entry.key)}, which belongs to tenant ${JSON.stringify(found.tenant)}`;
-  throw new Conflict(message, { field, holder: found.tenant });
+  const other = subnetClaims.place(found.entry.key)?.subnet ?? found.entry.key;
+  throw taken(`${subnet} overlaps ${other}, which belongs`, found, field);
 }
 
 /** @param field of the request @throws Conflict naming the holder, if there is one */
 export async function refuseTakenNamespace(store: Store, namespace: string, field: string): Promise<void> {
   const found = await findClaim(store, keys.namespaceClaim(namespace));
   if (found === undefined) return;
-  const message = `namespace ${JSON.stringify(namespace)} belongs to tenant ${JSON.stringify(found.tenant)}`;
-  throw new Conflict(message, { field, holder: found.tenant });
+  throw taken(`namespace ${JSON.stringify(namespace)} belongs`, found, field);
+}
+
+function taken(what: string, { tenant, entry }: FoundClaim, field: string): Conflict {
+  if (tenant === undefined)
+    return new Conflict(`${what} to a tenant that ${entry.key} does not say readably`, { field });
+  return new Conflict(`${what} to tenant ${JSON.stringify(tenant)}`, { field, holder: tenant });
 }

@@ -3,22 +3,17 @@
  * controllers need not know of each other; who loses a race picks again.
  */
 import { Conflict, InvalidInput, QuotaExceeded } from '../errors.ts';
+import { namespaces as namespaceKind } from '../model/kinds/namespace.ts';
+import { type Tenant, tenants } from '../model/kinds/tenant.ts';
 import { namespaceWithLabels } from '../model/namespace.ts';
-import type { Tenant } from '../model/records.ts';
 import type { TenantSpec } from '../model/tenant.ts';
 import { MAX_COMMIT_OPERATIONS } from '../store/commit-rules.ts';
 import { keys } from '../store/keys.ts';
-import { formatRecord } from '../store/records.ts';
 import { type Guard, IndeterminateCommit, type Revision, type Store, type Write } from '../store/store.ts';
 import { type Candidates, learnHolders, learnOwn, type Pools, pickCandidates } from './candidates.ts';
 import { putClaim, refuseTakenNamespace, refuseTakenSubnet, subnetGuards } from './claims.ts';
 import type { Registry } from './registry.ts';
 import { findRecord, retryLost, type Stored } from './stored.ts';
-
-/** A tenant's record in the store: which write made it what it is, so that a writer whose answer was lost can tell. */
-export interface StoredTenant extends Tenant {
-  readonly operation: string;
-}
 
 /**
  * @throws Conflict when the name, a namespace or a subnet that the caller named is taken; Exhausted, QuotaExceeded, InvalidInput,
@@ -55,13 +50,13 @@ function tenantOf(
   { name, namespaces, labels, quota, egress, ingress }: TenantSpec,
   { vni = 0, subnets }: Candidates,
   { operation, createdAt }: { readonly operation: string; readonly createdAt: string },
-): StoredTenant {
+): Tenant {
   const phase = 'active';
   return { name, vni, subnets, namespaces, labels, quota, egress, ingress, phase, createdAt, operation };
 }
 
 /** @returns the revision; undefined when a guard did not hold, or the outcome is unknown */
-async function tryToCommit({ store, cluster }: Pools, tenant: StoredTenant): Promise<Revision | undefined> {
+async function tryToCommit({ store, cluster }: Pools, tenant: Tenant): Promise<Revision | undefined> {
   const { name, vni, subnets, namespaces } = tenant;
   const claims = [keys.vniClaim(vni), ...namespaces.map(keys.namespaceClaim)];
   const guards: Guard[] = [
@@ -69,10 +64,10 @@ async function tryToCommit({ store, cluster }: Pools, tenant: StoredTenant): Pro
     ...subnets.flatMap((subnet) => subnetGuards(cluster, subnet)),
   ];
   const writes: Write[] = [
-    { kind: 'put', key: keys.tenant(name), value: formatRecord(tenant) },
+    { kind: 'put', key: keys.tenant(name), value: tenants.format(tenant) },
     ...[...claims, ...subnets.map(keys.subnetClaim)].map((key) => putClaim(key, name)),
     ...namespaces.map((namespace): Write => {
-      const value = formatRecord(namespaceWithLabels(name, namespace));
+      const value = namespaceKind.format(namespaceWithLabels(name, namespace));
       return { kind: 'put', key: keys.namespace(name, namespace), value };
     }),
   ];
@@ -93,7 +88,7 @@ async function tryToCommit({ store, cluster }: Pools, tenant: StoredTenant): Pro
 
 /** The tenant, if an earlier attempt of this same operation made it. @throws Conflict if another tenant has the name */
 async function findOwn(store: Store, name: string, operation: string): Promise<Stored<Tenant> | undefined> {
-  const found = await findRecord<StoredTenant>(store, keys.tenant(name));
+  const found = await findRecord(store, tenants, keys.tenant(name));
   if (found === undefined || found.record.operation === operation) return found;
   throw new Conflict(`tenant ${JSON.stringify(name)} exists already`, { field: 'name', holder: name });
 }

@@ -8,13 +8,13 @@ import { keys } from '../store/keys.ts';
 import { getCluster } from './clusters.ts';
 import { createTenant } from './create-tenant.ts';
 import type { Registry } from './registry.ts';
-import { findRecord } from './stored.ts';
 
 /** Makes the tenant, unless it is there, or the cluster has another default by now. @throws Conflict, Exhausted, Unavailable */
 export async function makeDefaultTenant(registry: Registry, name: string): Promise<void> {
   const { record } = await getCluster(registry.store);
   if (record.defaultTenant !== name) return;
-  if ((await findRecord(registry.store, keys.tenant(name))) !== undefined) return;
+  const { entry } = await registry.store.get(keys.tenant(name));
+  if (entry !== undefined) return;
   try {
     await createTenant(registry, parseTenant({ name }, registry.cluster()));
   } catch (error) {

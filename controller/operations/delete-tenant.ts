@@ -4,9 +4,12 @@
  */
 import type { EnforcementStatus } from '../enforcement/enforcement.ts';
 import { Conflict, NotFound } from '../errors.ts';
-import { type ClusterConfig, SYSTEM_TENANT, type Tenant } from '../model/records.ts';
+import { blocks as blockKind } from '../model/kinds/block.ts';
+import { clusters } from '../model/kinds/cluster.ts';
+import { endpoints as endpointKind } from '../model/kinds/endpoint.ts';
+import { peerings } from '../model/kinds/peering.ts';
+import { SYSTEM_TENANT, type Tenant, tenants } from '../model/kinds/tenant.ts';
 import { keys } from '../store/keys.ts';
-import { formatRecord, parseRecord } from '../store/records.ts';
 import { Compacted, type Guard, type Revision, rangeEnd, type Store, type Write } from '../store/store.ts';
 import type { Registry } from './registry.ts';
 import {
@@ -121,9 +124,9 @@ async function tryToMark(registry: Registry, name: string, precondition: Precond
   checkPrecondition(entry, precondition);
   if (name === SYSTEM_TENANT)
     throw new Conflict(`tenant "${SYSTEM_TENANT}" is the platform's own and cannot be deleted`);
-  const found = toStored<Tenant>(entry);
+  const found = toStored(tenants, entry);
   if (found.record.phase === 'deleting') return found.revision;
-  const cluster = await findRecord<ClusterConfig>(store, keys.cluster);
+  const cluster = await findRecord(store, clusters, keys.cluster);
   if (cluster?.record.defaultTenant === name)
     throw new Conflict(`tenant ${JSON.stringify(name)} is the cluster's default tenant: PATCH /v1/cluster first`);
   const prefix = keys.endpoints(name);
@@ -147,10 +150,12 @@ async function refuseEndpoints(store: Store, tenant: string): Promise<void> {
   const { entries } = await store.list(keys.endpoints(tenant));
   const [first] = entries;
   if (first === undefined) return;
-  const { id, name, node } = parseRecord<{ id: string; name: string; node: string }>(first.key, first.value);
+  const at = endpointKind.place(first.key);
+  const name = endpointKind.find(first)?.name ?? 'of which no more can be read';
   const count = entries.length === 1 ? '1 endpoint' : `${entries.length} endpoints`;
-  throw new Conflict(`tenant ${JSON.stringify(tenant)} has ${count}, such as ${id} (${name} on node ${node})`, {
-    holder: id,
+  const example = at === undefined ? first.key : `${at.id} (${name} on node ${at.node})`;
+  throw new Conflict(`tenant ${JSON.stringify(tenant)} has ${count}, such as ${example}`, {
+    holder: at?.id ?? first.key,
   });
 }
 
@@ -166,7 +171,7 @@ export async function finishDeletion(
   extra: readonly Guard[] = [],
 ): Promise<{ readonly remaining: Remaining; readonly revision: Revision; readonly removed?: Revision }> {
   return await retryLost(async () => {
-    const found = await findRecord<Tenant>(store, keys.tenant(name));
+    const found = await findRecord(store, tenants, keys.tenant(name));
     const { nodes, revision } = await holders(store, name);
     if (found?.record.phase !== 'deleting') return { remaining: [], revision };
     if (nodes.length > 0) return { remaining: nodes, revision };
@@ -184,9 +189,10 @@ export async function finishDeletion(
 
 async function holders(store: Store, tenant: string): Promise<{ nodes: string[]; revision: Revision }> {
   const [blocks, endpoints] = await Promise.all([store.list(keys.blocks(tenant)), store.list(keys.endpoints(tenant))]);
-  const nodes = [...blocks.entries, ...endpoints.entries].map(
-    ({ key, value }) => parseRecord<{ node: string }>(key, value).node,
-  );
+  const nodes = [
+    ...blocks.entries.map((entry) => blockKind.find(entry)?.node ?? entry.key),
+    ...endpoints.entries.map(({ key }) => endpointKind.place(key)?.node ?? key),
+  ];
   return { nodes: [...new Set(nodes)].sort(), revision: Math.min(blocks.revision, endpoints.revision) };
 }
 
@@ -222,7 +228,7 @@ async function removeTenant(
 /** Keys of every `peerings/<other>/<tenant>`. Reads all peerings there are, by pages: deletions are rare, an index would not be. */
 async function peeringsAskedOf(store: Store, tenant: string): Promise<string[]> {
   const { entries } = await store.list(keys.allPeerings);
-  return entries.map(({ key }) => key).filter((key) => key.endsWith(`/${tenant}`));
+  return entries.map(({ key }) => key).filter((key) => peerings.place(key)?.peer === tenant);
 }
 
 /**
@@ -254,7 +260,7 @@ async function removeNamespaces(
 ): Promise<void> {
   const key = keys.tenant(record.name);
   const rest = { ...record, namespaces: record.namespaces.filter((namespace) => !some.includes(namespace)) };
-  const value = formatRecord(rest);
+  const value = tenants.format(rest);
   await commitSurely(
     store,
     [{ kind: 'unchanged', key, modRevision: revision }, ...extra],

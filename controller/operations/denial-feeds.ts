@@ -12,14 +12,14 @@ import {
   numberDenials,
   type Position,
 } from '../model/denials.ts';
+import { type Denials, denials } from '../model/kinds/denials.ts';
+import { subjects } from '../model/kinds/wanted.ts';
 import type { ProblemBook } from '../model/problems.ts';
-import type { Denials } from '../model/records.ts';
 import { followingProblems } from '../store/findings.ts';
 import { type FollowWatcher, follow } from '../store/follow.ts';
-import { keys, subjects } from '../store/keys.ts';
+import { keys } from '../store/keys.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../store/store.ts';
 import { DenialSubscription } from './denial-subscription.ts';
-import { denialsNode, parseDenials } from './denials.ts';
 import type { Hold, Wanted } from './wanted.ts';
 
 interface FeedOptions {
@@ -227,9 +227,9 @@ class Feed {
   }
 
   #learn(entry: Entry, tell: boolean): void {
-    const said = parseDenials(entry);
-    if (said === undefined) return;
-    const node = denialsNode(entry.key);
+    const said = denials.find(entry);
+    const node = denials.place(entry.key)?.node;
+    if (said === undefined || node === undefined) return;
     const before = this.#latest.get(node);
     this.#latest.set(node, said);
     if (!tell) return;

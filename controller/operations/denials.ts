@@ -9,12 +9,12 @@ import {
   matchesDenial,
   type NumberedDenial,
   numberDenials,
-  readDenials,
 } from '../model/denials.ts';
-import type { Denials, Traffic } from '../model/records.ts';
-import { keys, subjects } from '../store/keys.ts';
-import { parseRecord, RecordError } from '../store/records.ts';
-import type { Entry, Revision, Store } from '../store/store.ts';
+import { denials } from '../model/kinds/denials.ts';
+import { areCounts, traffic } from '../model/kinds/traffic.ts';
+import { type Subject, subjects } from '../model/kinds/wanted.ts';
+import { keys } from '../store/keys.ts';
+import type { Revision, Store } from '../store/store.ts';
 import { getTenant } from './tenants.ts';
 import type { Wanted } from './wanted.ts';
 
@@ -49,51 +49,33 @@ export async function listDenials(
   await ask(wanted, subjects.denials(tenant));
   const { entries, revision } = await store.list(keys.denials(tenant));
   const found = entries.flatMap((entry) => {
-    const said = parseDenials(entry);
-    return said === undefined ? [] : numberDenials(denialsNode(entry.key), said);
+    const said = denials.find(entry);
+    const node = denials.place(entry.key)?.node;
+    return said === undefined || node === undefined ? [] : numberDenials(node, said);
   });
   const matching = found.filter((denial) => matchesDenial(tenant, filter, denial)).sort(compareDenials);
   return { items: matching.reverse().slice(0, limit), revision };
-}
-
-/** @returns undefined for a record that cannot be read: the others are worth seeing all the same */
-export function parseDenials({ key, value }: Entry): Denials | undefined {
-  return readLeniently(() => readDenials(parseRecord(key, value)));
-}
-
-/** The node in the key of its denials. */
-export function denialsNode(key: string): string {
-  return key.slice(key.lastIndexOf('/') + 1);
 }
 
 /** What every node counted of every tenant. @throws Unavailable */
 export async function readTraffic({ store, wanted }: Sources): Promise<TenantTraffic[]> {
   await ask(wanted, subjects.traffic);
   const { entries } = await store.list(keys.allTraffic);
-  return entries.flatMap(({ key, value }) => {
-    const node = key.slice(keys.allTraffic.length);
-    const tenants = readLeniently(() => parseRecord<Traffic>(key, value).tenants) ?? {};
-    return Object.entries(tenants)
-      .map(([tenant, counts]) => ({ tenant, node, allowed: Number(counts?.allowed), denied: Number(counts?.denied) }))
-      .filter(({ allowed, denied }) => allowed >= 0 && denied >= 0);
+  return entries.flatMap((entry) => {
+    const node = traffic.place(entry.key)?.node;
+    const told = Object.entries(traffic.find(entry)?.tenants ?? {});
+    return told.flatMap(([tenant, counts]) =>
+      node !== undefined && areCounts(counts) ? [{ tenant, node, allowed: counts.allowed, denied: counts.denied }] : [],
+    );
   });
 }
 
 /** Waits for what nodes have to tell. A caller that asks again soon finds it told. @throws Unavailable */
-async function ask(wanted: Wanted, subject: string): Promise<void> {
+async function ask(wanted: Wanted, subject: Subject): Promise<void> {
   const hold = wanted.hold(subject);
   try {
     await hold.answered;
   } finally {
     hold.release();
-  }
-}
-
-function readLeniently<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof RecordError) return undefined;
-    throw error;
   }
 }

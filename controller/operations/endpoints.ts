@@ -3,39 +3,35 @@
  */
 import { NotFound } from '../errors.ts';
 import { type EndpointFilter, matchesFilter } from '../model/endpoint.ts';
-import type { Endpoint } from '../model/records.ts';
+import { type Endpoint, endpoints } from '../model/kinds/endpoint.ts';
 import { keys } from '../store/keys.ts';
-import { formatRecord } from '../store/records.ts';
 import type { Entry, Store } from '../store/store.ts';
-import { listPage, type Page, type PageRequest } from './paging.ts';
+import { listPage, type Page, type PageRequest, type Source } from './paging.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
 import { getTenant } from './tenants.ts';
 
 /** @throws NotFound for the tenant, Unavailable */
 export async function listEndpoints(
-  store: Store,
+  source: Source,
   tenant: string,
   filter: EndpointFilter,
   page: PageRequest,
 ): Promise<Page<Stored<Endpoint>>> {
-  await getTenant(store, tenant);
+  await getTenant(source.store, tenant);
   const prefix = filter.node === undefined ? keys.endpoints(tenant) : keys.nodeEndpoints(tenant, filter.node);
-  const select = (entry: Entry) => {
-    const stored = toStored<Endpoint>(entry);
-    return matchesFilter(stored.record, filter) ? stored : undefined;
-  };
-  return await listPage(store, prefix, page, select, { filtered: filter.namespace !== undefined });
+  const isWanted = filter.namespace === undefined ? undefined : (each: Endpoint) => matchesFilter(each, filter);
+  return await listPage(source, endpoints, prefix, page, isWanted);
 }
 
 /** @throws NotFound, Unavailable */
 export async function getEndpoint(store: Store, tenant: string, id: string): Promise<Stored<Endpoint>> {
-  return toStored<Endpoint>(await readEndpoint(store, tenant, id));
+  return toStored(endpoints, await readEndpoint(store, tenant, id));
 }
 
 /** Its key names the node, which a caller need not know. */
 async function readEndpoint(store: Store, tenant: string, id: string): Promise<Entry> {
   const { entries } = await store.list(keys.endpoints(tenant));
-  const found = entries.find(({ key }) => key.endsWith(`/${id}`));
+  const found = entries.find(({ key }) => endpoints.place(key)?.id === id);
   if (found !== undefined) return found;
   await getTenant(store, tenant);
   throw new NotFound('endpoint', id);
@@ -56,8 +52,8 @@ export async function changeEndpoint(
     const entry = await readEndpoint(store, tenant, id);
     checkPrecondition(entry, precondition);
     const { key, modRevision } = entry;
-    const record: Endpoint = { ...toStored<Endpoint>(entry).record, ...change };
-    const value = formatRecord(record);
+    const record: Endpoint = { ...endpoints.get(entry), ...change };
+    const value = endpoints.format(record);
     if (value === entry.value) return { record, revision: modRevision };
     const { committed, revision } = await commitSurely(
       store,

@@ -2,9 +2,9 @@
  * A tenant's namespaces: claimed by one tenant at most, in the same commit as the tenant's own list of them.
  */
 import { Conflict, NotFound, QuotaExceeded } from '../errors.ts';
-import type { Endpoint, Namespace } from '../model/records.ts';
+import { endpoints } from '../model/kinds/endpoint.ts';
+import { namespaces as kind, type Namespace } from '../model/kinds/namespace.ts';
 import { keys } from '../store/keys.ts';
-import { formatRecord, parseRecord } from '../store/records.ts';
 import { type Revision, rangeEnd, type Store, type Write } from '../store/store.ts';
 import { putClaim, refuseTakenNamespace } from './claims.ts';
 import type { Registry } from './registry.ts';
@@ -24,7 +24,7 @@ export interface WrittenNamespace extends Stored<Namespace> {
 /** @throws NotFound for the tenant or the namespace, Unavailable */
 export async function getNamespace(store: Store, tenant: string, name: string): Promise<Stored<Namespace>> {
   const { entry } = await store.get(keys.namespace(tenant, name));
-  if (entry !== undefined) return toStored<Namespace>(entry);
+  if (entry !== undefined) return toStored(kind, entry);
   await getTenant(store, tenant);
   throw new NotFound('namespace', name);
 }
@@ -43,14 +43,14 @@ export async function putNamespace(
     const key = keys.namespace(namespace.tenant, namespace.name);
     const { entry } = await registry.store.get(key);
     checkPrecondition(entry, precondition);
-    const write: Write = { kind: 'put', key, value: formatRecord(namespace) };
+    const write: Write = { kind: 'put', key, value: kind.format(namespace) };
     if (entry === undefined) {
       const revision = await addNamespace(registry, tenant, namespace, write);
       return revision === undefined ? undefined : { record: namespace, revision, created: true, withTenant: true };
     }
     if (entry.value === write.value) {
       const withTenant = entry.createRevision === entry.modRevision;
-      return { ...toStored<Namespace>(entry), created: false, withTenant };
+      return { ...toStored(kind, entry), created: false, withTenant };
     }
     const guard = { kind: 'unchanged', key, modRevision: entry.modRevision } as const;
     const { committed, revision } = await commitSurely(registry.store, [guard], [write], write);
@@ -123,9 +123,8 @@ export async function deleteNamespace(
 
 async function refuseInhabited(store: Store, { tenant, name }: Namespace): Promise<void> {
   const { entries } = await store.list(keys.endpoints(tenant));
-  const inside = entries
-    .map(({ key, value }) => parseRecord<Endpoint>(key, value))
-    .filter(({ namespace }) => namespace === name);
+  // One that cannot be read may be in it.
+  const inside = entries.map((entry) => endpoints.get(entry)).filter(({ namespace }) => namespace === name);
   const [first] = inside;
   if (first === undefined) return;
   const count = inside.length === 1 ? '1 endpoint is' : `${inside.length} endpoints are`;

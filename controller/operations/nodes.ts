@@ -2,12 +2,13 @@
  * Nodes as REST sees them: agents write them, people read them and forget the dead. Nothing here frees an address of a node on its
  * own: a dead agent's containers may well live on, so only an operator may say that a node is gone.
  */
-import { readEnforced } from '../enforcement/change.ts';
 import { Conflict, NotFound } from '../errors.ts';
+import { blocks as blockKind } from '../model/kinds/block.ts';
+import { enforcedBy } from '../model/kinds/enforced.ts';
+import { type Node, nodes } from '../model/kinds/node.ts';
+import { tenants as tenantKind } from '../model/kinds/tenant.ts';
 import type { Problem } from '../model/problems.ts';
-import type { Node } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
-import { parseRecord } from '../store/records.ts';
 import type { Entry, Guard, Revision, Store, Write } from '../store/store.ts';
 import { listPage, type Page, type PageRequest } from './paging.ts';
 import { nodeProblems, readProblems } from './problems.ts';
@@ -32,11 +33,12 @@ const AT_ONCE = 45;
 const UNSEEN_AT_ONCE = 95;
 
 /** @throws Unavailable */
-export async function listNodes({ store, census, now }: Registry, page: PageRequest): Promise<Page<NodeState>> {
+export async function listNodes(registry: Registry, page: PageRequest): Promise<Page<NodeState>> {
+  const { store, census, now } = registry;
   const counts = census.ofNodes();
   const [{ entries }, problems] = await Promise.all([store.list(keys.liveNodes), nodeProblems(store, now())]);
   const live = new Set(entries.map(({ key }) => key));
-  const { items, ...rest } = await listPage(store, keys.nodes, page, (entry) => toStored<Node>(entry));
+  const { items, ...rest } = await listPage(registry, nodes, keys.nodes, page);
   const withState = items.map(async (stored): Promise<NodeState> => {
     const { name } = stored.record;
     const enforced = await readAcknowledged(store, name);
@@ -57,14 +59,14 @@ export async function getNode({ store, census, now }: Registry, name: string): P
   if (node.entry === undefined) throw new NotFound('node', name);
   const endpoints = census.ofNodes().get(name) ?? 0;
   const problems = readProblems(told.entry, now());
-  return { ...toStored<Node>(node.entry), live: live.entry !== undefined, endpoints, ...enforced, problems };
+  return { ...toStored(nodes, node.entry), live: live.entry !== undefined, endpoints, ...enforced, problems };
 }
 
 /** The highest revision of any kind: how far the node has come. A record that cannot be read is as good as none. */
 async function readAcknowledged(store: Store, node: string): Promise<Pick<NodeState, 'enforced'>> {
   const { entry } = await store.get(keys.enforced(node));
   if (entry === undefined) return {};
-  const record = readEnforced(entry);
+  const record = enforcedBy.find(entry);
   if (record === undefined) return {};
   const { at, all, allBut, tenants } = record;
   const revisions = [all, allBut, ...Object.values(tenants)].flatMap((kinds) =>
@@ -87,7 +89,7 @@ export async function deleteNode(registry: Registry, name: string, precondition:
   if (entry === undefined) throw new NotFound('node', name);
   checkPrecondition(entry, precondition);
   const blocks = await blocksOf(store, name);
-  const tenants = new Set([...blocks.map(tenantOf), ...registry.census.tenantsOn(name)]);
+  const tenants = new Set([...blocks.map((entry) => blockKind.get(entry).tenant), ...registry.census.tenantsOn(name)]);
   for (const tenant of tenants) {
     const { entries } = await store.list(keys.nodeEndpoints(tenant, name));
     await removeAll(store, name, entries);
@@ -101,7 +103,10 @@ export async function deleteNode(registry: Registry, name: string, precondition:
 /** Of whichever tenant it refused something; without reading, for deleting what is not there does nothing. */
 async function removeDenials(store: Store, node: string): Promise<void> {
   const { entries } = await store.list(keys.tenants);
-  const all = entries.map(({ key }) => keys.nodeDenials(key.slice(keys.tenants.length), node));
+  const all = entries.flatMap(({ key }) => {
+    const at = tenantKind.place(key);
+    return at === undefined ? [] : [keys.nodeDenials(at.name, node)];
+  });
   for (let start = 0; start < all.length; start += UNSEEN_AT_ONCE) {
     const some = all.slice(start, start + UNSEEN_AT_ONCE);
     await commitWhileDead(store, node, [], some);
@@ -110,11 +115,7 @@ async function removeDenials(store: Store, node: string): Promise<void> {
 
 async function blocksOf(store: Store, node: string): Promise<Entry[]> {
   const { entries } = await store.list(keys.allBlocks);
-  return entries.filter(({ key, value }) => parseRecord<{ node: string }>(key, value).node === node);
-}
-
-function tenantOf({ key }: Entry): string {
-  return key.split('/')[1] ?? '';
+  return entries.filter((entry) => blockKind.find(entry)?.node === node);
 }
 
 /** @throws Conflict when the node comes alive, or any of it changes, which only a live node does */

@@ -1,8 +1,12 @@
 /**
  * Lists by pages, in key order. A page is read at one revision, the next one at a later: what is written in between may be in
- * neither or in one, never in both.
+ * neither or in one, never in both. A record that cannot be read is left out, and the page says so.
  */
-import type { Entry, Revision, Store } from '../store/store.ts';
+import { type Reader, Unreadable } from '../model/kinds/kind.ts';
+import type { ProblemBook } from '../model/problems.ts';
+import { noteReading } from '../store/findings.ts';
+import type { Revision, Store } from '../store/store.ts';
+import type { Stored } from './stored.ts';
 
 export interface PageRequest {
   readonly limit: number;
@@ -12,34 +16,45 @@ export interface PageRequest {
 
 export interface Page<T> {
   readonly items: readonly T[];
+  /** left out: they lie on this page and cannot be read */
+  readonly unreadable: readonly Unreadable[];
   /** key after which the next page begins; absent on the last one */
   readonly next?: string;
   readonly revision: Revision;
 }
 
+/** Where lists are read, and where it is noted what cannot be. */
+export interface Source {
+  readonly store: Store;
+  readonly book: ProblemBook;
+}
+
 /** Entries read at once while looking for those that a filter wants. */
 const SCAN = 1000;
 
-/** @param select turns an entry into an item, undefined: leaves it out @throws Unavailable */
-export async function listPage<T>(
-  store: Store,
+/** @param isWanted absent: all are @throws Unavailable */
+export async function listPage<R>(
+  source: Source,
+  kind: Reader<R>,
   prefix: string,
   { limit, after }: PageRequest,
-  select: (entry: Entry) => T | undefined,
-  { filtered = false } = {},
-): Promise<Page<T>> {
-  const items: T[] = [];
+  isWanted?: (record: R) => boolean,
+): Promise<Page<Stored<R>>> {
+  const items: Stored<R>[] = [];
+  const unreadable: Unreadable[] = [];
   let from = after;
   for (;;) {
-    const options = { limit: filtered ? SCAN : limit, ...(from === undefined ? {} : { after: from }) };
-    const { entries, more, revision } = await store.list(prefix, options);
+    const options = { limit: isWanted ? SCAN : limit, ...(from === undefined ? {} : { after: from }) };
+    const { entries, more, revision } = await source.store.list(prefix, options);
     for (const [index, entry] of entries.entries()) {
       from = entry.key;
-      const item = select(entry);
-      if (item !== undefined) items.push(item);
+      const record = kind.read(entry);
+      noteReading(source.book, entry.key, record);
+      if (record instanceof Unreadable) unreadable.push(record);
+      else if (isWanted?.(record) !== false) items.push({ record, revision: entry.modRevision });
       const isLast = !more && index === entries.length - 1;
-      if (items.length === limit) return { items, revision, ...(isLast ? {} : { next: from }) };
+      if (items.length === limit) return { items, unreadable, revision, ...(isLast ? {} : { next: from }) };
     }
-    if (!more) return { items, revision };
+    if (!more) return { items, unreadable, revision };
   }
 }

@@ -3,12 +3,12 @@
  * neither tenant can speak for the other.
  */
 import { Conflict, NotFound } from '../errors.ts';
+import { type Peering, peerings } from '../model/kinds/peering.ts';
+import { tenants } from '../model/kinds/tenant.ts';
 import type { PeeringPair } from '../model/peering.ts';
-import type { Peering, Tenant } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
-import { formatRecord } from '../store/records.ts';
 import type { Entry, Guard, Store } from '../store/store.ts';
-import { listPage, type Page, type PageRequest } from './paging.ts';
+import { listPage, type Page, type PageRequest, type Source } from './paging.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
 import { getTenant } from './tenants.ts';
@@ -20,15 +20,16 @@ export interface PeeringState extends Stored<Peering> {
 }
 
 /** @throws NotFound for the tenant, Unavailable */
-export async function listPeerings(store: Store, tenant: string, page: PageRequest): Promise<Page<PeeringState>> {
+export async function listPeerings(source: Source, tenant: string, page: PageRequest): Promise<Page<PeeringState>> {
+  const { store } = source;
   await getTenant(store, tenant);
-  const { items, ...rest } = await listPage(store, keys.peerings(tenant), page, (entry) => toStored<Peering>(entry));
+  const { items, ...rest } = await listPage(source, peerings, keys.peerings(tenant), page);
   return { ...rest, items: await Promise.all(items.map((stored) => withState(store, stored))) };
 }
 
 /** @throws NotFound for the tenant or the peering, Unavailable */
 export async function getPeering(store: Store, { tenant, peer }: PeeringPair): Promise<PeeringState> {
-  return await withState(store, toStored<Peering>(await readPeering(store, { tenant, peer })));
+  return await withState(store, toStored(peerings, await readPeering(store, { tenant, peer })));
 }
 
 async function withState(store: Store, stored: Stored<Peering>): Promise<PeeringState> {
@@ -36,14 +37,20 @@ async function withState(store: Store, stored: Stored<Peering>): Promise<Peering
   return { ...stored, inForce: await isAsked(store, { tenant: peer, peer: tenant }) };
 }
 
-async function isAsked(store: Store, { tenant, peer }: PeeringPair): Promise<boolean> {
-  return (await store.get(keys.peering(tenant, peer))).entry !== undefined;
+async function isAsked(store: Store, pair: PeeringPair): Promise<boolean> {
+  return (await findAsked(store, pair)).asks;
+}
+
+/** Whether there is a record of it, and whether that can be read: else nodes take it for not asked. */
+async function findAsked(store: Store, { tenant, peer }: PeeringPair): Promise<{ isThere: boolean; asks: boolean }> {
+  const { entry } = await store.get(keys.peering(tenant, peer));
+  return { isThere: entry !== undefined, asks: entry !== undefined && peerings.find(entry) !== undefined };
 }
 
 /** A tenant and those it has a peering in force with: whose nodes have to know its namespaces and endpoints. @throws Unavailable */
 export async function withPeers(store: Store, tenant: string): Promise<string[]> {
   const { entries } = await store.list(keys.peerings(tenant));
-  const peers = entries.map((entry) => toStored<Peering>(entry).record.peer);
+  const peers = entries.flatMap((entry) => peerings.find(entry)?.peer ?? []);
   const asks = await Promise.all(peers.map((peer) => isAsked(store, { tenant: peer, peer: tenant })));
   return [tenant, ...peers.filter((_, index) => asks[index])];
 }
@@ -68,23 +75,26 @@ export async function putPeering(
   const createdAt = now().toISOString();
   return await retryLost(async () => {
     const key = keys.peering(tenant, peer);
-    const [own, theirs, { entry }, inForce] = await Promise.all([
+    const [own, theirs, { entry }, other] = await Promise.all([
       readActive(store, tenant, 'tenant'),
       readActive(store, peer, 'peer'),
       store.get(key),
-      isAsked(store, { tenant: peer, peer: tenant }),
+      findAsked(store, { tenant: peer, peer: tenant }),
     ]);
+    const inForce = other.asks;
     checkPrecondition(entry, precondition);
-    if (entry !== undefined) return { ...toStored<Peering>(entry), inForce, created: false };
+    const before = entry && peerings.find(entry);
+    if (entry !== undefined && before !== undefined)
+      return { record: before, revision: entry.modRevision, inForce, created: false };
     const record: Peering = { tenant, peer, createdAt };
-    const write = { kind: 'put', key, value: formatRecord(record) } as const;
+    const write = { kind: 'put', key, value: peerings.format(record) } as const;
     const guards: Guard[] = [
       ...[own, theirs].map(unchanged),
-      { kind: 'absent', key },
-      otherSide(tenant, peer, inForce),
+      entry === undefined ? { kind: 'absent', key } : { kind: 'unchanged', key, modRevision: entry.modRevision },
+      otherSide(tenant, peer, other.isThere),
     ];
     const { committed, revision } = await commitSurely(store, guards, [write], write);
-    return committed ? { record, revision, inForce, created: true } : undefined;
+    return committed ? { record, revision, inForce, created: entry === undefined } : undefined;
   });
 }
 
@@ -102,13 +112,13 @@ export async function deletePeering(
     const entry = await readPeering(store, { tenant, peer });
     checkPrecondition(entry, precondition);
     const { key, modRevision } = entry;
-    const inForce = await isAsked(store, { tenant: peer, peer: tenant });
-    const guards: Guard[] = [{ kind: 'unchanged', key, modRevision }, otherSide(tenant, peer, inForce)];
+    const other = await findAsked(store, { tenant: peer, peer: tenant });
+    const guards: Guard[] = [{ kind: 'unchanged', key, modRevision }, otherSide(tenant, peer, other.isThere)];
     const { committed, revision } = await commitSurely(store, guards, [{ kind: 'delete', key }], {
       key,
       value: undefined,
     });
-    return committed ? { revision, inForce } : undefined;
+    return committed ? { revision, inForce: other.asks && peerings.find(entry) !== undefined } : undefined;
   });
 }
 
@@ -116,7 +126,7 @@ export async function deletePeering(
 async function readActive(store: Store, name: string, field: string): Promise<Entry> {
   const { entry } = await store.get(keys.tenant(name));
   if (entry === undefined) throw new NotFound('tenant', name, field);
-  if (toStored<Tenant>(entry).record.phase === 'deleting')
+  if (tenants.get(entry).phase === 'deleting')
     throw new Conflict(`tenant ${JSON.stringify(name)} is being deleted`, { field, holder: name });
   return entry;
 }
@@ -125,7 +135,7 @@ function unchanged({ key, modRevision }: Entry): Guard {
   return { kind: 'unchanged', key, modRevision };
 }
 
-/** That the other side still asks, or still does not: of two that ask at once, the second then knows of the first. */
-function otherSide(tenant: string, peer: string, asks: boolean): Guard {
-  return { kind: asks ? 'present' : 'absent', key: keys.peering(peer, tenant) };
+/** That the other side's record is still there, or still is not: of two that ask at once, the second then knows of the first. */
+function otherSide(tenant: string, peer: string, isThere: boolean): Guard {
+  return { kind: isThere ? 'present' : 'absent', key: keys.peering(peer, tenant) };
 }

@@ -3,27 +3,26 @@
  * that goes changes it, and so does a tenant that goes, so neither leaves a policy for a later one of its name to inherit.
  */
 import { NotFound, QuotaExceeded } from '../errors.ts';
+import { type Policy, policies, policyTurns } from '../model/kinds/policy.ts';
 import type { PolicyContents, PolicyName } from '../model/policy.ts';
-import type { Policy } from '../model/records.ts';
 import { keys } from '../store/keys.ts';
-import { formatRecord } from '../store/records.ts';
 import type { Entry, Guard, Revision, Store, Write } from '../store/store.ts';
 import { getNamespace } from './namespaces.ts';
-import { listPage, type Page, type PageRequest } from './paging.ts';
+import { listPage, type Page, type PageRequest, type Source } from './paging.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
 import { getTenant, readChangeable } from './tenants.ts';
 
 /** @param namespace absent: of all of them @throws NotFound for the tenant or the namespace, Unavailable */
 export async function listPolicies(
-  store: Store,
+  source: Source,
   tenant: string,
   namespace: string | undefined,
   page: PageRequest,
 ): Promise<Page<Stored<Policy>>> {
-  if (namespace === undefined) await getTenant(store, tenant);
-  else await getNamespace(store, tenant, namespace);
-  return await listPage(store, policiesPrefix(tenant, namespace), page, (entry) => toStored<Policy>(entry));
+  if (namespace === undefined) await getTenant(source.store, tenant);
+  else await getNamespace(source.store, tenant, namespace);
+  return await listPage(source, policies, policiesPrefix(tenant, namespace), page);
 }
 
 /** Prefix of the keys of a list. */
@@ -33,7 +32,7 @@ export function policiesPrefix(tenant: string, namespace: string | undefined): s
 
 /** @throws NotFound for the tenant, the namespace or the policy, Unavailable */
 export async function getPolicy(store: Store, at: PolicyName): Promise<Stored<Policy>> {
-  return toStored<Policy>(await readPolicy(store, at));
+  return toStored(policies, await readPolicy(store, at));
 }
 
 async function readPolicy(store: Store, { tenant, namespace, name }: PolicyName): Promise<Entry> {
@@ -62,10 +61,11 @@ export async function putPolicy(
     const key = keys.policy(at.tenant, at.namespace, at.name);
     const { entry } = await store.get(key);
     checkPrecondition(entry, precondition);
-    const before = entry && toStored<Policy>(entry);
-    const record: Policy = { ...at, ...contents, createdAt: before?.record.createdAt ?? createdAt };
-    const write = { kind: 'put', key, value: formatRecord(record) } as const;
-    if (before !== undefined && entry?.value === write.value) return { ...before, created: false };
+    // One that cannot be read is replaced as a whole, like any other.
+    const before = entry && policies.find(entry);
+    const record: Policy = { ...at, ...contents, createdAt: before?.createdAt ?? createdAt };
+    const write = { kind: 'put', key, value: policies.format(record) } as const;
+    if (entry?.value === write.value) return { record, revision: entry.modRevision, created: false };
     const guards: Guard[] = [
       { kind: 'unchanged', key: keys.tenant(at.tenant), modRevision: tenant.revision },
       entry === undefined ? { kind: 'absent', key } : { kind: 'unchanged', key, modRevision: entry.modRevision },
@@ -100,7 +100,7 @@ async function countFor({ store, newId }: Registry, tenant: string, limit: numbe
     guards: [
       entry === undefined ? { kind: 'absent', key } : { kind: 'unchanged', key, modRevision: entry.modRevision },
     ],
-    writes: [{ kind: 'put', key, value: formatRecord({ operation: newId() }) }],
+    writes: [{ kind: 'put', key, value: policyTurns.format({ operation: newId() }) }],
   };
 }
 

@@ -1,8 +1,10 @@
 /** Problems of the whole cluster: what each node tells of itself, and what this controller finds. Reads only. */
 import { Unavailable } from '../errors.ts';
+import { Unreadable } from '../model/kinds/kind.ts';
+import { problems as problemsKind } from '../model/kinds/problems.ts';
 import { compareProblems, type NodeProblems, type Problem, readNodeProblems } from '../model/problems.ts';
+import { unreadableFinding } from '../store/findings.ts';
 import { keys } from '../store/keys.ts';
-import { parseRecord, RecordError } from '../store/records.ts';
 import type { Entry, Revision, Store } from '../store/store.ts';
 import type { Registry } from './registry.ts';
 import { getTenant } from './tenants.ts';
@@ -35,6 +37,10 @@ export async function listProblems(registry: Registry, limit: number, tenant?: s
   return { items: found.slice(0, limit), more: untold + Math.max(0, found.length - limit), revision };
 }
 
+interface Told extends NodeProblems {
+  readonly problems: readonly PlacedProblem[];
+}
+
 /** What a node tells, by its record. */
 export function readProblems(entry: Entry | undefined, now: Date): readonly Problem[] {
   return entry === undefined ? [] : toldBy(entry, now).problems;
@@ -56,18 +62,17 @@ export async function nodeProblems(store: Store, now: Date): Promise<ReadonlyMap
   return new Map(entries.map((entry) => [nodeOf(entry), readProblems(entry, now)]));
 }
 
-function toldBy(entry: Entry, now: Date): NodeProblems & { readonly problems: readonly PlacedProblem[] } {
+function toldBy(entry: Entry, now: Date): Told {
   const node = nodeOf(entry);
-  try {
-    const { problems, ...rest } = readNodeProblems(parseRecord(entry.key, entry.value));
+  const record = problemsKind.read(entry);
+  if (!(record instanceof Unreadable)) {
+    const { problems, ...rest } = readNodeProblems(record);
     return { ...rest, problems: problems.map((problem) => ({ ...problem, node })) };
-  } catch (error) {
-    if (!(error instanceof RecordError)) throw error;
-    const unreadable = { kind: 'record_unreadable', about: entry.key, text: error.message, node } as const;
-    return { problems: [{ ...unreadable, since: now.toISOString() }] };
   }
+  const kind = 'record_unreadable' as const;
+  return { problems: [{ kind, ...unreadableFinding(record), node, since: now.toISOString() }] };
 }
 
 function nodeOf({ key }: Entry): string {
-  return key.slice(keys.allProblems.length);
+  return problemsKind.place(key)?.node ?? key;
 }

@@ -11,24 +11,23 @@ import { computeFlips, type Flips, type PolicyChange } from '../evaluation/flips
 import { compareEndpoints, evaluateRow, sortKey } from '../evaluation/matrix.ts';
 import type { Traffic } from '../evaluation/policies.ts';
 import { type World, WorldIndex } from '../evaluation/world.ts';
-import {
-  type Block,
-  type ClusterConfig,
-  type Endpoint,
-  type Namespace,
-  type Node,
-  type Peering,
-  type Policy,
-  SYSTEM_TENANT,
-  type Tenant,
-} from '../model/records.ts';
-import { keys, parsePrefixKey } from '../store/keys.ts';
+import { blocks as blockKind } from '../model/kinds/block.ts';
+import { claimant } from '../model/kinds/claim.ts';
+import { endpoints as endpointKind } from '../model/kinds/endpoint.ts';
+import type { Reader } from '../model/kinds/kind.ts';
+import { namespaces as namespaceKind } from '../model/kinds/namespace.ts';
+import { nodes as nodeKind } from '../model/kinds/node.ts';
+import { peerings as peeringKind } from '../model/kinds/peering.ts';
+import { policyInForce } from '../model/kinds/policy.ts';
+import { tenants as tenantKind } from '../model/kinds/tenant.ts';
+import { type ClusterConfig, type Endpoint, SYSTEM_TENANT } from '../model/records.ts';
+import { keys } from '../store/keys.ts';
 import type { Entry, Revision, Store } from '../store/store.ts';
 import { getCluster } from './clusters.ts';
 import { getNamespace } from './namespaces.ts';
 import { checkQuota } from './policies.ts';
 import type { Registry } from './registry.ts';
-import { checkPrecondition, findRecord, type Precondition, toStored } from './stored.ts';
+import { checkPrecondition, type Precondition } from './stored.ts';
 import { getTenant, readChangeable } from './tenants.ts';
 
 export interface Answered {
@@ -99,7 +98,7 @@ export async function previewPolicy(
   const limit = changeable?.record.quota.policies;
   if (limit !== undefined && entry === undefined) await checkQuota(store, tenant, limit);
   const asked = await store.list(keys.peerings(tenant));
-  const peers = asked.entries.map((each) => toStored<Peering>(each).record.peer);
+  const peers = asked.entries.flatMap((each) => peeringKind.find(each)?.peer ?? []);
   const { world, revision } = await readWorld(store, [tenant, ...peers]);
   return { ...computeFlips(world, change), revision: Math.min(revision, asked.revision) };
 }
@@ -108,10 +107,8 @@ export async function previewPolicy(
 async function tenantOf(store: Store, cluster: ClusterConfig, end: EndName, field: string): Promise<string[]> {
   if (!('ip' in end)) return [end.tenant];
   const address = parseEndIp(end.ip, `${field}.ip`);
-  const claims = await Promise.all(
-    enclosing(cluster, address).map((key) => findRecord<{ readonly tenant: string }>(store, key)),
-  );
-  return claims.flatMap((claim) => claim?.record.tenant ?? []);
+  const claims = await Promise.all(enclosing(cluster, address).map((key) => store.get(key)));
+  return claims.flatMap(({ entry }) => (entry && claimant(entry)) ?? []);
 }
 
 /** Keys of all claims that could hold the address. */
@@ -132,34 +129,35 @@ async function readWorld(store: Store, names: readonly string[]): Promise<{ worl
     revisions.push(revision);
     return entries;
   };
-  const listAll = async <T extends object>(prefixOfTenant: (tenant: string) => string): Promise<T[]> => {
-    const lists = await Promise.all(tenants.map((tenant) => list(prefixOfTenant(tenant))));
-    return lists.flat().map((entry) => toStored<T>(entry).record);
-  };
+  const listAll = async (prefixOfTenant: (tenant: string) => string): Promise<Entry[]> =>
+    (await Promise.all(tenants.map((tenant) => list(prefixOfTenant(tenant))))).flat();
   const [cluster, nodes, blocks, found, namespaces, endpoints, policies, peerings] = await Promise.all([
     getCluster(store),
     list(keys.nodes),
     list(keys.blocks(SYSTEM_TENANT)),
     Promise.all(tenants.map((tenant) => store.get(keys.tenant(tenant)))),
-    listAll<Namespace>(keys.namespaces),
-    listAll<Endpoint>(keys.endpoints),
-    listAll<Policy>(keys.policies),
-    listAll<Peering>(keys.peerings),
+    listAll(keys.namespaces),
+    listAll(keys.endpoints),
+    listAll(keys.policies),
+    listAll(keys.peerings),
   ]);
   const world: World = {
     cluster: cluster.record,
-    nodes: nodes.map((entry) => toStored<Node>(entry).record),
-    blocks: blocks.map(toSystemBlock),
-    tenants: found.flatMap(({ entry }) => (entry === undefined ? [] : [toStored<Tenant>(entry).record])),
-    namespaces,
-    endpoints,
-    policies,
-    peerings,
+    nodes: readable(nodeKind, nodes),
+    blocks: readable(blockKind, blocks),
+    tenants: readable(
+      tenantKind,
+      found.flatMap(({ entry }) => entry ?? []),
+    ),
+    namespaces: readable(namespaceKind, namespaces),
+    endpoints: readable(endpointKind, endpoints),
+    policies: policies.flatMap((entry) => policyInForce(entry) ?? []),
+    peerings: readable(peeringKind, peerings),
   };
   return { world, revision: Math.min(...revisions, ...found.map(({ revision }) => revision)) };
 }
 
-function toSystemBlock(entry: Entry): Block {
-  const { node } = toStored<{ readonly node: string }>(entry).record;
-  return { tenant: SYSTEM_TENANT, prefix: parsePrefixKey(entry.key), node };
+/** What cannot be read is to nodes as if it were not there, policies aside. */
+function readable<R>(kind: Reader<R>, entries: readonly Entry[]): R[] {
+  return entries.flatMap((entry) => kind.find(entry) ?? []);
 }

@@ -8,11 +8,12 @@ import { type SetDeadline, setDeadline } from '../enforcement/deadline.ts';
 import { Enforcement } from '../enforcement/enforcement.ts';
 import { Unavailable } from '../errors.ts';
 import type { ClusterOptions } from '../model/cluster.ts';
+import { type Subject, subjects } from '../model/kinds/wanted.ts';
 import { type Problem, ProblemBook } from '../model/problems.ts';
 import type { ClusterConfig } from '../model/records.ts';
 import { Backoff } from '../store/backoff.ts';
 import { followingProblems } from '../store/findings.ts';
-import { keys, subjects } from '../store/keys.ts';
+import { keys } from '../store/keys.ts';
 import type { Store } from '../store/store.ts';
 import { ensureCluster } from './bootstrap.ts';
 import { Census } from './census.ts';
@@ -76,7 +77,7 @@ export class Registry {
     });
     const { book } = this;
     this.enforcement = new Enforcement({ store, book, endpointNodes, setDeadline: this.setDeadline });
-    const nodesOf = (subject: string) => {
+    const nodesOf = (subject: Subject) => {
       const tenant = subjects.tenantOf(subject);
       return tenant === undefined ? undefined : endpointNodes(tenant);
     };

@@ -3,7 +3,7 @@
  * lost, and starting over when another request was faster. It knows no kind of record.
  */
 import { PreconditionFailed, Unavailable } from '../errors.ts';
-import { parseRecord } from '../store/records.ts';
+import type { Reader } from '../model/kinds/kind.ts';
 import {
   type CommitResult,
   type Entry,
@@ -38,13 +38,13 @@ export function checkPrecondition(entry: Entry | undefined, { ifMatch, ifAbsent 
 }
 
 /** @returns undefined when there is none @throws Unavailable, RecordError */
-export async function findRecord<T extends object>(store: Store, key: string): Promise<Stored<T> | undefined> {
+export async function findRecord<R>(store: Store, kind: Reader<R>, key: string): Promise<Stored<R> | undefined> {
   const { entry } = await store.get(key);
-  return entry && toStored<T>(entry);
+  return entry && toStored(kind, entry);
 }
 
-export function toStored<T extends object>(entry: Entry): Stored<T> {
-  return { record: parseRecord<T>(entry.key, entry.value), revision: entry.modRevision };
+export function toStored<R>(kind: Reader<R>, entry: Entry): Stored<R> {
+  return { record: kind.get(entry), revision: entry.modRevision };
 }
 
 /** Tells whether a commit happened: then `key` has this value, or (undefined) is gone. */

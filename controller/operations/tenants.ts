@@ -2,12 +2,10 @@
  * Finding tenants and changing what of them may change. Making, growing and deleting them have files of their own.
  */
 import { Conflict, NotFound } from '../errors.ts';
-import { SYSTEM_TENANT, type Tenant } from '../model/records.ts';
+import { SYSTEM_TENANT, type Tenant, tenants } from '../model/kinds/tenant.ts';
 import { patchTenant, type TenantPatch } from '../model/tenant.ts';
 import { keys } from '../store/keys.ts';
-import { formatRecord } from '../store/records.ts';
 import type { Guard, Store, Write } from '../store/store.ts';
-import type { StoredTenant } from './create-tenant.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
 
@@ -15,7 +13,7 @@ import { checkPrecondition, commitSurely, type Precondition, retryLost, type Sto
 export async function getTenant(store: Store, name: string): Promise<Stored<Tenant>> {
   const { entry } = await store.get(keys.tenant(name));
   if (entry === undefined) throw new NotFound('tenant', name);
-  return toStored<Tenant>(entry);
+  return toStored(tenants, entry);
 }
 
 /**
@@ -32,7 +30,7 @@ export async function readChangeable(
   checkPrecondition(entry, precondition);
   if (name === SYSTEM_TENANT)
     throw new Conflict(`tenant "${SYSTEM_TENANT}" is the platform's own and cannot be changed`);
-  const found = toStored<Tenant>(entry);
+  const found = toStored(tenants, entry);
   if (found.record.phase === 'deleting') throw new Conflict(`tenant ${JSON.stringify(name)} is being deleted`);
   return found;
 }
@@ -48,8 +46,8 @@ export async function commitTenant(
   also: { readonly guards?: readonly Guard[]; readonly writes?: readonly Write[] } = {},
 ): Promise<Stored<Tenant> | undefined> {
   const key = keys.tenant(tenant.name);
-  const record: StoredTenant = { ...tenant, operation: newId() };
-  const value = formatRecord(record);
+  const record: Tenant = { ...tenant, operation: newId() };
+  const value = tenants.format(record);
   const { committed, revision } = await commitSurely(
     store,
     [{ kind: 'unchanged', key, modRevision: found.revision }, ...(also.guards ?? [])],

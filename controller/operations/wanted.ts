@@ -5,16 +5,17 @@
 import { randomUUID } from 'node:crypto';
 import { type SetDeadline, setDeadline } from '../enforcement/deadline.ts';
 import { Unavailable } from '../errors.ts';
+import { liveNodes } from '../model/kinds/node.ts';
+import { type Subject, tellerOf, toldUnder, wanted } from '../model/kinds/wanted.ts';
 import { Backoff } from '../store/backoff.ts';
 import { keys } from '../store/keys.ts';
-import { formatRecord } from '../store/records.ts';
 import { Compacted, IndeterminateCommit, type Lease, type Revision, type Store } from '../store/store.ts';
 
 export interface WantedOptions {
   readonly store: Store;
   readonly log: { error(fields: object, message: string): void };
   /** nodes that have something to tell of a subject, and are perhaps alive */
-  readonly nodesOf: (subject: string) => readonly string[] | undefined;
+  readonly nodesOf: (subject: Subject) => readonly string[] | undefined;
   /** how long nodes have for their first answer, in milliseconds; 1 s */
   readonly patienceMs?: number;
   /** the machine's own timers unless given */
@@ -45,9 +46,9 @@ export class Wanted {
   readonly #options: WantedOptions;
   readonly #asker = randomUUID();
   readonly #closing = new AbortController();
-  readonly #asked = new Map<string, Asked>();
+  readonly #asked = new Map<Subject, Asked>();
   /** of our key, by subject: one that was put anew meanwhile must not be deleted */
-  readonly #revisions = new Map<string, Revision>();
+  readonly #revisions = new Map<Subject, Revision>();
   #lease: Promise<Lease> | undefined;
 
   constructor(options: WantedOptions) {
@@ -55,7 +56,7 @@ export class Wanted {
   }
 
   /** @param subject one of keys.ts's */
-  hold(subject: string): Hold {
+  hold(subject: Subject): Hold {
     const asked = this.#asked.get(subject) ?? this.#ask(subject);
     asked.callers++;
     clearTimeout(asked.linger);
@@ -78,7 +79,7 @@ export class Wanted {
     await this.#endLease();
   }
 
-  #ask(subject: string): Asked {
+  #ask(subject: Subject): Asked {
     const answered = this.#put(subject).then((revision) => this.#untilAnswered(subject, revision));
     const asked: Asked = { answered, callers: 0, linger: undefined };
     this.#asked.set(subject, asked);
@@ -90,13 +91,13 @@ export class Wanted {
   }
 
   /** @throws Unavailable */
-  async #put(subject: string): Promise<Revision> {
+  async #put(subject: Subject): Promise<Revision> {
     if (this.#closing.signal.aborted) throw new Unavailable('controller', 'the controller is closing');
     const { store } = this.#options;
     const key = keys.wantedBy(subject, this.#asker);
     try {
       const lease = await this.#leased();
-      const { revision } = await store.commit([], [{ kind: 'put', key, value: formatRecord({}), lease }]);
+      const { revision } = await store.commit([], [{ kind: 'put', key, value: wanted.format({}), lease }]);
       this.#revisions.set(subject, revision);
       return revision;
     } catch (cause) {
@@ -139,7 +140,7 @@ export class Wanted {
     }
   }
 
-  async #drop(subject: string): Promise<void> {
+  async #drop(subject: Subject): Promise<void> {
     this.#asked.delete(subject);
     if (this.#asked.size === 0) return await this.#endLease();
     const key = keys.wantedBy(subject, this.#asker);
@@ -166,18 +167,18 @@ export class Wanted {
     await (await lease?.catch(() => undefined))?.close();
   }
 
-  async #untilAnswered(subject: string, revision: Revision): Promise<void> {
+  async #untilAnswered(subject: Subject, revision: Revision): Promise<void> {
     const { store, nodesOf, patienceMs = PATIENCE_MS } = this.#options;
     const { entries } = await store.list(keys.liveNodes);
-    const live = entries.map(({ key }) => key.slice(keys.liveNodes.length));
+    const live = entries.flatMap(({ key }) => liveNodes.place(key)?.node ?? []);
     const concerned = nodesOf(subject);
     const silent = new Set(concerned === undefined ? live : live.filter((node) => concerned.includes(node)));
     if (silent.size === 0) return;
     const patience = (this.#options.setDeadline ?? setDeadline)(patienceMs);
     const signal = AbortSignal.any([this.#closing.signal, patience.signal]);
     try {
-      for await (const { events } of store.watch(`${subject}/`, revision, signal)) {
-        for (const event of events) if (event.kind === 'put') silent.delete(event.entry.key.slice(subject.length + 1));
+      for await (const { events } of store.watch(toldUnder(subject), revision, signal)) {
+        for (const event of events) if (event.kind === 'put') silent.delete(tellerOf(event.entry.key) ?? '');
         if (silent.size === 0) return;
       }
     } catch (error) {

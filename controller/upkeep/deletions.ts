@@ -5,13 +5,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { tenants } from '../model/kinds/tenant.ts';
 import type { ProblemBook } from '../model/problems.ts';
-import type { Tenant } from '../model/records.ts';
 import { finishDeletion } from '../operations/delete-tenant.ts';
 import { followingProblems, noteStoreError } from '../store/findings.ts';
 import { follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
-import { parseRecord, RecordError } from '../store/records.ts';
 import type { Entry, Store, WatchBatch } from '../store/store.ts';
 import type { LeaderGuard } from './election.ts';
 
@@ -48,9 +47,10 @@ export async function finishDeletions(
 }
 
 function deletingTenants(deleting: Set<string>) {
-  const learn = ({ key, value }: Entry) => {
-    const name = key.slice(keys.tenants.length);
-    if (isDeleting(key, value)) deleting.add(name);
+  // A record that cannot be read is left alone.
+  const learn = (entry: Entry) => {
+    const name = tenants.place(entry.key)?.name ?? '';
+    if (tenants.find(entry)?.phase === 'deleting') deleting.add(name);
     else deleting.delete(name);
   };
   return {
@@ -61,20 +61,10 @@ function deletingTenants(deleting: Set<string>) {
     events: ({ events }: WatchBatch) => {
       for (const event of events) {
         if (event.kind === 'put') learn(event.entry);
-        else deleting.delete(event.key.slice(keys.tenants.length));
+        else deleting.delete(tenants.place(event.key)?.name ?? '');
       }
     },
   };
-}
-
-/** A record that cannot be read is left alone. */
-function isDeleting(key: string, value: string): boolean {
-  try {
-    return parseRecord<Tenant>(key, value).phase === 'deleting';
-  } catch (error) {
-    if (error instanceof RecordError) return false;
-    throw error;
-  }
 }
 
 /** What one tenant's deletion stumbles over ends neither the others' nor the leadership. */

@@ -5,22 +5,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Unavailable } from '../errors.ts';
+import { leaders } from '../model/kinds/leader.ts';
 import { Backoff } from '../store/backoff.ts';
 import { type FollowSink, type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
-import { formatRecord, parseRecord } from '../store/records.ts';
 import { type Guard, IndeterminateCommit, type Lease, type Revision, type Store } from '../store/store.ts';
 
 /** Seconds after which a leader that vanished without a word is replaced. */
 const LEADER_TTL_SECONDS = 5;
-
-/** Value of the leader's key. */
-interface LeaderRecord {
-  /** the candidate's name, for people */
-  readonly name: string;
-  /** of this attempt alone, to recognise our own key when the answer to its creation was lost */
-  readonly attempt: string;
-}
 
 /** Holds for as long as the leadership that it was given with; to be among the guards of every write a leader makes. */
 export type LeaderGuard = Extract<Guard, { readonly kind: 'sameIncarnation' }>;
@@ -84,17 +76,17 @@ async function standOnce(candidate: Candidate, signal: AbortSignal): Promise<voi
 
 /** The revision at which the key became ours; undefined when it is another controller's. */
 async function createKey(store: Store, name: string, lease: Lease): Promise<Revision | undefined> {
-  const record: LeaderRecord = { name, attempt: randomUUID() };
+  const record = { name, attempt: randomUUID() };
   try {
     const result = await store.commit(
       [{ kind: 'absent', key: keys.leader }],
-      [{ kind: 'put', key: keys.leader, value: formatRecord(record), lease }],
+      [{ kind: 'put', key: keys.leader, value: leaders.format(record), lease }],
     );
     return result.committed ? result.revision : undefined;
   } catch (error) {
     if (!(error instanceof IndeterminateCommit)) throw error;
     const { entry } = await store.get(keys.leader);
-    const ours = entry && parseRecord<LeaderRecord>(keys.leader, entry.value).attempt === record.attempt;
+    const ours = entry && leaders.find(entry)?.attempt === record.attempt;
     return ours ? entry.createRevision : undefined;
   }
 }

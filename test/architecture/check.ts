@@ -12,6 +12,9 @@ import {
   LINE_LENGTH_LIMIT,
   LONG_FILES,
   OPEN_TO_EDGES,
+  RECORD_READERS,
+  RECORD_ROOMS,
+  RECORD_TYPES,
   SINGLE_IMPORTERS,
 } from './rules.ts';
 
@@ -25,6 +28,7 @@ export interface Violation {
     | 'pure'
     | 'single-importer'
     | 'library-free'
+    | 'record'
     | 'file-name'
     | 'opening-comment'
     | 'file-length'
@@ -159,6 +163,27 @@ function checkLibraryFree(sources: Sources): Violation[] {
   return found;
 }
 
+/** Keys taken apart, stored values parsed, records believed: what files of one kind each are for. */
+const RECORD_HANDLING: readonly (readonly [RegExp, string])[] = [
+  [
+    /\b(?:key|Key)\.(?:split|slice|substring|lastIndexOf|indexOf|endsWith|match)\(|\.slice\(keys\./g,
+    'takes a key apart',
+  ],
+  [/\bJSON\.parse\([^()]*\bvalue\b/g, 'parses a stored value'],
+  [new RegExp(`\\bas (?:unknown as )?(?:${RECORD_TYPES.join('|')})\\b`, 'g'), 'casts a record'],
+];
+
+function checkRecords(file: string, text: string): Violation[] {
+  if (!matchesAny(RECORD_READERS, file) || matchesAny(RECORD_ROOMS, file)) return [];
+  const code = withoutComments(text);
+  return RECORD_HANDLING.flatMap(([pattern, what]) =>
+    [...code.matchAll(pattern)].map((match): Violation => {
+      const message = `${what} (${match[0]}): that is for ${RECORD_ROOMS.join(', ')}`;
+      return { rule: 'record', file, line: lineAt(code, match.index), message };
+    }),
+  );
+}
+
 function checkFile(file: string, text: string): Violation[] {
   const found: Violation[] = [];
   const violation = (rule: Violation['rule'], message: string) => found.push({ rule, file, line: 0, message });
@@ -180,6 +205,7 @@ export function checkSources(sources: Sources, areas: readonly Area[] = AREAS): 
     ...checkImports(file, text, areas),
     ...checkPurity(file, text, areas),
     ...checkSingleImporters(file, text),
+    ...checkRecords(file, text),
     ...checkFile(file, text),
   ]);
   return [...perFile, ...checkLibraryFree(sources)];

@@ -1,13 +1,13 @@
 /**
  * The desired state of a node, kept up to date: what it knows of the cluster and its own endpoints in, kernel items out. It is the union
- * of parts, each a pure function of the world as it is now, so the order of events means nothing; an event makes anew only the parts
- * that it can have changed, so it costs its own effect, not the size of the cluster. Pure, and does no I/O.
+ * of pure parts, so the order of events means nothing; an event makes anew only those that it can have changed. Pure, and no I/O.
  *
  *   cluster, nodes  ─► cluster.ts     rules, nodes and their MACs, exceptions, pools
  *   tenants, blocks ─► overlays.ts    system overlay, tenants' and peers' overlays, remote blocks
  *   endpoints       ─► endpoints.ts   pod links, addresses
  *   policies, other nodes' endpoints ─► policy/   which identity each has, and which may call which
  */
+import { locate } from '../../../controller/model/kinds/all.ts';
 import { type Block, type Endpoint, SYSTEM_TENANT } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import type { IpAddress, IpPrefix } from '../../../dataplane/address.ts';
@@ -126,25 +126,19 @@ export class Desired {
 
   /** The snapshot's record of a store key came, changed or went. */
   touch(key: string): void {
-    const [kind, first = '', second = ''] = key.split('/');
-    if (key === keys.cluster) this.#stale.add('cluster');
-    else if (kind === 'nodes') {
-      this.#stale.add(`node ${first}`);
-      this.#placeNode(first);
-      for (const block of this.#blocksOn.get(first) ?? []) this.#stale.add(`block ${block}`);
-    } else if (kind === 'tenants') this.#touchTenant(first);
-    else if (kind === 'blocks') {
+    const place = locate(key);
+    if (place?.kind === 'cluster') this.#stale.add('cluster');
+    else if (place?.kind === 'node') this.#touchNode(place.at.name);
+    else if (place?.kind === 'tenant') this.#touchTenant(place.at.name);
+    else if (place?.kind === 'block') {
       this.#stale.add(`block ${key}`);
-      if (first === SYSTEM_TENANT) this.#stale.add('system');
-    } else if (kind === 'endpoints') this.#policy.touchEndpoint(key);
-    else if (kind === 'policies') this.#policy.touchPolicy(key);
-    else if (kind === 'namespaces') this.#policy.touchNamespace(first, second);
-    else if (kind === 'peerings') {
-      for (const tenant of [first, second]) {
-        this.#stale.add(`tenant ${tenant}`);
-        this.#touchBlocks(tenant);
-      }
-      this.#policy.touchFriends(first, second);
+      if (place.at.tenant === SYSTEM_TENANT) this.#stale.add('system');
+    } else if (place?.kind === 'endpoint') this.#policy.touchEndpoint(key);
+    else if (place?.kind === 'policy') this.#policy.touchPolicy(key);
+    else if (place?.kind === 'namespace') this.#policy.touchNamespace(place.at.tenant, place.at.name);
+    else if (place?.kind === 'peering') {
+      this.#touchOverlays([place.at.tenant, place.at.peer]);
+      this.#policy.touchFriends(place.at.tenant, place.at.peer);
     }
   }
 
@@ -241,10 +235,16 @@ export class Desired {
     }
   }
 
+  #touchNode(name: string): void {
+    this.#stale.add(`node ${name}`);
+    this.#placeNode(name);
+    for (const block of this.#blocksOn.get(name) ?? []) this.#stale.add(`block ${block}`);
+  }
+
   #touchTenant(name: string): void {
     const vni = this.#snapshot.tenant(name)?.vni;
     this.#stale.add(`tenant ${name}`);
-    this.#touchEndpoints(name);
+    for (const id of this.#world.endpointsOf(name)) this.#stale.add(`endpoint ${id}`);
     if (vni === this.#vniOf.get(name)) return;
     // It came or went: everything that speaks of it.
     if (vni === undefined) this.#vniOf.delete(name);
@@ -255,9 +255,13 @@ export class Desired {
 
   /** Whether a tenant concerns this node has changed, and with that whether those do that it may talk to. */
   #touchReach(tenant: string): void {
-    for (const each of [tenant, ...this.#snapshot.askedBy(tenant)]) {
-      this.#stale.add(`tenant ${each}`);
-      this.#touchBlocks(each);
+    this.#touchOverlays([tenant, ...this.#snapshot.askedBy(tenant)]);
+  }
+
+  #touchOverlays(tenants: readonly string[]): void {
+    for (const tenant of tenants) {
+      this.#stale.add(`tenant ${tenant}`);
+      this.#touchBlocks(tenant);
     }
   }
 
@@ -266,10 +270,6 @@ export class Desired {
     for (const block of this.#ownBlocks.values()) {
       if (block.tenant === tenant) this.#stale.add(`own ${block.prefix}`);
     }
-  }
-
-  #touchEndpoints(tenant: string): void {
-    for (const id of this.#world.endpointsOf(tenant)) this.#stale.add(`endpoint ${id}`);
   }
 
   #keyOf({ tenant, id }: Endpoint): string {

@@ -3,6 +3,7 @@
  * whatever stops it half-way can be undone, and undoes it itself when it fails.
  */
 import { InvalidInput, QuotaExceeded, Unavailable } from '../../../controller/errors.ts';
+import { endpoints } from '../../../controller/model/kinds/endpoint.ts';
 import type { Endpoint, Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { hostPrefix, type IpAddress } from '../../../dataplane/address.ts';
@@ -101,8 +102,7 @@ async function checkQuota(tenant: Tenant, { store, journal, facts }: AgentContex
   const limit = tenant.quota.endpoints;
   if (limit === undefined) return;
   const { entries } = await store.list(keys.endpoints(tenant.name));
-  const own = keys.nodeEndpoints(tenant.name, facts().name);
-  const elsewhere = entries.filter(({ key }) => !key.startsWith(own)).length;
+  const elsewhere = entries.filter(({ key }) => endpoints.place(key)?.node !== facts().name).length;
   const here = [...journal.endpoints.values()].filter(
     ({ endpoint, phase }) => endpoint.tenant === tenant.name && phase !== 'leaving',
   ).length;

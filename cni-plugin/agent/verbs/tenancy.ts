@@ -1,8 +1,9 @@
 /** Which tenant owns a container: a fixed order of places that name it, and a clear refusal when none does. */
 import { Conflict, InvalidInput, NotFound, Unavailable } from '../../../controller/errors.ts';
-import { SYSTEM_TENANT, type Tenant } from '../../../controller/model/records.ts';
+import { namespaceClaims } from '../../../controller/model/kinds/claim.ts';
+import { RecordError } from '../../../controller/model/kinds/kind.ts';
+import { SYSTEM_TENANT, type Tenant } from '../../../controller/model/kinds/tenant.ts';
 import { keys } from '../../../controller/store/keys.ts';
-import { parseRecord } from '../../../controller/store/records.ts';
 import type { AgentContext } from '../context.ts';
 import type { EndpointRequest } from '../request.ts';
 
@@ -23,6 +24,8 @@ export async function ownershipOf(request: EndpointRequest, context: AgentContex
   const tenant = context.snapshot.tenant(name);
   if (tenant === undefined || tenant.phase === 'deleting') {
     if (!anyoneUses(name, context)) context.view.forget(name);
+    const unreadable = context.snapshot.unreadable.get(keys.tenant(name));
+    if (unreadable !== undefined) throw new RecordError(unreadable);
     if (tenant === undefined) throw new NotFound('tenant', name);
     throw new Conflict(`tenant ${name} is being deleted`, { field: 'tenant' });
   }
@@ -65,7 +68,7 @@ async function claimant(namespace: string, { store }: AgentContext): Promise<str
   const key = keys.namespaceClaim(namespace);
   try {
     const { entry } = await store.get(key);
-    return entry && parseRecord<{ tenant: string }>(key, entry.value).tenant;
+    return entry && namespaceClaims.get(entry).tenant;
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error;
     const message = `the store does not answer, so who owns namespace ${JSON.stringify(namespace)} is not known (${error.message})`;

@@ -1,8 +1,11 @@
 /**
  * What this node knows of the cluster, folded from store entries: the same entries give the same snapshot, in whatever order
  * they came. A record it cannot read counts as absent, and absence denies; a policy that it cannot read allows nothing to its
- * whole namespace. Pure.
+ * whole namespace. One that was good before an update that cannot be read stays as it was. Pure.
  */
+import { type Found, locate, type Place, rangeOf, readRecord, tenantIn } from '../../../controller/model/kinds/all.ts';
+import { Unreadable } from '../../../controller/model/kinds/kind.ts';
+import { unreadablePolicy } from '../../../controller/model/kinds/policy.ts';
 import type {
   Block,
   ClusterConfig,
@@ -10,14 +13,11 @@ import type {
   Labels,
   Node,
   Policy,
-  PolicySpec,
   Tenant,
 } from '../../../controller/model/records.ts';
-import { keys, parsePrefixKey } from '../../../controller/store/keys.ts';
-import { parseRecord, RecordError } from '../../../controller/store/records.ts';
+import { keys } from '../../../controller/store/keys.ts';
 import type { Entry, Revision, WatchEvent } from '../../../controller/store/store.ts';
 import type { IpPrefix } from '../../../dataplane/address.ts';
-import { checkCluster, checkEndpoint, checkLabels, checkNode, checkPolicySpec, checkTenant } from './shape.ts';
 
 /** A tenant as read, with what a guarded write about it must name. */
 export interface KnownTenant {
@@ -27,9 +27,6 @@ export interface KnownTenant {
 
 /** A policy as far as rules need it. */
 export type KnownPolicy = Pick<Policy, 'namespace' | 'name' | 'spec'>;
-
-/** Stands for a policy that this agent cannot read: denies all. */
-const NOTHING: PolicySpec = { podSelector: {}, policyTypes: ['Ingress', 'Egress'] };
 
 export class Snapshot {
   #cluster: ClusterConfig | undefined;
@@ -44,7 +41,9 @@ export class Snapshot {
   readonly #endpoints = new Map<string, Map<string, Endpoint>>();
   /** by the tenant that asked: those it asked for */
   readonly #peerings = new Map<string, Set<string>>();
-  readonly #unreadable = new Map<string, string>();
+  /** revision of its creation, of each key whose record is here: tells an update from another object under the same name */
+  readonly #born = new Map<string, Revision>();
+  readonly #unreadable = new Map<string, Unreadable>();
   readonly #onChange: (key: string) => void;
 
   /** @param onChange told of each key whose record came, changed or went */
@@ -64,9 +63,14 @@ export class Snapshot {
     return this.#tenants;
   }
 
-  /** Keys whose value could not be read, and why. */
-  get unreadable(): ReadonlyMap<string, string> {
+  /** Records that cannot be read, by key; where there was a good one before, it is in force. */
+  get unreadable(): ReadonlyMap<string, Unreadable> {
     return this.#unreadable;
+  }
+
+  /** Is a record of the object that this entry is of in force, be it an older one? */
+  has({ key, createRevision }: Pick<Entry, 'key' | 'createRevision'>): boolean {
+    return this.#born.get(key) === createRevision;
   }
 
   tenant(name: string): Tenant | undefined {
@@ -85,7 +89,7 @@ export class Snapshot {
 
   /** A block by its store key. */
   block(key: string): Block | undefined {
-    return this.#blocks.get(tenantOfKey(key))?.get(key);
+    return this.#blocks.get(tenantIn(key))?.get(key);
   }
 
   blockKeys(tenant: string): Iterable<string> {
@@ -104,7 +108,7 @@ export class Snapshot {
 
   /** An endpoint, of this node or another, by its store key. */
   endpoint(key: string): Endpoint | undefined {
-    return this.#endpoints.get(tenantOfKey(key))?.get(key);
+    return this.#endpoints.get(tenantIn(key))?.get(key);
   }
 
   allEndpointKeys(): Iterable<string> {
@@ -146,52 +150,95 @@ export class Snapshot {
   }
 
   put(entry: Entry): void {
-    const { key, value } = entry;
-    this.#unreadable.delete(key);
-    try {
-      const [kind, first = '', second = ''] = key.split('/');
-      if (key === keys.cluster) this.#cluster = checkCluster(parseRecord(key, value));
-      else if (kind === 'nodes') this.#nodes.set(first, checkNode(parseRecord(key, value)));
-      else if (kind === 'tenants') {
-        this.#tenants.set(first, { tenant: checkTenant(parseRecord(key, value)), modRevision: entry.modRevision });
-      } else if (kind === 'blocks') {
-        const { node } = parseRecord<{ node: string }>(key, value);
-        if (typeof node !== 'string') throw new RecordError(key, 'names no node');
-        getOrMake(this.#blocks, first, () => new Map()).set(key, { tenant: first, prefix: parsePrefixKey(key), node });
-      } else if (kind === 'namespaces') {
-        const { labels } = parseRecord<{ labels: Labels }>(key, value);
-        getOrMake(this.#namespaces, first, () => new Map()).set(second, checkLabels(labels));
-      } else if (kind === 'policies') {
-        getOrMake(this.#policies, first, () => new Map()).set(key, readPolicy(key, value));
-      } else if (kind === 'endpoints') {
-        getOrMake(this.#endpoints, first, () => new Map()).set(key, checkEndpoint(parseRecord(key, value)));
-      } else if (kind === 'peerings') {
-        parseRecord(key, value);
-        getOrMake(this.#peerings, first, () => new Set()).add(second);
-      }
-      this.#onChange(key);
-    } catch (error) {
-      this.remove(key);
-      this.#unreadable.set(key, error instanceof RecordError ? error.message : String(error));
-      const [kind, tenant = '', namespace = '', name = ''] = key.split('/');
-      if (kind !== 'policies') return;
-      getOrMake(this.#policies, tenant, () => new Map()).set(key, { namespace, name, spec: NOTHING });
-      this.#onChange(key);
+    const found = readRecord(entry);
+    if (found === undefined) return;
+    if (found instanceof Unreadable) {
+      this.#putUnreadable(entry, found);
+      return;
     }
+    this.#unreadable.delete(entry.key);
+    this.#born.set(entry.key, entry.createRevision);
+    this.#set(entry, found);
+    this.#onChange(entry.key);
+  }
+
+  /** An update of what was good leaves that in force: programs of two versions work side by side while a cluster is upgraded. */
+  #putUnreadable(entry: Entry, unreadable: Unreadable): void {
+    const { key } = entry;
+    this.#unreadable.set(key, unreadable);
+    if (this.has(entry)) return;
+    this.#drop(key);
+    const place = locate(key);
+    if (place?.kind === 'policy') this.#setPolicy(key, unreadablePolicy(place.at));
+    this.#onChange(key);
+  }
+
+  #set({ key, modRevision }: Entry, found: Found): void {
+    switch (found.kind) {
+      case 'cluster':
+        this.#cluster = found.record;
+        break;
+      case 'node':
+        this.#nodes.set(found.at.name, found.record);
+        break;
+      case 'tenant':
+        this.#tenants.set(found.at.name, { tenant: found.record, modRevision });
+        break;
+      case 'block':
+        getOrMake(this.#blocks, found.at.tenant, () => new Map()).set(key, found.record);
+        break;
+      case 'namespace':
+        getOrMake(this.#namespaces, found.at.tenant, () => new Map()).set(found.at.name, found.record.labels);
+        break;
+      case 'policy':
+        this.#setPolicy(key, found.record);
+        break;
+      case 'endpoint':
+        getOrMake(this.#endpoints, found.at.tenant, () => new Map()).set(key, found.record);
+        break;
+      case 'peering':
+        getOrMake(this.#peerings, found.at.tenant, () => new Set()).add(found.at.peer);
+    }
+  }
+
+  #setPolicy(key: string, { tenant, namespace, name, spec }: Policy): void {
+    getOrMake(this.#policies, tenant, () => new Map()).set(key, { namespace, name, spec });
   }
 
   remove(key: string): void {
     this.#unreadable.delete(key);
-    const [kind, first = '', second = ''] = key.split('/');
-    if (key === keys.cluster) this.#cluster = undefined;
-    else if (kind === 'nodes') this.#nodes.delete(first);
-    else if (kind === 'tenants') this.#tenants.delete(first);
-    else if (kind === 'blocks') drop(this.#blocks, first, key);
-    else if (kind === 'namespaces') drop(this.#namespaces, first, second);
-    else if (kind === 'policies') drop(this.#policies, first, key);
-    else if (kind === 'endpoints') drop(this.#endpoints, first, key);
-    else if (kind === 'peerings') drop(this.#peerings, first, second);
+    this.#drop(key);
     this.#onChange(key);
+  }
+
+  #drop(key: string): void {
+    this.#born.delete(key);
+    const place = locate(key);
+    switch (place?.kind) {
+      case 'cluster':
+        this.#cluster = undefined;
+        break;
+      case 'node':
+        this.#nodes.delete(place.at.name);
+        break;
+      case 'tenant':
+        this.#tenants.delete(place.at.name);
+        break;
+      case 'block':
+        drop(this.#blocks, place.at.tenant, key);
+        break;
+      case 'namespace':
+        drop(this.#namespaces, place.at.tenant, place.at.name);
+        break;
+      case 'policy':
+        drop(this.#policies, place.at.tenant, key);
+        break;
+      case 'endpoint':
+        drop(this.#endpoints, place.at.tenant, key);
+        break;
+      case 'peering':
+        drop(this.#peerings, place.at.tenant, place.at.peer);
+    }
   }
 
   *#keysUnder(prefix: string): Generator<string> {
@@ -202,37 +249,29 @@ export class Snapshot {
 
   /** @param prefix narrows it where that is cheap: there may be thousands of tenants */
   *#keysOfKind(prefix: string): Generator<string> {
-    const [kind, first = ''] = prefix.split('/');
-    const all = kind === '';
-    if ((all || kind === keys.cluster) && this.#cluster !== undefined) yield keys.cluster;
-    if (all || kind === 'nodes') for (const node of this.#nodes.keys()) yield keys.node(node);
-    if (all || kind === 'tenants') for (const tenant of this.#tenants.keys()) yield keys.tenant(tenant);
-    if (all || kind === 'blocks') yield* keysIn(this.#blocks, first);
-    if (all || kind === 'policies') yield* keysIn(this.#policies, first);
-    if (all || kind === 'endpoints') yield* keysIn(this.#endpoints, first);
-    if (all || kind === 'namespaces') {
-      for (const tenant of first === '' ? this.#namespaces.keys() : [first]) {
-        for (const name of this.#namespaces.get(tenant)?.keys() ?? []) yield keys.namespace(tenant, name);
+    const range = rangeOf(prefix);
+    const isMeant = (kind: Place['kind']) => range === undefined || range.kind === kind;
+    const tenant = range?.tenant ?? '';
+    if (isMeant('cluster') && this.#cluster !== undefined) yield keys.cluster;
+    if (isMeant('node')) for (const node of this.#nodes.keys()) yield keys.node(node);
+    if (isMeant('tenant')) for (const name of this.#tenants.keys()) yield keys.tenant(name);
+    if (isMeant('block')) yield* keysIn(this.#blocks, tenant);
+    if (isMeant('policy')) yield* keysIn(this.#policies, tenant);
+    if (isMeant('endpoint')) yield* keysIn(this.#endpoints, tenant);
+    if (isMeant('namespace')) {
+      for (const owner of tenant === '' ? this.#namespaces.keys() : [tenant]) {
+        for (const name of this.#namespaces.get(owner)?.keys() ?? []) yield keys.namespace(owner, name);
       }
     }
-    if (all || kind === 'peerings') {
-      for (const tenant of first === '' ? this.#peerings.keys() : [first]) {
-        for (const peer of this.askedBy(tenant)) yield keys.peering(tenant, peer);
+    if (isMeant('peering')) {
+      for (const asker of tenant === '' ? this.#peerings.keys() : [tenant]) {
+        for (const peer of this.askedBy(asker)) yield keys.peering(asker, peer);
       }
     }
   }
 }
 
 const NO_POLICIES: ReadonlyMap<string, KnownPolicy> = new Map();
-
-function readPolicy(key: string, value: string): KnownPolicy {
-  const [, , namespace = '', name = ''] = key.split('/');
-  return { namespace, name, spec: checkPolicySpec(parseRecord<Policy>(key, value).spec) };
-}
-
-function tenantOfKey(key: string): string {
-  return key.split('/')[1] ?? '';
-}
 
 /** @param tenant '': of all */
 function* keysIn(map: ReadonlyMap<string, ReadonlyMap<string, unknown>>, tenant: string): Generator<string> {

@@ -37,7 +37,7 @@ export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> =
       const { namespace, node } = request.query;
       const filter = { ...(namespace === undefined ? {} : { namespace }), ...(node === undefined ? {} : { node }) };
       const page = pageOf(request.query, keys.endpoints(tenant));
-      return formatPage(await listEndpoints(store, tenant, filter, page), viewEndpoint);
+      return formatPage(await listEndpoints(registry, tenant, filter, page), viewEndpoint);
     },
   );
 

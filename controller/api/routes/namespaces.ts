@@ -3,13 +3,12 @@
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Change } from '../../enforcement/change.ts';
+import { namespaces } from '../../model/kinds/namespace.ts';
 import { parseNamespace } from '../../model/namespace.ts';
-import type { Namespace } from '../../model/records.ts';
 import { deleteNamespace, getNamespace, putNamespace } from '../../operations/namespaces.ts';
 import { listPage } from '../../operations/paging.ts';
 import { withPeers } from '../../operations/peerings.ts';
 import type { Registry } from '../../operations/registry.ts';
-import { toStored } from '../../operations/stored.ts';
 import { getTenant } from '../../operations/tenants.ts';
 import { keys } from '../../store/keys.ts';
 import type { Revision } from '../../store/store.ts';
@@ -43,7 +42,7 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
       const prefix = keys.namespaces(tenant);
       const page = pageOf(request.query, prefix);
       await getTenant(store, tenant);
-      return formatPage(await listPage(store, prefix, page, (entry) => toStored<Namespace>(entry)), viewNamespace);
+      return formatPage(await listPage(registry, namespaces, prefix, page), viewNamespace);
     },
   );
 

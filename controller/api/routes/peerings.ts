@@ -35,7 +35,10 @@ export const peeringRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
     },
     async (request) => {
       const { tenant } = request.params;
-      return formatPage(await listPeerings(store, tenant, pageOf(request.query, keys.peerings(tenant))), viewPeering);
+      return formatPage(
+        await listPeerings(registry, tenant, pageOf(request.query, keys.peerings(tenant))),
+        viewPeering,
+      );
     },
   );
 

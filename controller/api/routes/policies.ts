@@ -51,7 +51,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
     async (request) => {
       const { tenant } = request.params;
       const page = pageOf(request.query, policiesPrefix(tenant, undefined));
-      return formatPage(await listPolicies(store, tenant, undefined, page), viewPolicy);
+      return formatPage(await listPolicies(registry, tenant, undefined, page), viewPolicy);
     },
   );
 
@@ -70,7 +70,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
     async (request) => {
       const { tenant, namespace } = request.params;
       const page = pageOf(request.query, policiesPrefix(tenant, namespace));
-      return formatPage(await listPolicies(store, tenant, namespace, page), viewPolicy);
+      return formatPage(await listPolicies(registry, tenant, namespace, page), viewPolicy);
     },
   );
 

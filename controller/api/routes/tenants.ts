@@ -5,14 +5,14 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply } from 'fastify';
 import type { Change } from '../../enforcement/change.ts';
 import type { EnforcementStatus } from '../../enforcement/enforcement.ts';
-import type { Tenant } from '../../model/records.ts';
+import { type Tenant, tenants } from '../../model/kinds/tenant.ts';
 import { parseSubnet, parseTenant } from '../../model/tenant.ts';
 import { createTenant } from '../../operations/create-tenant.ts';
 import { awaitDeletion, type Deletion, deleteTenant, remainingMs } from '../../operations/delete-tenant.ts';
 import { growTenant } from '../../operations/grow-tenant.ts';
 import { listPage } from '../../operations/paging.ts';
 import type { Registry } from '../../operations/registry.ts';
-import { type Stored, toStored } from '../../operations/stored.ts';
+import type { Stored } from '../../operations/stored.ts';
 import { changeTenant, getTenant } from '../../operations/tenants.ts';
 import { keys } from '../../store/keys.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
@@ -73,7 +73,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
     },
     async (request) => {
       const page = pageOf(request.query, keys.tenants);
-      return formatPage(await listPage(store, keys.tenants, page, (entry) => toStored<Tenant>(entry)), view);
+      return formatPage(await listPage(registry, tenants, keys.tenants, page), view);
     },
   );
 

@@ -2,10 +2,11 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { Acknowledger } from '../../../cni-plugin/agent/acknowledger.ts';
+import { enforcedBy } from '../../../controller/model/kinds/enforced.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import type { Enforced } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord, parseRecord } from '../../../controller/store/records.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
 import { node, problemBook } from './builders.ts';
 
@@ -40,7 +41,7 @@ const register = () =>
 
 async function told(): Promise<Enforced | undefined> {
   const { entry } = await store.get(keys.enforced('node1'));
-  return entry && parseRecord<Enforced>(entry.key, entry.value);
+  return entry && enforcedBy.get(entry);
 }
 
 const untilTold = (what: string, holds: (enforced: Enforced) => boolean) =>

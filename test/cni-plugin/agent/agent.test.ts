@@ -16,10 +16,12 @@ import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { AgentRequest, AgentResponse, CniCommand } from '../../../cni-plugin/agent-protocol.ts';
 import { CNI_ERROR } from '../../../cni-plugin/agent-protocol.ts';
 import { InvalidInput } from '../../../controller/errors.ts';
+import { blocks as blockKind } from '../../../controller/model/kinds/block.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
+import { policies } from '../../../controller/model/kinds/policy.ts';
 import type { Tenant } from '../../../controller/model/records.ts';
-import { keys, parsePrefixKey } from '../../../controller/store/keys.ts';
+import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { parseIp, parsePrefix, prefixContains } from '../../../dataplane/address.ts';
 import { ERRNO, KernelError } from '../../../dataplane/errors.ts';
@@ -151,9 +153,19 @@ describe('ADD', () => {
 
   it('obeys the policies of a tenant that was forgotten, but for being a peer, while its container was on its way', async () => {
     const asked = (of: string, peer: string) =>
-      ({ kind: 'put', key: keys.peering(of, peer), value: formatRecord({}) }) as const;
-    const spec = { podSelector: {}, policyTypes: ['Ingress', 'Egress'] };
-    const closed = { kind: 'put', key: keys.policy('red', 'red', 'closed'), value: formatRecord({ spec }) } as const;
+      ({
+        kind: 'put',
+        key: keys.peering(of, peer),
+        value: formatRecord({ tenant: of, peer, createdAt: '2026-01-01T00:00:00Z' }),
+      }) as const;
+    const policy = policies.format({
+      tenant: 'red',
+      namespace: 'red',
+      name: 'closed',
+      spec: { podSelector: {}, policyTypes: ['Ingress', 'Egress'] },
+      createdAt: '2026-01-01T00:00:00Z',
+    });
+    const closed = { kind: 'put', key: keys.policy('red', 'red', 'closed'), value: policy } as const;
     await store.commit([], [asked('red', 'blue'), asked('blue', 'red'), closed]);
     const { agent, dataplane } = await start();
     addressOf(await agent.handle(request('ADD', 'b', { args: { K8S_POD_NAMESPACE: 'blue' } }), signal));
@@ -391,7 +403,7 @@ describe('a block on its way back', () => {
     const keysLeft = await stored('blocks/red/');
     expect(keysLeft).toHaveLength(1);
     expect([...journal.blocks.values()].some(({ prefix }) => prefixContains(prefix, address))).toBe(true);
-    expect(keysLeft.map(parsePrefixKey)).toEqual([...journal.blocks.keys()]);
+    expect(keysLeft.map((key) => blockKind.place(key)?.prefix)).toEqual([...journal.blocks.keys()]);
   });
 });
 

@@ -1,10 +1,10 @@
 /** Builders of cluster records for the agent's tests: sensible defaults, overridden field by field. */
 
 import type { NodeFacts } from '../../../cni-plugin/agent/desired/node-facts.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import { ProblemBook } from '../../../controller/model/problems.ts';
 import type { ClusterConfig, Endpoint, Node, Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import type { Entry } from '../../../controller/store/store.ts';
 import { parseIp, parseMac, parsePrefix } from '../../../dataplane/address.ts';
 

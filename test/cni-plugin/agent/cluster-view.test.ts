@@ -7,9 +7,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ClusterView } from '../../../cni-plugin/agent/cluster-view.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import { Unavailable } from '../../../controller/errors.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
 import { type Gate, gate } from '../gate.ts';
@@ -27,7 +27,10 @@ beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'tenet-view-'));
   store = new MemoryStore();
   const spec = { podSelector: {}, policyTypes: ['Ingress', 'Egress'] };
-  const policy = { key: POLICY, value: formatRecord({ tenant: 'red', namespace: 'red', name: 'closed', spec }) };
+  const policy = {
+    key: POLICY,
+    value: formatRecord({ tenant: 'red', namespace: 'red', name: 'closed', spec, createdAt: '' }),
+  };
   const known = entries({ tenants: [tenant('system', 1), tenant('red', 42), tenant('blue', 43)] });
   for (const { key, value } of [...known, policy]) await store.commit([], [{ kind: 'put', key, value }]);
 });

@@ -181,7 +181,7 @@ describe('desired state of a compute node', () => {
     snapshot.put({
       key,
       value: JSON.stringify({ ...JSON.parse(entry?.value ?? ''), ...wrong }),
-      createRevision: 1,
+      createRevision: 99,
       modRevision: 99,
     });
     expect([...snapshot.unreadable.keys()]).toEqual([key]);
@@ -190,11 +190,46 @@ describe('desired state of a compute node', () => {
 
   it('treats a record it cannot read as absent, and says so', () => {
     const snapshot = snapshotOf(world);
-    const entry = world.find(({ key }) => key === 'tenants/red');
-    if (entry === undefined) throw new Error('no such entry');
-    snapshot.put({ ...entry, value: '{"schema":99}' });
+    const odd = { key: 'tenants/red', value: '{"schema":99}', createRevision: 90, modRevision: 90 };
+    snapshot.put(odd);
+    snapshot.put({ ...odd, modRevision: 91 });
     expect(snapshot.tenant('red')).toBeUndefined();
-    expect(snapshot.unreadable.get('tenants/red')).toContain('schema 99');
+    expect(snapshot.unreadable.get('tenants/red')).toMatchObject({
+      key: 'tenants/red',
+      kind: 'tenant',
+      reason: expect.stringContaining('schema 99'),
+    });
+  });
+
+  it('keeps the last good one in force when an update cannot be read', () => {
+    const before = computeDesired(snapshotOf(world), facts(), local);
+    const snapshot = snapshotOf(world);
+    for (const entry of world) snapshot.put({ ...entry, value: '{"schema":99}', modRevision: 99 });
+    expect(snapshot.unreadable.size).toBeGreaterThan(3);
+    expect(computeDesired(snapshot, facts(), local)).toEqual(before);
+    // It goes with the record, and comes back as it is then.
+    snapshot.remove('tenants/red');
+    expect(snapshot.tenant('red')).toBeUndefined();
+    expect(snapshot.unreadable.has('tenants/red')).toBe(false);
+  });
+
+  it('does not take another object of the same name for an update', () => {
+    const snapshot = snapshotOf(world);
+    snapshot.put({ key: 'tenants/red', value: '{"schema":99}', createRevision: 98, modRevision: 99 });
+    expect(snapshot.tenant('red')).toBeUndefined();
+  });
+
+  it('is not hurt by a key of another form', () => {
+    const snapshot = snapshotOf(world);
+    const key = 'blocks/red/zz';
+    snapshot.put({ key, value: '{"schema":1,"node":"c9"}', createRevision: 99, modRevision: 99 });
+    expect(snapshot.unreadable.get(key)?.reason).toContain('blocks/<tenant>/<address>-<length>');
+    expect(computeDesired(snapshot, facts(), local)).toEqual(computeDesired(snapshotOf(world), facts(), local));
+    snapshot.replace(
+      'blocks/red/',
+      world.filter((each) => each.key.startsWith('blocks/red/')),
+    );
+    expect(snapshot.unreadable.size).toBe(0);
   });
 });
 

@@ -13,11 +13,12 @@ import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { AgentResponse } from '../../../cni-plugin/agent-protocol.ts';
 import { CNI_ERROR } from '../../../cni-plugin/agent-protocol.ts';
 import { Acknowledgement, type Kind } from '../../../controller/enforcement/change.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
+import { problems as problemsKind } from '../../../controller/model/kinds/problems.ts';
 import { type NodeProblems, readNodeProblems } from '../../../controller/model/problems.ts';
 import type { NodeRole } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord, parseRecord } from '../../../controller/store/records.ts';
 import type { Revision } from '../../../controller/store/store.ts';
 import type { Failures } from '../../../dataplane/dataplane.ts';
 import type { Change } from '../../../dataplane/diff.ts';
@@ -131,7 +132,7 @@ const status = (agent: Agent, of?: string): Promise<AgentResponse> =>
 
 async function told(): Promise<NodeProblems['problems']> {
   const { entry } = await store.get(keys.problems('node1'));
-  return entry === undefined ? [] : readNodeProblems(parseRecord(entry.key, entry.value)).problems;
+  return entry === undefined ? [] : readNodeProblems(problemsKind.get(entry)).problems;
 }
 
 const untilTold = (what: string, holds: (problems: NodeProblems['problems']) => boolean) =>

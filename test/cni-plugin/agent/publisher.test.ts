@@ -7,10 +7,11 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Journal } from '../../../cni-plugin/agent/journal.ts';
 import { Publisher } from '../../../cni-plugin/agent/publisher.ts';
 import { Conflict } from '../../../controller/errors.ts';
-import type { Endpoint, Tenant } from '../../../controller/model/records.ts';
+import { endpoints } from '../../../controller/model/kinds/endpoint.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
+import type { Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord, parseRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { endpoint, problemBook, tenant } from './builders.ts';
 
@@ -64,7 +65,7 @@ it('lets labels stand that were changed through REST, but not the record of an e
   const key = keys.endpoint('red', 'node1', pod.id);
   const relabelled = { ...pod, labels: { app: 'quarantined' } };
   const put = (record: object) => store.commit([], [{ kind: 'put', key, value: formatRecord(record) }]);
-  const read = async () => parseRecord<Endpoint>(key, (await store.get(key)).entry?.value ?? '');
+  const read = async () => endpoints.get({ key, value: (await store.get(key)).entry?.value ?? '' });
   await put(relabelled);
   expect(await publisher.publish(pod)).toBe(true);
   expect(await read()).toEqual(relabelled);

@@ -2,8 +2,8 @@
 import { expect, it } from 'vitest';
 import { judgeRefused } from '../../../cni-plugin/agent/refusals.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import { keys } from '../../../controller/store/keys.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import { parseIp, parseMac, parsePrefix } from '../../../dataplane/address.ts';
 import type { Change } from '../../../dataplane/diff.ts';
 import { ERRNO, KernelError } from '../../../dataplane/errors.ts';

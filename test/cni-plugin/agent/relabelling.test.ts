@@ -8,9 +8,9 @@ import type { AgentContext } from '../../../cni-plugin/agent/context.ts';
 import { Journal } from '../../../cni-plugin/agent/journal.ts';
 import { rememberChanges } from '../../../cni-plugin/agent/relabelling.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import type { Endpoint } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import { endpoint, tenant } from './builders.ts';
 
 const pod = endpoint('aaaaaaaaaaaa', tenant('red', 42), '10.170.0.1', { labels: { app: 'web' } });

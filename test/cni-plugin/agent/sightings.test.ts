@@ -3,10 +3,12 @@
 import pino from 'pino';
 import { afterEach, expect, test } from 'vitest';
 import { Sightings } from '../../../cni-plugin/agent/sightings.ts';
+import { readRecord } from '../../../controller/model/kinds/all.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
+import { type Subject, subjects } from '../../../controller/model/kinds/wanted.ts';
 import type { Denials, Endpoint, Traffic } from '../../../controller/model/records.ts';
-import { keys, subjects } from '../../../controller/store/keys.ts';
+import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord, parseRecord } from '../../../controller/store/records.ts';
 import type { Guard, Write } from '../../../controller/store/store.ts';
 import { parseIp } from '../../../dataplane/address.ts';
 import type { Refusal } from '../../../dataplane/dataplane.ts';
@@ -42,11 +44,11 @@ class CountingStore extends MemoryStore {
   }
 
   /** What a controller writes for a caller. */
-  async ask(subject: string, asker = 'c1'): Promise<void> {
+  async ask(subject: Subject, asker = 'c1'): Promise<void> {
     await super.commit([], [{ kind: 'put', key: keys.wantedBy(subject, asker), value: formatRecord({}) }]);
   }
 
-  async askNoMore(subject: string, asker = 'c1'): Promise<void> {
+  async askNoMore(subject: Subject, asker = 'c1'): Promise<void> {
     await super.commit([], [{ kind: 'delete', key: keys.wantedBy(subject, asker) }]);
   }
 }
@@ -56,7 +58,7 @@ let tenantExists = true;
 afterEach(() => sightings?.close());
 
 /** @param asked before it starts */
-async function start(asked: readonly string[] = [subjects.denials('red'), subjects.traffic], nodes = 1) {
+async function start(asked: readonly Subject[] = [subjects.denials('red'), subjects.traffic], nodes = 1) {
   const knows: readonly Endpoint[] = [there];
   const store = new CountingStore();
   for (const subject of asked) await store.ask(subject);
@@ -80,7 +82,8 @@ async function start(asked: readonly string[] = [subjects.denials('red'), subjec
   sightings.start();
   const read = async <T extends object>(key: string): Promise<T | undefined> => {
     const { entry } = await store.get(key);
-    return entry && parseRecord<T>(key, entry.value);
+    const found = entry && readRecord(entry);
+    return found === undefined ? undefined : (found as unknown as { readonly record: T }).record;
   };
   return { store, dataplane, read };
 }

@@ -1,8 +1,8 @@
 /** /v1/tenants/{tenant}/peerings: asked, in force while both ask, and gone with either tenant. */
 import { describe, expect, test } from 'vitest';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import { dump, putBlock, startApp } from './fixture.ts';
 
 const path = '/v1/tenants/blue/peerings/red';

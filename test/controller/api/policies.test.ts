@@ -1,9 +1,9 @@
 /** /v1/tenants/{tenant}/namespaces/{namespace}/policies: Kubernetes' objects in and out, counted, and gone with what they belong to. */
 import { describe, expect, test } from 'vitest';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import type { Enforced } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { type Body, dump, putBlock, putNode, startApp, type TestApp, until } from './fixture.ts';
 

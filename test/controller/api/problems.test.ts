@@ -1,8 +1,8 @@
 /** What is wrong in the cluster, as REST, metrics and nodes' own views tell it: by name, place and tenant, the oldest first. */
 import { expect, test } from 'vitest';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import { type NodeProblems, PROBLEM_KINDS, type Problem } from '../../../controller/model/problems.ts';
 import { keys } from '../../../controller/store/keys.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { putNode, startApp } from './fixture.ts';
 

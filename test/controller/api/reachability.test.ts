@@ -1,7 +1,7 @@
 /** /v1/reachability and a tenant's matrix: which end may call which, and what decides; dry runs of policies. */
 import { describe, expect, test } from 'vitest';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import { keys } from '../../../controller/store/keys.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import { parseIp } from '../../../dataplane/address.ts';
 import { dump, putBlock, putEndpoint, putNode, startApp } from './fixture.ts';
 
@@ -189,8 +189,12 @@ describe("a tenant's matrix", () => {
         name: id,
         node: 'node1',
         ips,
+        mac: '0a:58:0a:8c:05:01',
         labels: {},
         ports: [],
+        containerId: id,
+        ifname: 'eth0',
+        createdAt: '2026-01-01T00:00:00Z',
       });
       await store.commit([], [{ kind: 'put', key, value }]);
     }

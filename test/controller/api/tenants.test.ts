@@ -1,8 +1,8 @@
 /** /v1/tenants: every answer it can give, and that a refusal leaves nothing behind. */
 import { describe, expect, test } from 'vitest';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import { parsePrefix } from '../../../dataplane/address.ts';
 import { dump, putBlock, putEndpoint, removeEndpoint, startApp, type TestAppOptions, until } from './fixture.ts';
 

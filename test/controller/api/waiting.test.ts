@@ -2,10 +2,10 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { setDeadline } from '../../../controller/enforcement/deadline.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import type { Enforced, EnforcedRevisions, NodeRole } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { settle } from './deadlines.ts';
 import {

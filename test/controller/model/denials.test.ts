@@ -1,6 +1,8 @@
 /** What is news of what a node says. */
 import { expect, test } from 'vitest';
-import { computeNews, readDenials } from '../../../controller/model/denials.ts';
+import { computeNews } from '../../../controller/model/denials.ts';
+import { denials } from '../../../controller/model/kinds/denials.ts';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import type { Denial, Denials } from '../../../controller/model/records.ts';
 import { parseIp } from '../../../dataplane/address.ts';
 
@@ -32,6 +34,7 @@ test('what was refused while no caller asked in between is news to one that list
 });
 
 test('a number that is none makes it unreadable', () => {
-  expect(readDenials(said(1, 1))).toBeDefined();
-  expect(readDenials({ ...said(1), unasked: 'all' })).toBeUndefined();
+  const read = (record: object) => denials.find({ key: 'denials/blue/node1', value: formatRecord(record) });
+  expect(read(said(1, 1))).toBeDefined();
+  expect(read({ ...said(1), unasked: 'all' })).toBeUndefined();
 });

@@ -1,9 +1,10 @@
 /** Asking nodes for what they see: once for all callers, for as long as there are any, and again when the store has lost it. */
 import { afterEach, expect, test } from 'vitest';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
+import { subjects } from '../../../controller/model/kinds/wanted.ts';
 import { Wanted, type WantedOptions } from '../../../controller/operations/wanted.ts';
-import { keys, subjects } from '../../../controller/store/keys.ts';
+import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 
 const BLUE = subjects.denials('blue');
 /** Never to come in a test. */

@@ -1,9 +1,9 @@
 /** The leader finishes deletions that no caller waits for any more, and frees nothing that a node still holds. */
 import { expect, onTestFinished, test } from 'vitest';
+import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import { deleteTenant } from '../../../controller/operations/delete-tenant.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import { formatRecord } from '../../../controller/store/records.ts';
 import type { Store } from '../../../controller/store/store.ts';
 import { finishDeletions } from '../../../controller/upkeep/deletions.ts';
 import type { LeaderGuard } from '../../../controller/upkeep/election.ts';

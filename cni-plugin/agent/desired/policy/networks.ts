@@ -56,7 +56,7 @@ export function divide(allowed: readonly AllowedNetwork[], newPorts: () => PortR
     mark(network.block.cidr, 'networks', network);
     for (const hole of network.block.except ?? []) mark(hole, 'holes', network);
   }
-  const lengths = [...new Set([...marks.keys()].map((key) => Number(key.slice(key.indexOf('/') + 1))))];
+  const lengths = [...new Set([...marks.keys()].map((mark) => Number(mark.slice(mark.indexOf('/') + 1))))];
   return [...levels.values()].map(({ base, bits }) => {
     const within = new Set<AllowedNetwork>();
     const outside = new Set<AllowedNetwork>();

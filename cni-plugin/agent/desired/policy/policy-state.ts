@@ -9,7 +9,9 @@
  *
  * What is no longer used stays until it is swept: a packet under way may have looked it up. Pure.
  */
-import type { Endpoint, Tenant } from '../../../../controller/model/records.ts';
+import { type Endpoint, endpoints } from '../../../../controller/model/kinds/endpoint.ts';
+import { policies } from '../../../../controller/model/kinds/policy.ts';
+import type { Tenant } from '../../../../controller/model/kinds/tenant.ts';
 import { keys } from '../../../../controller/store/keys.ts';
 import type { IpAddress } from '../../../../dataplane/address.ts';
 import { podLinkName } from '../../../../dataplane/ownership.ts';
@@ -68,21 +70,25 @@ export class PolicyState {
 
   /** The endpoint of a store key came, changed or went: in the store, or here. */
   touchEndpoint(key: string): void {
+    const at = endpoints.place(key);
+    if (at === undefined) return;
+    const { tenant, node, id } = at;
     const before = this.#known.get(key);
-    const now = this.#endpointOf(key);
+    // What runs here is known here first; its labels and named ports may have been changed in the store.
+    const isHere = node === this.#options.node;
+    const now = isHere ? this.#localEndpoint(id, key) : this.#options.snapshot.endpoint(key);
     for (const address of this.#known.set(key, now)) this.#options.stale(`address ${address}`);
     if (now === undefined) this.#identities.delete(key);
     else this.#identities.set(key, now);
     if ([before, now].some((each) => (each?.ports.length ?? 0) > 0))
       for (const id of this.#namers) this.#options.stale(`network ${id}`);
-    const [, tenant = '', node = '', id = ''] = key.split('/');
-    if (node !== this.#options.node) return;
+    if (!isHere) return;
     this.#policies.follow(tenant, this.#options.idsOf(tenant).size > 0);
     this.#touchSubject(id);
   }
 
   touchPolicy(key: string): void {
-    const [, tenant = ''] = key.split('/');
+    const tenant = policies.place(key)?.tenant ?? '';
     const change = this.#policies.change(tenant, key);
     if (change === undefined) return;
     const met = [...this.#identities.all()].filter(({ answers }) =>
@@ -245,18 +251,11 @@ export class PolicyState {
   #onMoved(key: string, was: Identity | undefined, is: Identity | undefined): void {
     const { stale, local } = this.#options;
     for (const address of this.#known.get(key)?.ips ?? []) stale(`address ${address}`);
-    const id = key.slice(key.lastIndexOf('/') + 1);
-    const here = local.get(id);
+    const id = endpoints.place(key)?.id;
+    const here = id === undefined ? undefined : local.get(id);
     if (here === undefined || this.#keyOf(here) !== key) return;
     // A pod may always meet itself.
     for (const identity of [was, is]) stale(identity === undefined ? `friends ${id}` : `pair ${identity.number} ${id}`);
-  }
-
-  /** What runs here is known here first; its labels and named ports may have been changed in the store. */
-  #endpointOf(key: string): Endpoint | undefined {
-    const { snapshot, node } = this.#options;
-    const [, , holder, id = ''] = key.split('/');
-    return holder === node ? this.#localEndpoint(id, key) : snapshot.endpoint(key);
   }
 
   #localEndpoint(id: string, key?: string): Endpoint | undefined {
