@@ -131,7 +131,10 @@ function tooMany(field: string, given: number, allowed: number): InvalidInput {
   return new InvalidInput(field, `has ${given} entries; at most ${allowed} are allowed`);
 }
 
-/** One name may mean one port of each protocol. @see Kubernetes API, ContainerPort; its name is an IANA service name (RFC 6335, section 5.1) */
+/**
+ * One name may mean one port of each protocol.
+ * @see Kubernetes API, ContainerPort; its name is an IANA service name (RFC 6335, section 5.1)
+ */
 function parsePorts(ports: NonNullable<CniArgs['ports']>): readonly NamedPort[] {
   const meanings = new Set<string>();
   if (ports.length > MAX_PORTS) throw tooMany('args.cni.ports', ports.length, MAX_PORTS);
