@@ -39,3 +39,7 @@ export function readCopy(stateDir: string, log: Logger): ClusterCopy | undefined
     return undefined;
   }
 }
+
+export function entriesByKey(copy: ClusterCopy | undefined): ReadonlyMap<string, Entry> {
+  return new Map(copy?.entries.map((entry) => [entry.key, entry]));
+}

@@ -3,6 +3,7 @@
  * tenant with something here and those it has asked to peer with (a gateway: every tenant). Keeps a copy on disk to start from while
  * the store is away.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { Unavailable } from '../../controller/errors.ts';
 import type { ProblemBook } from '../../controller/model/problems.ts';
@@ -10,7 +11,7 @@ import { SYSTEM_TENANT } from '../../controller/model/records.ts';
 import { follow } from '../../controller/store/follow.ts';
 import { keys } from '../../controller/store/keys.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../../controller/store/store.ts';
-import { copyPath, readCopy, writeCopy } from './cluster-copy.ts';
+import { copyPath, entriesByKey, readCopy, writeCopy } from './cluster-copy.ts';
 import { ViewTroubles } from './view-troubles.ts';
 import type { Snapshot } from './watch/snapshot.ts';
 
@@ -48,6 +49,8 @@ export class ClusterView {
   readonly #seen = new Set<string>();
   /** what the cache file holds once written */
   readonly #entries = new Map<string, Entry>();
+  /** the copy of the life before, read when the first record cannot be */
+  #copied: ReadonlyMap<string, Entry> | undefined;
   readonly #troubles: ViewTroubles;
   #cacheTimer: NodeJS.Timeout | undefined;
   #inSync = false;
@@ -193,7 +196,7 @@ export class ClusterView {
             const key = event.kind === 'put' ? event.entry.key : event.key;
             if (!concerns(key)) continue;
             snapshot.apply(event);
-            if (event.kind === 'put') this.#entries.set(key, event.entry);
+            if (event.kind === 'put') this.#remember(event.entry, this.#entries.get(key));
             else this.#entries.delete(key);
           }
           const concerned = batch.events.map((event) => (event.kind === 'put' ? event.entry.key : event.key));
@@ -209,13 +212,25 @@ export class ClusterView {
   }
 
   #replace(prefix: string, entries: readonly Entry[]): void {
-    for (const key of this.#entries.keys()) {
-      if (prefix.endsWith('/') ? key.startsWith(prefix) : key === prefix) this.#entries.delete(key);
-    }
-    for (const entry of entries) this.#entries.set(entry.key, entry);
+    const isUnder = (key: string) => (prefix.endsWith('/') ? key.startsWith(prefix) : key === prefix);
+    const before = new Map([...this.#entries].filter(([key]) => isUnder(key)));
+    for (const key of before.keys()) this.#entries.delete(key);
     if (prefix.endsWith('/')) this.#options.snapshot.replace(prefix, entries);
     else if (entries[0] === undefined) this.#options.snapshot.remove(prefix);
     else this.#options.snapshot.put(entries[0]);
+    for (const entry of entries) this.#remember(entry, before.get(entry.key));
+  }
+
+  /** What the copy has to hold: of an object that cannot be read now, what is in force, be that from the life before. */
+  #remember(entry: Entry, before: Entry | undefined): void {
+    const { snapshot, stateDir, log } = this.#options;
+    this.#entries.set(entry.key, entry);
+    if (!snapshot.unreadable.has(entry.key)) return;
+    if (before === undefined && !this.#inSync) this.#copied ??= entriesByKey(readCopy(stateDir, log));
+    const good = before ?? this.#copied?.get(entry.key);
+    if (good?.createRevision !== entry.createRevision) return;
+    if (!snapshot.has(entry)) for (const each of [good, entry]) snapshot.put(each);
+    this.#entries.set(entry.key, good);
   }
 
   /** @param keys that changed; without, any under the prefix may have */
@@ -277,11 +292,5 @@ function tenantKeys(tenant: string): string[] {
 }
 
 function after(ms: number, signal: AbortSignal): Promise<'late'> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve('late'), ms);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      resolve('late');
-    });
-  });
+  return sleep(ms, 'late' as const, { signal }).catch(() => 'late');
 }

@@ -1,5 +1,6 @@
 /** The agent's command line and environment, checked and frozen. Pure but for commander's own printing. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { isSubdomain } from '../../controller/model/names.ts';
 import type { NodeRole } from '../../controller/model/records.ts';
 import { DEFAULT_TIMEOUT_MS } from '../../controller/store/etcd-endpoints.ts';
 import { type IpAddress, parseIp } from '../../dataplane/address.ts';
@@ -37,7 +38,7 @@ function collect<T>(parse: (text: string) => T) {
 }
 
 function nodeName(text: string): string {
-  if (/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(text)) return text;
+  if (isSubdomain(text)) return text;
   throw new InvalidArgumentError('a node name is a DNS name: lower-case letters, digits, "-" and "."');
 }
 
@@ -87,7 +88,12 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
     .description(
       'Tenet’s agent: keeps the links, routes and isolation rules of one node up to date, and serves the CNI plugin.',
     )
-    .addOption(new Option('--node <name>', 'this node’s name').env('TENET_NODE').default(hostname).argParser(nodeName))
+    .addOption(
+      new Option('--node <name>', 'this node’s name')
+        .env('TENET_NODE')
+        .default(hostname.toLowerCase())
+        .argParser(nodeName),
+    )
     .option('--role <role>', `compute (the default), gateway or manage; repeatable`, collect(role))
     .addOption(
       new Option('--etcd <url,url>', 'client URLs of etcd')
@@ -153,6 +159,8 @@ export function parseConfig(argv: readonly string[], hostname: string): AgentCon
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
     .parse([...argv], { from: 'user' });
   const options = program.opts();
+  // A flag has been checked; the host's name has not.
+  if (!isSubdomain(options.node)) program.error(`--node: the host is called ${options.node}, which is no node’s name`);
   return Object.freeze({
     node: options.node,
     roles: options.role ?? ['compute'],

@@ -4,7 +4,16 @@
  */
 import { createHash } from 'node:crypto';
 import { InvalidInput } from '../../controller/errors.ts';
-import { MAX_LABELS, MAX_PORTS } from '../../controller/model/names.ts';
+import {
+  isDnsLabel,
+  isLabelKey,
+  isLabelValue,
+  isPort,
+  isPortName,
+  MAX_LABELS,
+  MAX_PORTS,
+  portMeaning,
+} from '../../controller/model/names.ts';
 import type { Labels, NamedPort, Protocol } from '../../controller/model/records.ts';
 import {
   AddressError,
@@ -47,8 +56,7 @@ export interface EndpointRequest {
   readonly wantedMac?: MacAddress;
 }
 
-const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-const PROTOCOLS: readonly string[] = ['TCP', 'UDP', 'SCTP'];
+const PROTOCOLS: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
 
 /** The endpoint of one interface of one container: 48 bits of SHA-256, for `tnp` and 12 digits just fit a link's name. */
 export function endpointId(containerId: string, ifname: string): string {
@@ -85,15 +93,14 @@ function optional<K extends string, V>(key: K, value: V | undefined): { readonly
 
 function parseTenant(field: string, name: string | null | undefined): string | undefined {
   if (name === undefined || name === null) return undefined;
-  if (!DNS_LABEL.test(name))
-    throw new InvalidInput(field, `${JSON.stringify(name)} is not a tenant's name (a DNS label)`);
+  if (!isDnsLabel(name)) throw new InvalidInput(field, `${JSON.stringify(name)} is not a tenant's name (a DNS label)`);
   return name;
 }
 
 /** Runtimes without Kubernetes leave these out or empty. */
 function parseNamespace(namespace: string | undefined): string | undefined {
   if (namespace === undefined || namespace === '') return undefined;
-  if (DNS_LABEL.test(namespace)) return namespace;
+  if (isDnsLabel(namespace)) return namespace;
   throw new InvalidInput('K8S_POD_NAMESPACE', `${JSON.stringify(namespace)} is not a namespace's name (a DNS label)`);
 }
 
@@ -111,7 +118,7 @@ function parseLabels(labels: NonNullable<CniArgs['labels']>): Labels {
   for (const [index, { key, value }] of labels.entries()) {
     const field = `args.cni.labels[${index}]`;
     if (!isLabelKey(key)) throw new InvalidInput(`${field}.key`, `${JSON.stringify(key)} is not a label's key`);
-    if (value !== '' && !isLabelText(value)) {
+    if (!isLabelValue(value)) {
       throw new InvalidInput(`${field}.value`, `${JSON.stringify(value)} is not a label's value`);
     }
     if (parsed.has(key)) throw new InvalidInput(`${field}.key`, `${JSON.stringify(key)} is given twice`);
@@ -124,35 +131,28 @@ function tooMany(field: string, given: number, allowed: number): InvalidInput {
   return new InvalidInput(field, `has ${given} entries; at most ${allowed} are allowed`);
 }
 
-/** An optional DNS name and `/`, then a name of at most 63 characters. */
-function isLabelKey(key: string): boolean {
-  const slash = key.indexOf('/');
-  const prefix = key.slice(0, Math.max(slash, 0));
-  if (slash >= 0 && (prefix.length > 253 || !prefix.split('.').every((label) => DNS_LABEL.test(label)))) return false;
-  return isLabelText(key.slice(slash + 1));
-}
-
-function isLabelText(text: string): boolean {
-  return /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/.test(text);
-}
-
-/** @see Kubernetes API, ContainerPort; its name is an IANA service name (RFC 6335, section 5.1) */
+/**
+ * One name may mean one port of each protocol.
+ * @see Kubernetes API, ContainerPort; its name is an IANA service name (RFC 6335, section 5.1)
+ */
 function parsePorts(ports: NonNullable<CniArgs['ports']>): readonly NamedPort[] {
-  const names = new Set<string>();
+  const meanings = new Set<string>();
   if (ports.length > MAX_PORTS) throw tooMany('args.cni.ports', ports.length, MAX_PORTS);
   return ports.map(({ name, containerPort, protocol }, index) => {
     const field = `args.cni.ports[${index}]`;
-    const isServiceName = /^[a-z0-9]+(-[a-z0-9]+)*$/.test(name) && name.length <= 15 && /[a-z]/.test(name);
-    if (!isServiceName) throw new InvalidInput(`${field}.name`, `${JSON.stringify(name)} is not a port's name`);
-    if (names.has(name)) throw new InvalidInput(`${field}.name`, `${JSON.stringify(name)} is given twice`);
-    names.add(name);
-    if (!Number.isInteger(containerPort) || containerPort < 1 || containerPort > 65535) {
+    if (!isPortName(name)) throw new InvalidInput(`${field}.name`, `${JSON.stringify(name)} is not a port's name`);
+    if (!isPort(containerPort)) {
       throw new InvalidInput(`${field}.containerPort`, `${containerPort} is not a port from 1 to 65535`);
     }
-    if (protocol !== undefined && protocol !== null && !PROTOCOLS.includes(protocol)) {
+    const found = PROTOCOLS.find((each) => each === (protocol ?? 'TCP'));
+    if (found === undefined) {
       throw new InvalidInput(`${field}.protocol`, `${JSON.stringify(protocol)} is none of ${PROTOCOLS.join(', ')}`);
     }
-    return { name, containerPort, protocol: (protocol ?? 'TCP') as Protocol };
+    const meaning = portMeaning({ name, protocol: found });
+    if (meanings.has(meaning))
+      throw new InvalidInput(`${field}.name`, `${JSON.stringify(name)} is given twice for ${found}`);
+    meanings.add(meaning);
+    return { name, containerPort, protocol: found };
   });
 }
 

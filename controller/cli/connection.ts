@@ -140,6 +140,7 @@ export class Connection {
   /** Every page of a list. @returns the first page's body with the items of all of them, and no `continue` */
   async list(path: string): Promise<JsonList> {
     const items: Json[] = [];
+    const unreadable: Json[] = [];
     let first: Json | undefined;
     let next: string | undefined;
     do {
@@ -148,10 +149,11 @@ export class Connection {
       if (!isJson(body) || !Array.isArray(body.items)) throw this.#notTenet();
       first ??= body;
       items.push(...body.items.filter(isJson));
+      if (Array.isArray(body.unreadable)) unreadable.push(...body.unreadable.filter(isJson));
       next = typeof body.continue === 'string' && body.continue !== '' ? body.continue : undefined;
     } while (next !== undefined);
     const { continue: _, ...rest } = first;
-    return { ...rest, items };
+    return { ...rest, items, ...(unreadable.length === 0 ? {} : { unreadable }) };
   }
 
   /**

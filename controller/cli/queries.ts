@@ -19,10 +19,13 @@ async function tenantNames(connection: Connection): Promise<string[]> {
 
 /** One list of what each tenant has. A tenant deleted while we look is passed over. */
 async function listOfAll(connection: Connection, pathOf: (tenant: string) => string): Promise<JsonList> {
-  const items: Json[] = [];
-  for (const tenant of await tenantNames(connection))
-    items.push(...((await connection.findList(pathOf(tenant)))?.items ?? []));
-  return { items };
+  const lists: JsonList[] = [];
+  for (const tenant of await tenantNames(connection)) {
+    const found = await connection.findList(pathOf(tenant));
+    if (found !== undefined) lists.push(found);
+  }
+  const unreadable = lists.flatMap((list) => (Array.isArray(list.unreadable) ? list.unreadable : []));
+  return { items: lists.flatMap(({ items }) => items), ...(unreadable.length === 0 ? {} : { unreadable }) };
 }
 
 /** @param tenant absent: of all tenants */

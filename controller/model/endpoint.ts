@@ -2,7 +2,7 @@
  * Endpoints: what may be changed of one, and which of them a question is about. Everything else of an endpoint is its agent's. Pure.
  */
 import { collectFaults } from './faults.ts';
-import { checkLabels, checkPortName, isPort, MAX_PORTS } from './names.ts';
+import { checkLabels, checkPortName, isPort, MAX_PORTS, portMeaning } from './names.ts';
 import type { Endpoint, Labels, NamedPort } from './records.ts';
 
 /** Absent: any. */
@@ -25,7 +25,7 @@ export function parseEndpointPorts(ports: readonly NamedPort[]): NamedPort[] {
     const seen = new Set<string>();
     if (ports.length > MAX_PORTS) fault('ports', `has ${ports.length} ports; at most ${MAX_PORTS} are allowed`);
     for (const [index, { name, containerPort, protocol }] of ports.entries()) {
-      const key = `${protocol} ${name}`;
+      const key = portMeaning({ name, protocol });
       checkPortName(name, `ports[${index}].name`, fault);
       if (seen.has(key)) fault(`ports[${index}].name`, `names another ${protocol} port already`);
       if (!isPort(containerPort)) fault(`ports[${index}].containerPort`, 'must be 1 to 65535');

@@ -2,7 +2,7 @@
  * What things may be called: tenants and namespaces by RFC 1123 labels, nodes by DNS names, labels by Kubernetes' rules. Pure.
  */
 import { entryPath, type Fault } from './faults.ts';
-import type { Labels } from './records.ts';
+import type { Labels, NamedPort } from './records.ts';
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const QUALIFIED_NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
@@ -15,18 +15,21 @@ export const MAX_PORTS = 128;
 
 /** @see RFC 1123 section 2.1; at most 63 characters */
 export function checkName(name: string, field: string, fault: Fault): void {
-  if (!DNS_LABEL.test(name))
+  if (!isDnsLabel(name))
     fault(field, 'must be 1 to 63 lower-case letters, digits and hyphens, with a letter or digit at both ends');
 }
 
-/** A DNS subdomain of at most 253 characters, as nodes are called. */
-export function isDnsSubdomain(name: string): boolean {
-  return name.length <= 253 && name.split('.').every((label) => DNS_LABEL.test(label));
+/** What Kubernetes calls most of its objects, and Tenet its nodes: a DNS name, of which only the whole is bounded, at 253 characters. */
+export function isSubdomain(name: string): boolean {
+  return name.length <= 253 && DNS_SUBDOMAIN.test(name);
 }
 
-/** What Kubernetes calls most of its objects: as {@link isDnsSubdomain}, but only the whole is bounded, at 253 characters. */
+export function isDnsLabel(name: string): boolean {
+  return DNS_LABEL.test(name);
+}
+
 export function checkSubdomain(name: string, field: string, fault: Fault): void {
-  if (name.length > 253 || !DNS_SUBDOMAIN.test(name))
+  if (!isSubdomain(name))
     fault(
       field,
       'must be 1 to 253 lower-case letters, digits, hyphens and dots, with a letter or digit at both ends and beside each dot',
@@ -34,12 +37,21 @@ export function checkSubdomain(name: string, field: string, fault: Fault): void 
 }
 
 /** @see RFC 6335 section 5.1, in lower case as Kubernetes has it */
+export function isPortName(name: string): boolean {
+  return PORT_NAME.test(name);
+}
+
 export function checkPortName(name: string, field: string, fault: Fault): void {
-  if (!PORT_NAME.test(name))
+  if (!isPortName(name))
     fault(
       field,
       'must be 1 to 15 lower-case letters, digits and single hyphens, with a letter among them, a letter or digit at both ends',
     );
+}
+
+/** What tells one named port of an endpoint from another: a name may mean one port of each protocol. */
+export function portMeaning({ name, protocol }: Pick<NamedPort, 'name' | 'protocol'>): string {
+  return `${protocol} ${name}`;
 }
 
 export function isPort(port: unknown): port is number {
@@ -70,15 +82,20 @@ export function checkLabelKey(key: string, field: string, fault: Fault): void {
 }
 
 export function checkLabelValue(value: string, field: string, fault: Fault): void {
-  if (value !== '' && !QUALIFIED_NAME.test(value))
+  if (!isLabelValue(value))
     fault(
       field,
       'the value must be empty or up to 63 letters, digits, "-", "_" and ".", a letter or digit at both ends',
     );
 }
 
-function isLabelKey(text: string): boolean {
+export function isLabelValue(value: string): boolean {
+  return value === '' || QUALIFIED_NAME.test(value);
+}
+
+/** `[prefix/]name`; of the prefix, as of every DNS name, only the whole is bounded. */
+export function isLabelKey(text: string): boolean {
   const [first = '', second, ...rest] = text.split('/');
   if (rest.length > 0) return false;
-  return second === undefined ? QUALIFIED_NAME.test(first) : isDnsSubdomain(first) && QUALIFIED_NAME.test(second);
+  return second === undefined ? QUALIFIED_NAME.test(first) : isSubdomain(first) && QUALIFIED_NAME.test(second);
 }

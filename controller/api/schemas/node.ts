@@ -8,7 +8,8 @@ import { ProblemView, viewProblem } from './problem.ts';
 
 export const NodeParams = Type.Object({
   node: Type.String({
-    pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$',
+    // Capitals too: earlier versions took them from host names.
+    pattern: '^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$',
     maxLength: 253,
     description: "the node's name",
     examples: ['node1'],

@@ -16,6 +16,9 @@ export function show({ out, err, nowMs }: Terminal, format: Format = 'table', ki
   const objects = objectsOf(body);
   if (objects.length === 0 && (format === 'table' || format === 'wide')) err(`No ${kind} found.\n`);
   else out(formatObjects(format, body, objects, viewOf(kind), nowMs()));
+  const unreadable = Array.isArray(body.unreadable) ? body.unreadable.filter(isJson) : [];
+  for (const { key, reason } of unreadable)
+    err(`tenetctl: left out ${String(key)}, which the controller cannot read: ${String(reason)}\n`);
 }
 
 /** What a write did: a line of words, or the object itself where a format was asked for. */

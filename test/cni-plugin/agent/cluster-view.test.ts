@@ -139,3 +139,27 @@ test('without a whole copy of what it needs a node waits for the store', async (
   expect(await startsFrom(copy.seen.filter((prefix) => prefix !== keys.policies('red')))).toBe(false);
   expect(await startsFrom([])).toBe(false);
 });
+
+test.each([
+  ['without the store', true],
+  ['with it', false],
+])('what was good before an update that cannot be read is in force also after a restart %s', async (_, isAway) => {
+  const first = open();
+  await first.view.start(['red']);
+  const good = first.snapshot.tenant('red');
+  await store.commit([], [{ kind: 'put', key: keys.tenant('red'), value: '{"schema":9}' }]);
+  await waitFor(() => first.snapshot.unreadable.has(keys.tenant('red')), { what: 'the update has come' });
+  expect(first.snapshot.tenant('red')).toEqual(good);
+  first.view.close();
+  const second = open(isAway ? away : {});
+  await second.view.start(['red'], isAway ? 0 : 60_000);
+  expect(second.snapshot.tenant('red')).toEqual(good);
+  expect(second.snapshot.unreadable.has(keys.tenant('red'))).toBe(!isAway);
+  // One that was made anew meanwhile is another.
+  second.view.close();
+  for (const kind of ['delete', 'put'] as const)
+    await store.commit([], [{ kind, key: keys.tenant('red'), value: '{"schema":9}' }]);
+  const third = open();
+  await third.view.start(['red']);
+  expect(third.snapshot.tenant('red')).toBeUndefined();
+});

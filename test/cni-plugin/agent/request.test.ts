@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { endpointId, parseEndpointRequest } from '../../../cni-plugin/agent/request.ts';
 import { InvalidInput } from '../../../controller/errors.ts';
+import { parseEndpointLabels, parseEndpointPorts } from '../../../controller/model/endpoint.ts';
 import { agentRequest } from '../calls.ts';
 
 interface Given {
@@ -85,6 +86,16 @@ describe('an endpoint', () => {
   });
 });
 
+test.each([
+  ['a prefix of one part longer than 63', `${'a'.repeat(70)}.example.org/role`],
+  ['a prefix of 253 in all', `${'a.'.repeat(126)}b/role`],
+])('a label’s key with %s is taken, by REST too', (_, key) => {
+  const labels = { [key]: 'x' };
+  expect(parse({ cni: { labels: [{ key, value: 'x' }] } }).labels).toEqual(labels);
+  expect(parseEndpointLabels(labels)).toEqual(labels);
+  expect(fault({ cni: { labels: [{ key: `a.${'b.'.repeat(126)}c/role`, value: '' }] } })).toContain('labels[0].key');
+});
+
 describe('labels', () => {
   const label = (key: string, value = '') => ({ labels: [{ key, value }] });
 
@@ -164,9 +175,11 @@ describe('ports', () => {
     );
   });
 
-  test('refuse a name given twice', () => {
+  test('refuse a name given twice for one protocol; for two it means two ports, as in REST', () => {
     const http = { name: 'http', containerPort: 80 };
-    expect(fault({ cni: { ports: [http, { ...http, protocol: 'UDP' }] } })).toContain('args.cni.ports[1].name');
+    const both = [http, { ...http, protocol: 'UDP' }];
+    expect(fault({ cni: { ports: [http, { ...http, protocol: 'TCP' }] } })).toContain('args.cni.ports[1].name');
+    expect(parse({ cni: { ports: both } }).ports).toEqual(parseEndpointPorts(parse({ cni: { ports: both } }).ports));
   });
 });
 

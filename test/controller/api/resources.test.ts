@@ -13,6 +13,43 @@ async function appWithTenants() {
   return app;
 }
 
+describe('a record that cannot be read', () => {
+  test('is left out of lists, which name it, and hurts no other', async () => {
+    const { call, store } = await appWithTenants();
+    for (const name of ['blue', 'green']) await call('PUT', `/v1/tenants/${name}/namespaces/${name}-shop`, {});
+    await putNode(store, 'node1');
+    const odd: readonly (readonly [string, string, number])[] = [
+      ['/v1/tenants', keys.tenant('broken'), 3],
+      ['/v1/tenants/blue/namespaces', keys.namespace('blue', 'broken'), 2],
+      ['/v1/tenants/blue/policies', keys.policy('blue', 'blue', 'broken'), 0],
+      ['/v1/tenants/blue/peerings', keys.peering('blue', 'green'), 0],
+      ['/v1/tenants/blue/endpoints', keys.endpoint('blue', 'node1', 'aaaaaaaaaaaa'), 0],
+      ['/v1/nodes', keys.node('node9'), 1],
+    ];
+    for (const [path, key, others] of odd) {
+      await store.commit([], [{ kind: 'put', key, value: '{"schema":9}' }]);
+      const { status, body } = await call('GET', path);
+      expect(status, path).toBe(200);
+      expect(body.items, path).toHaveLength(others);
+      expect(body.unreadable, path).toEqual([{ key, reason: expect.stringContaining('has schema 9') }]);
+    }
+    const { body } = await call('GET', '/v1/cluster/problems');
+    expect(body.items?.map(({ about }) => about)).toEqual(expect.arrayContaining(odd.map(([, key]) => key)));
+  });
+
+  test('is replaced by a policy that is put in its place, and can be deleted', async () => {
+    const { call, store } = await appWithTenants();
+    const path = '/v1/tenants/blue/namespaces/blue/policies/odd';
+    const breakIt = () =>
+      store.commit([], [{ kind: 'put', key: keys.policy('blue', 'blue', 'odd'), value: '{"schema":9}' }]);
+    await breakIt();
+    expect((await call('PUT', path, { podSelector: {} })).status).toBe(200);
+    await breakIt();
+    expect((await call('DELETE', path)).status).toBe(204);
+    expect((await call('GET', path)).status).toBe(404);
+  });
+});
+
 describe('namespaces', () => {
   const path = '/v1/tenants/blue/namespaces/shop';
 
