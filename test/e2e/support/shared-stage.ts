@@ -113,14 +113,15 @@ const ON_NODES = `nft list tables | grep -vE " ip6? (raw|mangle|nat|filter)$" ||
   iptables-save 2>/dev/null | grep -E "^-A" | grep -v TENET || true
   cd /proc/sys/net/ipv4; grep -H . ip_local_port_range conf/*/arp_ignore conf/*/forwarding`;
 const AROUND = 'ip -o link show; ip -4 -o address show; ip -4 route show table all';
+/** Of what was refused, and of flows that are open. */
+const COUNTS = /refused|^element flows_of_/;
 /** Not what agents say of themselves and of traffic all the time. */
 const RECORDS = /^(tenants|claims|namespaces|policies|peerings|blocks|endpoints|cluster)/;
 
 async function lasting({ lab, node1, node2, gateway }: Scenery): Promise<readonly string[]> {
   const ofNode = async (node: Scenery['node1']) => {
     const [tenet, others] = await Promise.all([tenetState(node), inside(node, ON_NODES)]);
-    // Counts of what was refused.
-    const lines = [...tenet.filter((line) => !line.includes('refused')), ...others.split('\n')];
+    const lines = [...tenet.filter((line) => !COUNTS.test(line)), ...others.split('\n')];
     return lines.map((line) => `${node.name}: ${line}`);
   };
   const around = async (netns: string) =>
