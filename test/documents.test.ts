@@ -1,6 +1,6 @@
 /**
  * Documents do not rot: what they link to is there, the commands in their fences are ones that programs take, and the pages that are to be
- * short are. Commands are parsed by the programs' own parsers; none is run against a cluster.
+ * short are. Commands are parsed here, by the programs' own parsers; test/e2e/documents.test.ts runs those of the pages on use.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';

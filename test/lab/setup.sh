@@ -3,8 +3,8 @@
 # and nothing else, says one line on stderr for each thing it does, and is silent and quick when there is nothing to do.
 # Called by the npm scripts before anything that needs node_modules. Never starts, stops or enables a service of the machine,
 # never touches its links, tables or sysctls.
-# `--with PACKAGE… --` installs these Debian packages as well, where there is Debian: what benchmarks are compared with, and the browser
-# of one test. The command after it runs without them too.
+# `--with PACKAGE… --` installs these Debian packages as well, where there is Debian: what benchmarks are compared with, and what
+# tests of the API's page and of the documents run. The command after it runs without them too.
 # Exit status: 0 ready, 1 something failed, 2 this machine cannot run Tenet (the message says why and what to do).
 set -eu
 
