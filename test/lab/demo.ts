@@ -74,7 +74,8 @@ async function play(lab: Lab): Promise<boolean> {
 function invite(lab: Lab): void {
   const [controller] = lab.controllers;
   print(`\nThe lab keeps running. Its logs are in ${lab.dir}/logs`);
-  print(`\nTry next: curl -H "Authorization: Bearer $(cat ${lab.tokenFile})" ${controller?.url}/v1/tenants`);
+  print(`\nTry next: export TENET_SERVER=${controller?.url} TENET_TOKEN_FILE=${lab.tokenFile}`);
+  print('          curl -H "Authorization: Bearer $(cat $TENET_TOKEN_FILE)" $TENET_SERVER/v1/tenants');
   const rules = options.backend === 'iptables' ? 'iptables-save' : 'nft list ruleset';
   print(`          nsenter --net=/run/netns/${lab.hosts[0]?.netns} ${rules}`);
   print(`Take it down: npm run lab -- down --id ${lab.id}`);
