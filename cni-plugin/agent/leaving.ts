@@ -2,6 +2,7 @@
 export class Leaving {
   readonly #work = new Set<Promise<void>>();
   readonly #onGone: () => void;
+  #ended = 0;
 
   /** @param onGone told after each */
   constructor(onGone: () => void) {
@@ -15,8 +16,14 @@ export class Leaving {
       await work;
     } finally {
       this.#work.delete(work);
+      this.#ended++;
       this.#onGone();
     }
+  }
+
+  /** How much has ended so far: what was refused before may be free since. */
+  get ended(): number {
+    return this.#ended;
   }
 
   /** Waits for all that is under way now. @returns whether there was any */

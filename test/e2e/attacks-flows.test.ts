@@ -11,6 +11,7 @@ import { netnsPath } from '../lab/probe/netns-path.ts';
 import { ipv4, PROTOCOL, udp } from '../lab/probe/packet.ts';
 import { RawLink } from '../lab/probe/raw.ts';
 import { openRaw, sendToNow } from '../lab/probe/socket.ts';
+import { BACKEND } from './support/backend.ts';
 import { fromContainer } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
 import { type Cut, without } from './support/openings.ts';
@@ -212,6 +213,8 @@ test('a table that is nearly full: a tenant goes on with its ration, and takes n
   const size = Number(await inside(node1, 'cat /proc/sys/net/netfilter/nf_conntrack_max'));
   await fillTable(Math.ceil(size * 0.8));
   await waitFor(async () => (await problems()) === 1, { what: 'the node says that its table is nearly full' });
+  const list = BACKEND === 'nftables' ? 'nft list set inet tenet crowded4' : 'ipset save tenet-crowded';
+  await waitFor(async () => (await inside(node1, list)).includes('128.0.0.0'), { what: 'its rules ration flows' });
   const before = performance.now();
   await attack('red1', [cast.red1b.ip], POD_FLOWS - 10);
   const rationed = await flows('node1', from(cast.red1));

@@ -2,7 +2,7 @@
  * A node has one memory for datagrams of which not all fragments have come. A container, or all of its tenant, that begins datagrams and
  * never ends them leaves room for what others send.
  */
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { BpfProgram } from '../../dataplane/fragments/extended-bpf.ts';
 import { FRAGMENT_PROGRAM } from '../../dataplane/ownership.ts';
 import { attachAtIngress, loadClassifier } from '../../dataplane/system/bpf.ts';
@@ -25,6 +25,9 @@ let crowd: readonly Container[];
 beforeAll(async () => {
   const { lab } = attacker.stage;
   crowd = await Promise.all(Array.from({ length: 4 }, () => lab.attach('node1', { tenant: 'red' })));
+});
+afterAll(async () => {
+  for (const container of crowd) await attacker.stage.lab.detach(container);
 });
 
 /** More than the kernel keeps by its own settings, 4 MiB, in fragments of this size. */

@@ -111,12 +111,15 @@ async function checkQuota(tenant: Tenant, { store, journal, facts }: AgentContex
   throw new QuotaExceeded('quota.endpoints', message);
 }
 
-/** What is refused because it is taken may be free once those are gone that are leaving. */
+/** If allocation fails, waits for pending DELs and retries once: also for those that end while it is looking for an address. */
 async function allocateInTime(request: EndpointRequest, tenant: Tenant, context: AgentContext): Promise<IpAddress[]> {
+  const { leaving } = context;
+  const before = leaving.ended;
   try {
     return await allocate(request, tenant, context);
   } catch (error) {
-    if (!(await context.leaving.settled())) throw error;
+    const isAnyPending = await leaving.settled();
+    if (!isAnyPending && leaving.ended === before) throw error;
     return await allocate(request, tenant, context);
   }
 }

@@ -455,6 +455,22 @@ describe('DEL', () => {
     expect([...journal.endpoints.keys()]).toEqual([endpointId('b', 'eth0')]);
   });
 
+  it('frees an address for an ADD that meanwhile asks for another block in vain', async () => {
+    await setTenant(tenant('red', 42, { subnets: [parsePrefix('10.170.0.0/27')] }));
+    const { agent, journal, kernelGoesOn } = await startSlow();
+    for (let pod = 0; pod < 32; pod++) addressOf(await agent.handle(request('ADD', `pod-${pod}`), signal));
+    expect(await agent.handle(request('DEL', 'pod-7'), signal)).toEqual({ ok: true });
+    const list = store.list.bind(store);
+    vi.spyOn(store, 'list').mockImplementation(async (prefix) => {
+      if (prefix === keys.blocks('red')) {
+        kernelGoesOn();
+        await until('the address is free', () => !journal.endpoints.has(endpointId('pod-7', 'eth0')));
+      }
+      return list(prefix);
+    });
+    expect(await agent.handle(request('ADD', 'late'), signal)).toMatchObject({ ok: true });
+  });
+
   it('is ended by the next start when it was cut short after its answer', async () => {
     const { agent, dataplane, kernelGoesOn } = await startSlow();
     const address = addressOf(await agent.handle(request('ADD', 'a'), signal)).split('/')[0];
