@@ -9,7 +9,7 @@ import { type Item, itemKey, itemLink } from '../../dataplane/state.ts';
 import type { Acknowledger } from './acknowledger.ts';
 import type { AgentContext } from './context.ts';
 import type { Pass } from './reconcile/loop.ts';
-import { judgeRefused } from './refusals.ts';
+import { apartFrom, judgeRefused } from './refusals.ts';
 import type { Sweeper } from './sweeper.ts';
 
 export interface AfterPassOptions {
@@ -49,8 +49,10 @@ export class AfterPass {
     for (const [key, error] of failures) log.debug({ op: 'apply', item: key, err: error }, 'not applied; trying again');
     dataplane.retireOthers();
     sweeper.applied();
+    // What the kernel refuses is not in it, nor is an update that cannot be read.
+    const apart = concerned === 'all' ? 'all' : apartFrom(concerned, snapshot.tenantsBehind());
     // While changes do not arrive, what did arrive proves nothing.
-    if (concerned !== 'all' && view.trouble === undefined) acknowledger.applied(concerned);
+    if (apart !== 'all' && view.trouble === undefined) acknowledger.applied(apart);
     if (failures.size === 0 && (pass.changes.length > 0 || pass.resync)) log.debug(fields, 'applied');
   }
 

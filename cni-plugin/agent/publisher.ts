@@ -184,7 +184,7 @@ export class Publisher {
   }
 }
 
-/** One that cannot be read is nobody's, and is written anew. */
+/** One that cannot be read belongs to no container, and is written anew. */
 function isRecordOf({ createdAt }: Endpoint, entry: Entry): boolean {
   return endpoints.find(entry)?.createdAt === createdAt;
 }

@@ -51,7 +51,13 @@ export function judgeRefused(
   }
   for (const tenant of [...tenants]) for (const { name } of snapshot.peersOf(tenant)) tenants.add(name);
   const findings = [...faults.values()].map(findingOf);
-  return { concerned: concernsAll || tenants.size > MOST_APART ? 'all' : tenants, findings };
+  return { concerned: concernsAll ? 'all' : apartFrom(tenants), findings };
+}
+
+/** The tenants of which not all is in the kernel; `all` when they are too many to name each. */
+export function apartFrom(...sets: readonly ReadonlySet<string>[]): ReadonlySet<string> | 'all' {
+  const tenants = new Set(sets.flatMap((each) => [...each]));
+  return tenants.size > MOST_APART ? 'all' : tenants;
 }
 
 interface Fault {

@@ -13,7 +13,7 @@ import type { Entry, Guard, Store, Write } from '../store/store.ts';
 /** A claim that stands in the way. */
 export interface FoundClaim {
   readonly entry: Entry;
-  /** undefined where the claim cannot be read: then it is taken, and by whom is not known */
+  /** undefined where the claim cannot be read: then it is taken, by a tenant that is not known */
   readonly tenant: string | undefined;
 }
 

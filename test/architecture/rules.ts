@@ -137,7 +137,7 @@ export const AREAS: readonly Area[] = [
   { name: 'cni-plugin', files: ['cni-plugin/*.ts'], mayImport: ['cni-plugin/protocol'] },
   {
     name: 'agent/snapshot',
-    files: ['cni-plugin/agent/watch/snapshot.ts'],
+    files: ['cni-plugin/agent/watch/**'],
     mayImport: [
       'controller/model',
       'controller/store-format',

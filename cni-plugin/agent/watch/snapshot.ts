@@ -3,7 +3,15 @@
  * they came. A record it cannot read counts as absent, and absence denies; a policy that it cannot read allows nothing to its
  * whole namespace. One that was good before an update that cannot be read stays as it was. Pure.
  */
-import { type Found, locate, type Place, rangeOf, readRecord, tenantIn } from '../../../controller/model/kinds/all.ts';
+import {
+  type Found,
+  locate,
+  type Place,
+  rangeOf,
+  readRecord,
+  tenantIn,
+  tenantOf,
+} from '../../../controller/model/kinds/all.ts';
 import { Unreadable } from '../../../controller/model/kinds/kind.ts';
 import { unreadablePolicy } from '../../../controller/model/kinds/policy.ts';
 import type {
@@ -18,6 +26,7 @@ import type {
 import { keys } from '../../../controller/store/keys.ts';
 import type { Entry, Revision, WatchEvent } from '../../../controller/store/store.ts';
 import type { IpPrefix } from '../../../dataplane/address.ts';
+import { drop, getOrMake, keysIn } from './by-tenant.ts';
 
 /** A tenant as read, with what a guarded write about it must name. */
 export interface KnownTenant {
@@ -66,6 +75,16 @@ export class Snapshot {
   /** Records that cannot be read, by key; where there was a good one before, it is in force. */
   get unreadable(): ReadonlyMap<string, Unreadable> {
     return this.#unreadable;
+  }
+
+  /** Tenants of which an older record is in force, for an update of it cannot be read. */
+  tenantsBehind(): ReadonlySet<string> {
+    const tenants = new Set<string>();
+    for (const key of this.#unreadable.keys()) {
+      const tenant = this.#born.has(key) ? tenantOf(key) : undefined;
+      if (tenant !== undefined) tenants.add(tenant);
+    }
+    return tenants;
   }
 
   /** Is a record of the object that this entry is of in force, be it an older one? */
@@ -272,25 +291,3 @@ export class Snapshot {
 }
 
 const NO_POLICIES: ReadonlyMap<string, KnownPolicy> = new Map();
-
-/** @param tenant '': of all */
-function* keysIn(map: ReadonlyMap<string, ReadonlyMap<string, unknown>>, tenant: string): Generator<string> {
-  for (const each of tenant === '' ? map.keys() : [tenant]) yield* map.get(each)?.keys() ?? [];
-}
-
-function drop(
-  map: Map<string, { delete(key: string): boolean; readonly size: number }>,
-  first: string,
-  key: string,
-): void {
-  const inner = map.get(first);
-  if (inner?.delete(key) === true && inner.size === 0) map.delete(first);
-}
-
-function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  const known = map.get(key);
-  if (known !== undefined) return known;
-  const made = make();
-  map.set(key, made);
-  return made;
-}

@@ -1,5 +1,5 @@
 /**
- * Endpoints, as their agents publish them. One of another node that cannot be read is nobody in particular: no policy that names its
+ * Endpoints, as their agents publish them. One of another node that cannot be read has no labels and no namespace: no policy that names its
  * labels lets it in. What runs on the node itself is known there first. Pure.
  */
 import { Type } from 'typebox';

@@ -185,6 +185,18 @@ describe('an odd key', () => {
   });
 });
 
+it('an update that cannot be read is not called enforced, and neither is what comes after it of its tenant', async () => {
+  const { agent } = await start();
+  await attach(agent, 'red');
+  await attach(agent, 'blue');
+  await untilCovered('red', 'tenant', await label('red', 42, 'one'));
+  const unread = await put(keys.tenant('red'), '{"schema":9}');
+  await untilCovered('blue', 'tenant', await label('blue', 43, 'one'));
+  expect(await covers('red', 'tenant', unread)).toBe(false);
+  await untilTold('the record', (problems) => problems.some(({ about }) => about === keys.tenant('red')));
+  await untilCovered('red', 'tenant', await label('red', 42, 'two'));
+});
+
 describe('while the agent stumbles over what it is told', () => {
   it('acknowledges nothing, STATUS is 50, and it catches up by itself', async () => {
     const { agent } = await start();
