@@ -66,6 +66,8 @@ const common = {
   environment: 'node' as const,
   // What is polled for is an event, which comes late on a busy machine: only what does not come at all is a failure.
   expect: { poll: { timeout: 10_000 } },
+  // 700 files otherwise, in each process anew.
+  deps: { optimizer: { ssr: { enabled: true, include: ['typebox', 'typebox/compile'] } } },
 };
 
 /** Projects of one group run side by side, group after group. */

@@ -214,7 +214,8 @@ test('a table that is nearly full: a tenant goes on with its ration, and takes n
   await fillTable(Math.ceil(size * 0.8));
   await waitFor(async () => (await problems()) === 1, { what: 'the node says that its table is nearly full' });
   const list = BACKEND === 'nftables' ? 'nft list set inet tenet crowded4' : 'ipset save tenet-crowded';
-  await waitFor(async () => (await inside(node1, list)).includes('128.0.0.0'), { what: 'its rules ration flows' });
+  const isRationed = async () => (await inside(node1, list)).includes('128.0.0.0');
+  await waitFor(isRationed, { what: 'its rules ration flows' });
   const before = performance.now();
   await attack('red1', [cast.red1b.ip], POD_FLOWS - 10);
   const rationed = await flows('node1', from(cast.red1));
@@ -229,6 +230,7 @@ test('a table that is nearly full: a tenant goes on with its ration, and takes n
   });
   await forgetFlows();
   await waitFor(async () => (await problems()) === 0, { what: 'the node says that its table has room' });
+  await waitFor(async () => !(await isRationed()), { what: 'its rules ration no flows' });
   await attack('red1', [cast.red1b.ip], POD_FLOWS - 10);
   expect(await flows('node1', from(cast.red1))).toBeGreaterThan(POD_FLOWS * 0.8);
 });
