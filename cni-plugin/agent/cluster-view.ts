@@ -3,13 +3,14 @@
  * tenant with something here and those it has asked to peer with (a gateway: every tenant). Keeps a copy on disk to start from while
  * the store is away.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Logger } from 'pino';
 import { Unavailable } from '../../controller/errors.ts';
 import type { ProblemBook } from '../../controller/model/problems.ts';
 import { SYSTEM_TENANT } from '../../controller/model/records.ts';
 import { follow } from '../../controller/store/follow.ts';
 import { keys } from '../../controller/store/keys.ts';
+import { pause } from '../../controller/store/pause.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../../controller/store/store.ts';
 import { copyPath, entriesByKey, readCopy, writeCopy } from './cluster-copy.ts';
 import { ViewTroubles } from './view-troubles.ts';
@@ -291,6 +292,7 @@ function tenantKeys(tenant: string): string[] {
   return [keys.tenant(tenant), keys.namespaces(tenant), keys.peerings(tenant), keys.blocks(tenant)];
 }
 
-function after(ms: number, signal: AbortSignal): Promise<'late'> {
-  return sleep(ms, 'late' as const, { signal }).catch(() => 'late');
+async function after(ms: number, signal: AbortSignal): Promise<'late'> {
+  await pause(ms, signal);
+  return 'late';
 }

@@ -3,11 +3,12 @@
  * write waits for the same kind of budget as what nodes see of packets does, so problems that come and go fill no store. What cannot
  * be told is in the log all the same, and in the answers to STATUS.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Logger } from 'pino';
 import { problems as problemsKind } from '../../controller/model/kinds/problems.ts';
 import { type ProblemBook, toNodeProblems } from '../../controller/model/problems.ts';
 import { keys, STORE_PREFIX } from '../../controller/store/keys.ts';
+import { pause } from '../../controller/store/pause.ts';
 import { isAway, type Store } from '../../controller/store/store.ts';
 import { WriteBudget } from './write-budget.ts';
 
@@ -88,8 +89,4 @@ export class ProblemTeller {
       return false;
     }
   }
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

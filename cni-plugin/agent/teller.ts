@@ -2,11 +2,12 @@
  * Writes what this node saw: one key after the other, each with its latest value, no faster than its budget allows. What the store
  * does not take is lost.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Logger } from 'pino';
 import type { ProblemBook } from '../../controller/model/problems.ts';
 import { noteStoreError } from '../../controller/store/findings.ts';
 import { keys, STORE_PREFIX } from '../../controller/store/keys.ts';
+import { pause } from '../../controller/store/pause.ts';
 import type { Store } from '../../controller/store/store.ts';
 import { WriteBudget } from './write-budget.ts';
 
@@ -60,7 +61,7 @@ export class Teller {
     while (!signal.aborted) {
       const waitMs = this.#budget.waitMs(performance.now(), nodes());
       if (waitMs > 0) {
-        await sleep(waitMs, undefined, { signal }).catch(() => undefined);
+        await pause(waitMs, signal);
         continue;
       }
       const [next] = this.#untold;

@@ -1,5 +1,5 @@
 /** How long to wait before trying again: doubling, capped, with jitter so that many clients do not come back as one. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from './pause.ts';
 
 const FIRST_MS = 40;
 const CAP_MS = 1000;
@@ -21,6 +21,6 @@ export class Backoff {
 
   /** Waits the next delay; returns early, without throwing, when `signal` aborts. */
   async wait(signal: AbortSignal): Promise<void> {
-    await sleep(this.nextMs(), undefined, { signal }).catch(() => undefined);
+    await pause(this.nextMs(), signal);
   }
 }

@@ -3,7 +3,7 @@
  * their blocks. It frees no address that a node still holds: blocks and endpoints of dead nodes stay until an operator deletes the
  * node, for containers outlive their agent.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Logger } from 'pino';
 import { tenants } from '../model/kinds/tenant.ts';
 import type { ProblemBook } from '../model/problems.ts';
@@ -11,6 +11,7 @@ import { finishDeletion } from '../operations/delete-tenant.ts';
 import { followingProblems, noteStoreError } from '../store/findings.ts';
 import { follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
+import { pause } from '../store/pause.ts';
 import type { Entry, Store, WatchBatch } from '../store/store.ts';
 import type { LeaderGuard } from './election.ts';
 
@@ -35,7 +36,7 @@ export async function finishDeletions(
   const working = (async () => {
     while (!both.aborted) {
       for (const tenant of [...deleting]) await tryToFinish({ store, log, book }, tenant, guard);
-      await sleep(intervalMs, undefined, { signal: both }).catch(() => undefined);
+      await pause(intervalMs, both);
     }
   })();
   try {

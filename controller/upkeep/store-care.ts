@@ -2,10 +2,11 @@
  * Care for the store: every controller looks at how full it is and what it refuses, and warns before that hurts; the leader drops history
  * that is old, unless etcd or another program already does. It never defragments, and never disarms an alarm: those are for people.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Finding, ProblemBook } from '../model/problems.ts';
 import { noteStoreError } from '../store/findings.ts';
 import type { MemberState, StoreKeeper, StoreState } from '../store/keeper.ts';
+import { pause } from '../store/pause.ts';
 import type { Revision } from '../store/store.ts';
 
 /** Of its quota: a member this full is warned of. */
@@ -42,7 +43,7 @@ export async function watchStore(
       noteStoreError(book, LOOK, error);
       onState(undefined);
     }
-    await sleep(everyMs, undefined, { signal }).catch(() => undefined);
+    await pause(everyMs, signal);
   }
 }
 
@@ -97,6 +98,6 @@ export async function keepCompacted(
     } catch (error) {
       noteStoreError(book, COMPACTION, error);
     }
-    await sleep(everyMs, undefined, { signal }).catch(() => undefined);
+    await pause(everyMs, signal);
   }
 }
