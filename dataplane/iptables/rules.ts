@@ -72,9 +72,10 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['check the port', goto('CALL-IN')],
         ]),
         chain('TO-CLUSTER', [
+          ['pods call nothing in the system overlay', `-o ${overlayLinkName(1)}`, goto('REFUSE-OUT')],
           ['count flows', FIRST_PACKET, call('FLOWS')],
           ['a pod of this node', toPod, goto('TO-POD')],
-          ['a pod of another node, or a gateway', toOverlay, RETURN],
+          ['a pod of another node', toOverlay, RETURN],
           ['an address of the cluster on another link', DROP],
         ]),
         chain('BEYOND', [

@@ -18,6 +18,7 @@ import {
   priority,
 } from '../nftables/field.ts';
 import { ctState, inSet, maskedTo, matchNot } from '../nftables/match.ts';
+import type { NftSet } from '../nftables/set.ts';
 import { goto, overConnections, overRate } from '../nftables/statement.ts';
 import { POD_GROUP } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
@@ -35,12 +36,13 @@ export function flowBounds(item: RuleSetItem): ChainSpec[] {
   const { identifyTenant } = identification(item.blockPrefixLength.v4);
   const pod = sharesOf(item.flows.ofPod, PER_LIST, MOST_LISTS);
   const tenant = sharesOf(item.flows.ofTenant, PER_LIST, MOST_LISTS);
-  const ofTenant = overConnections([priority, ctShare(tenant.shares)], FLOW_SETS.ofTenant, tenant.each);
+  /** What comes in has a limit of its own: else peers and gateways could keep a tenant from beginning any. */
+  const tenantLimit = (flows: NftSet) => overConnections([priority, ctShare(tenant.shares)], flows, tenant.each);
   const ofPod = overConnections([iifname, ctShare(pod.shares)], FLOW_SETS.ofPod, pod.each);
-  const overRation = [
+  const overRation = (rations: NftSet) => [
     inSet([maskedTo(ipSaddr, 1)], SETS.crowded),
-    overRate([priority], FLOW_SETS.rations, rationOf(item)),
-  ] as const;
+    overRate([priority], rations, rationOf(item)),
+  ];
   const toDestination = overConnections(
     [priority, ipDaddr, l4proto, ctProtoDst('original')],
     FLOW_SETS.toDestination,
@@ -51,16 +53,16 @@ export function flowBounds(item: RuleSetItem): ChainSpec[] {
     ['from another node', matchNot(iifgroup, POD_GROUP), goto('begin_here')],
     ['limit flows of the pod', ofPod, goto('refuse_flow_out')],
     ...identifyTenant(ipSaddr, 'tenant of the caller'),
-    ['limit flows of the tenant', ofTenant, goto('refuse_flow_out')],
-    ['ration new flows of the tenant', ...overRation, goto('refuse_flow_out')],
+    ['limit flows of the tenant', tenantLimit(FLOW_SETS.ofTenant), goto('refuse_flow_out')],
+    ['ration new flows of the tenant', ...overRation(FLOW_SETS.rations), goto('refuse_flow_out')],
   ];
   const allowed: Line = ['allowed', goto('leave')];
   return [
     // Many nodes can call one, and gateways bring the whole world's calls: what comes in is bounded where it arrives, too.
     chain('begin_here', [
       ...identifyTenant(ipDaddr, 'tenant of the pod that is called'),
-      ['limit flows of the tenant', ofTenant, goto('refuse_flow_in')],
-      ['ration new flows of the tenant', ...overRation, goto('refuse_flow_in')],
+      ['limit flows to the tenant', tenantLimit(FLOW_SETS.toTenant), goto('refuse_flow_in')],
+      ['ration new flows to the tenant', ...overRation(FLOW_SETS.rationsTo), goto('refuse_flow_in')],
       allowed,
     ]),
     chain('begin', [...counted, allowed]),

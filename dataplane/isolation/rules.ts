@@ -83,7 +83,9 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
     chain('to_pod', [...identify(ipSaddr, 'identity of the caller'), ['check ingress policy', goto('call_in')]]),
     chain('to_cluster', [
       ['a pod of this node', toPod, goto('to_pod')],
-      ['a pod of another node, or an answer to a gateway', toOverlay, goto('begin')],
+      // An address of the tenant that no pod has leads there.
+      ['pods call nothing in the system overlay', match(oifname, overlayLinkName(SYSTEM_VNI)), goto('refuse_out')],
+      ['a pod of another node', toOverlay, goto('begin')],
       ['an address of the cluster on another link', drop],
     ]),
     ...policy('call_out', {

@@ -58,6 +58,8 @@ const counting = { addedByRules: true, size: SIZE.flows } as const;
 export const FLOW_SETS = {
   ofPod: { ...TABLE, name: 'flows_of_pod', key: ['ifname', 'mark'], ...counting },
   ofTenant: { ...TABLE, name: 'flows_of_tenant', key: ['classid', 'mark'], ...counting },
+  toTenant: { ...TABLE, name: 'flows_to_tenant', key: ['classid', 'mark'], ...counting },
+  rationsTo: { ...TABLE, name: 'rations_to', key: ['classid'], ...counting, size: SIZE.pods },
   rations: { ...TABLE, name: 'rations', key: ['classid'], ...counting, size: SIZE.pods },
   toDestination: {
     ...TABLE,

@@ -4,6 +4,7 @@ import type { Container } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { etcdRecords, makeTenant, untilReached } from './support/cluster.ts';
+import { inside } from './support/node-state.ts';
 
 let lab: Lab;
 let caller: Container;
@@ -164,6 +165,18 @@ test('to a tenant of which the node knows nothing they are counted and told like
   await waitFor(async () => (await count('denied')) > before, { what: 'they are counted' });
   // The one that must pass does.
   await untilReached(lab, [[caller, far]]);
+});
+
+test('to an address of the tenant that no pod has they are counted and told, and leave no trace in the node’s neighbours', async () => {
+  const free = caller.ip.replace(/\d+$/, (last) => String((Number(last) & ~31) + 30));
+  expect([caller.ip, neighbour.ip]).not.toContain(free);
+  const told = await untilTold(
+    () => lab.prober(caller).udpExchange(free, 157),
+    ({ port }) => port === 157,
+  );
+  expect(told).toMatchObject({ from: { ip: caller.ip }, to: { ip: free }, direction: 'egress', node: 'node1' });
+  expect(await inside(lab.host('node1'), `ip neigh show nud all to ${free}`)).toBe('');
+  await untilReached(lab, [[caller, neighbour]]);
 });
 
 test('packets allowed and refused are counted', async () => {

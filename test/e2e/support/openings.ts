@@ -49,7 +49,7 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   'begin_beyond limit flows of the pod': same('TENET-FLOWS', 'limit flows of the pod'),
   'begin limit flows of the tenant': same('TENET-FLOWS', 'limit flows of the block'),
   'begin_beyond limit flows of the tenant': same('TENET-FLOWS', 'limit flows of the block'),
-  'begin_here limit flows of the tenant': same('TENET-FLOWS-HERE', 'limit flows to the block'),
+  'begin_here limit flows to the tenant': same('TENET-FLOWS-HERE', 'limit flows to the block'),
   'begin ration new flows of the tenant': same('TENET-FLOWS', 'ration new flows of the block'),
   'begin_beyond ration new flows of the tenant': same('TENET-FLOWS', 'ration new flows of the block'),
   'begin_beyond limit ports to one destination': same('TENET-FLOWS-BEYOND', 'limit ports to one destination'),

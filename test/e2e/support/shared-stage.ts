@@ -114,7 +114,7 @@ const ON_NODES = `nft list tables | grep -vE " ip6? (raw|mangle|nat|filter)$" ||
   cd /proc/sys/net/ipv4; grep -H . ip_local_port_range conf/*/arp_ignore conf/*/forwarding`;
 const AROUND = 'ip -o link show; ip -4 -o address show; ip -4 route show table all';
 /** Of what was refused, and of flows that are open. */
-const COUNTS = /refused|^element flows_of_/;
+const COUNTS = /refused|^element (flows|rations)_?/;
 /** Not what agents say of themselves and of traffic all the time. */
 const RECORDS = /^(tenants|claims|namespaces|policies|peerings|blocks|endpoints|cluster)/;
 
