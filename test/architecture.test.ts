@@ -43,7 +43,7 @@ describe('the repository', () => {
     expect(checkSources(sources).map(formatViolation)).toEqual([]);
   });
 
-  test('has no long line and no CR in any text file', () => {
+  test('has no long line, no CR and no word for a missing noun in any text file', () => {
     expect(checkLines(repository).map(formatViolation)).toEqual([]);
   });
 
@@ -223,6 +223,15 @@ describe('a planted fault is found', () => {
       { rule: 'line-length', line: 2 },
     ]);
     expect(checkLines(new Map([['README.md', 'x\r\n']]))).toMatchObject([{ rule: 'line-ending' }]);
+  });
+
+  test('a word where a noun should be', () => {
+    const lines = ['no', 'some'].map((which) => `${which}body has it`).join('\n');
+    expect(checkLines(new Map([['README.md', lines]]))).toMatchObject([
+      { rule: 'noun', line: 1 },
+      { rule: 'noun', line: 2 },
+    ]);
+    expect(checkLines(new Map([['README.md', "kind: 'nobody', `nobody`\nnobody: 'unassigned'"]]))).toEqual([]);
   });
 });
 

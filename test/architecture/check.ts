@@ -11,6 +11,7 @@ import {
   LIBRARY_FREE,
   LINE_LENGTH_LIMIT,
   LONG_FILES,
+  NOUNLESS,
   OPEN_TO_EDGES,
   RECORD_READERS,
   RECORD_ROOMS,
@@ -33,6 +34,7 @@ export interface Violation {
     | 'opening-comment'
     | 'file-length'
     | 'line-length'
+    | 'noun'
     | 'line-ending'
     | 'nothing-scanned';
   readonly file: string;
@@ -221,8 +223,16 @@ export function checkLines(files: Sources): Violation[] {
         ? [{ rule: 'line-ending', file, line: 0, message: 'has a CR: lines end in LF' } as const]
         : []),
       ...text.split('\n').flatMap((line, index) => {
-        if (line.length <= LINE_LENGTH_LIMIT) return [];
-        return [{ rule: 'line-length', file, line: index + 1, message: `has ${line.length} characters` } as const];
+        const where = { file, line: index + 1 };
+        const [word] = (file !== 'LICENSE' && NOUNLESS.exec(line)) || [];
+        return [
+          ...(line.length > LINE_LENGTH_LIMIT
+            ? [{ rule: 'line-length', ...where, message: `has ${line.length} characters` } as const]
+            : []),
+          ...(word === undefined
+            ? []
+            : [{ rule: 'noun', ...where, message: `says "${word}": name the noun` } as const]),
+        ];
       }),
     ]);
 }

@@ -239,5 +239,11 @@ export const LONG_FILES: readonly { readonly file: string; readonly why: string 
 /** Characters of a line in any tracked text file. */
 export const LINE_LENGTH_LIMIT = 140;
 
+/**
+ * Words that stand where a noun should: pod, tenant, caller, node, program. The first of them is a value of REST as well, which is written
+ * as a string, as code or as a key.
+ */
+export const NOUNLESS = /(?<!['`])\b(?:(?:no(?!body:)|some)body|who(?:m|ever))\b(?!['`])/i;
+
 /** Files whose lines are not written by hand. */
 export const GENERATED: readonly string[] = ['package-lock.json'];
