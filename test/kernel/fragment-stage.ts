@@ -10,8 +10,9 @@ import { FragmentGuards, type FragmentGuardsOptions } from '../../dataplane/frag
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { HOST_END_MAC } from '../../dataplane/ownership.ts';
 import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
-import type { Item, RuleSetItem } from '../../dataplane/state.ts';
+import type { Item } from '../../dataplane/state.ts';
 import { NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
+import { RULE_SET } from '../dataplane/rule-set.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { ETHERTYPE, ethernet, type Ipv4Fields, ipv4, PROTOCOL, udp } from '../lab/probe/packet.ts';
 import { RawLink } from '../lab/probe/raw.ts';
@@ -24,16 +25,8 @@ const PORT = 7000;
 export const BOUNDS = { bytes: 3 * 2 ** 20, seconds: 30 };
 /** For how long this namespace waits for the rest: no program relies on that, but for the one that is told. */
 export const WAIT_S = 1;
-const RULES: RuleSetItem = {
-  kind: 'ruleSet',
-  pools: [parsePrefix('10.128.0.0/12')],
-  platformNetworks: [],
-  blockPrefixLength: { v4: 27, v6: 122 },
-  vxlanPort: 4789,
-  segment: parsePrefix('10.200.0.0/24'),
-  masqueradePorts: { from: 61_000, to: 65_535 },
-  flows: { ofPod: 32_768, ofTenant: 65_536 },
-};
+/** The node of the fragments is beside the pools. */
+const RULES = { ...RULE_SET, pools: [parsePrefix('10.128.0.0/12')], segment: parsePrefix('10.200.0.0/24') };
 
 /** Three pods of one tenant, two of others. */
 const PODS = {

@@ -10,27 +10,13 @@ import { IptablesIsolation, type IptablesIsolationOptions } from '../../dataplan
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { Nftables } from '../../dataplane/nftables/nftables.ts';
 import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
-import {
-  type Collection,
-  type ElementItem,
-  type NodeState,
-  PORT_SET,
-  type RuleSetItem,
-} from '../../dataplane/state.ts';
+import { type Collection, type ElementItem, type NodeState, PORT_SET } from '../../dataplane/state.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
+import { RULE_SET } from '../dataplane/rule-set.ts';
 import { enterOwnNamespace, run } from './namespace.ts';
 import { stateOf } from './node-state.ts';
 
-const RULES: RuleSetItem = {
-  kind: 'ruleSet',
-  pools: [parsePrefix('10.128.0.0/9')],
-  platformNetworks: [parsePrefix('192.0.2.0/24')],
-  blockPrefixLength: { v4: 27, v6: 123 },
-  vxlanPort: 4789,
-  segment: parsePrefix('192.168.9.0/24'),
-  masqueradePorts: { from: 61_000, to: 65_535 },
-  flows: { ofPod: 32_768, ofTenant: 65_536 },
-};
+const RULES = { ...RULE_SET, platformNetworks: [parsePrefix('192.0.2.0/24')] };
 const TENANT = 4711;
 const link = (index: number) => `tnp${index.toString(16).padStart(12, '0')}`;
 const element = (collection: Collection, fields: (string | number)[], value?: number): ElementItem => ({

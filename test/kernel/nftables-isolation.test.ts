@@ -1,26 +1,16 @@
 /** The nftables backend beside others who write: transactions on the table as it was read, sets that fill, what is left when it goes. */
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { parsePrefix } from '../../dataplane/address.ts';
 import { diff } from '../../dataplane/diff.ts';
 import { ERRNO } from '../../dataplane/errors.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { Nftables } from '../../dataplane/nftables/nftables.ts';
 import { NftablesIsolation, type NftablesIsolationOptions } from '../../dataplane/nftables-isolation.ts';
-import { type ElementItem, type NodeState, PORT_SET, type RuleSetItem } from '../../dataplane/state.ts';
+import { type ElementItem, type NodeState, PORT_SET } from '../../dataplane/state.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
+import { RULE_SET as RULES } from '../dataplane/rule-set.ts';
 import { enterOwnNamespace, run } from './namespace.ts';
 import { stateOf } from './node-state.ts';
 
-const RULES: RuleSetItem = {
-  kind: 'ruleSet',
-  pools: [parsePrefix('10.128.0.0/9')],
-  platformNetworks: [],
-  blockPrefixLength: { v4: 27, v6: 123 },
-  vxlanPort: 4789,
-  segment: parsePrefix('192.168.9.0/24'),
-  masqueradePorts: { from: 61_000, to: 65_535 },
-  flows: { ofPod: 32_768, ofTenant: 65_536 },
-};
 const egress = (index: number): ElementItem => ({
   kind: 'element',
   collection: 'egress',

@@ -1,21 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { parsePrefix } from '../../../dataplane/address.ts';
 import { jumpTo } from '../../../dataplane/iptables/chain-rules.ts';
 import type { PortSetRanges } from '../../../dataplane/iptables/port-table.ts';
 import { compileIpv4, compileIpv6 } from '../../../dataplane/iptables/rules.ts';
 import { isIntact, parseSaved, restoreInput } from '../../../dataplane/iptables/saved.ts';
-import type { RuleSetItem } from '../../../dataplane/state.ts';
-
-const RULES: RuleSetItem = {
-  kind: 'ruleSet',
-  pools: [parsePrefix('10.128.0.0/9'), parsePrefix('fd00::/8')],
-  platformNetworks: [],
-  blockPrefixLength: { v4: 27, v6: 123 },
-  vxlanPort: 4789,
-  segment: parsePrefix('192.168.9.0/24'),
-  masqueradePorts: { from: 61_000, to: 65_535 },
-  flows: { ofPod: 32_768, ofTenant: 65_536 },
-};
+import { RULES } from './elements.ts';
 
 const PORT_SETS: PortSetRanges = new Map([
   [
