@@ -119,16 +119,19 @@ function lineOfAddresses({ ifname, addr_info }: LinkJson & AddressJson): string 
   return `addresses ${ifname} ${addresses.sort().join(' ')}`;
 }
 
-/** One line for each chain, rule and element; without handles, for those change with every repair. */
+/**
+ * One line for each chain, rule and element; without handles, for those change with every repair, and without what packets add to
+ * dynamic sets, which comes and goes with flows.
+ */
 function linesOfTable(json: string): string[] {
   if (json.trim() === '') return [];
   const { nftables } = JSON.parse(json) as { nftables: readonly Record<string, Record<string, unknown>>[] };
   return nftables.flatMap((object) => {
     const [kind = '', { handle: _, elem, ...rest } = {}] = Object.entries(object)[0] ?? [];
     if (kind === 'metainfo') return [];
-    const elements = ((elem as unknown[] | undefined) ?? []).map(
-      (each) => `element ${String(rest.name)} ${JSON.stringify(each)}`,
-    );
+    const isDynamic = (rest.flags as readonly string[] | undefined)?.includes('dynamic') ?? false;
+    const ofConfiguration = isDynamic ? [] : ((elem as unknown[] | undefined) ?? []);
+    const elements = ofConfiguration.map((each) => `element ${String(rest.name)} ${JSON.stringify(each)}`);
     return [`${kind} ${JSON.stringify(rest)}`, ...elements];
   });
 }
