@@ -9,6 +9,7 @@ import { clusters } from '../model/kinds/cluster.ts';
 import { denials } from '../model/kinds/denials.ts';
 import { endpoints } from '../model/kinds/endpoint.ts';
 import { enforcedBy } from '../model/kinds/enforced.ts';
+import { histories, recoveries } from '../model/kinds/history.ts';
 import { leaders } from '../model/kinds/leader.ts';
 import { namespaces } from '../model/kinds/namespace.ts';
 import { liveNodes, nodes } from '../model/kinds/node.ts';
@@ -24,6 +25,8 @@ export const STORE_PREFIX = '/tenet/v1/';
 
 export const keys = {
   cluster: clusters.key({}),
+  history: histories.key({}),
+  recovery: recoveries.key({}),
   tenants: tenants.prefix,
   tenant: (name: string) => tenants.key({ name }),
   claims: CLAIMS,

@@ -8,6 +8,7 @@ import { clusters } from './cluster.ts';
 import { denials } from './denials.ts';
 import { endpoints } from './endpoint.ts';
 import { enforcedBy } from './enforced.ts';
+import { histories, recoveries } from './history.ts';
 import { type Acknowledged, type Kind, type StoredText, Unreadable } from './kind.ts';
 import { leaders } from './leader.ts';
 import { namespaces } from './namespace.ts';
@@ -21,6 +22,8 @@ import { wanted } from './wanted.ts';
 
 const KINDS = [
   clusters,
+  histories,
+  recoveries,
   tenants,
   vniClaims,
   subnetClaims,
