@@ -8,7 +8,7 @@ import { Unavailable } from '../errors.ts';
 import type { TenantTraffic } from '../operations/denials.ts';
 import type { PlacedProblem } from '../operations/problems.ts';
 import type { StoreState } from '../store/keeper.ts';
-import type { Store } from '../store/store.ts';
+import type { ConnectedStore } from '../store/store.ts';
 
 export interface Metrics {
   readonly contentType: string;
@@ -16,7 +16,7 @@ export interface Metrics {
   /** Times and counts every request of an application. */
   observe(app: FastifyInstance): void;
   /** The same store, its calls timed and its failures counted. */
-  watchStore(store: Store): Store;
+  watchStore(store: ConnectedStore): ConnectedStore;
   /** Says how many tenants there are whenever it is asked. */
   countTenants(count: () => number): void;
   /**
@@ -88,6 +88,7 @@ export function createMetrics(): Metrics {
       commit: (guards, writes, options) => timed('commit', store.commit(guards, writes, options)),
       lease: (ttlSeconds) => timed('lease', store.lease(ttlSeconds)),
       watch: (prefix, after, signal) => store.watch(prefix, after, signal),
+      onConnection: (listener) => store.onConnection(listener),
       close: () => store.close(),
     }),
     countTenants: (count) => {

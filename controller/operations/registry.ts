@@ -13,8 +13,11 @@ import { type Problem, ProblemBook } from '../model/problems.ts';
 import type { ClusterConfig } from '../model/records.ts';
 import { Backoff } from '../store/backoff.ts';
 import { followingProblems } from '../store/findings.ts';
+import { HistoryKeeper } from '../store/history-keeper.ts';
+import { ensureHistory } from '../store/history-records.ts';
+import type { HistoryStore } from '../store/history-store.ts';
 import { keys } from '../store/keys.ts';
-import type { Store } from '../store/store.ts';
+import type { ConnectedStore } from '../store/store.ts';
 import { ensureCluster } from './bootstrap.ts';
 import { Census } from './census.ts';
 import { ClaimsView } from './claims-view.ts';
@@ -28,7 +31,7 @@ const READY_MS = 1000;
 export interface RegistryOptions {
   /** this controller's, among those of the cluster */
   readonly name: string;
-  readonly store: Store;
+  readonly store: ConnectedStore;
   readonly cluster: ClusterOptions;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly random?: () => number;
@@ -40,7 +43,7 @@ export interface RegistryOptions {
 
 export class Registry {
   readonly name: string;
-  readonly store: Store;
+  readonly store: HistoryStore;
   readonly claims: ClaimsView;
   readonly census: Census;
   readonly enforcement: Enforcement;
@@ -63,19 +66,20 @@ export class Registry {
   constructor(options: RegistryOptions) {
     this.#options = options;
     this.name = options.name;
-    this.store = options.store;
     this.newId = options.newId ?? randomUUID;
     this.now = options.now ?? (() => new Date());
     this.setDeadline = options.setDeadline ?? setDeadline;
-    this.claims = new ClaimsView(options.store, options.random ?? Math.random);
-    this.census = new Census(options.store);
-    const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
-    const { store, log } = options;
+    const { name, log } = options;
     this.book = new ProblemBook({
       now: () => this.now().toISOString(),
       onChange: (...change) => logProblem(log, ...change),
     });
     const { book } = this;
+    const store = new HistoryKeeper({ store: options.store, name, log, watcher: followingProblems(book) });
+    this.store = store;
+    this.claims = new ClaimsView(store, options.random ?? Math.random);
+    this.census = new Census(store);
+    const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
     this.enforcement = new Enforcement({ store, book, endpointNodes, setDeadline: this.setDeadline });
     const nodesOf = (subject: Subject) => {
       const tenant = subjects.tenantOf(subject);
@@ -92,8 +96,13 @@ export class Registry {
    */
   async start(): Promise<boolean> {
     const { signal } = this.#closing;
-    const { store, cluster: options, log } = this.#options;
-    const found = await this.persist(() => ensureCluster(store, options, this.now()));
+    const { store } = this;
+    const { cluster: options, log } = this.#options;
+    const found = await this.persist(async () => {
+      const cluster = await ensureCluster(store, options, this.now());
+      await ensureHistory(store, this.name);
+      return cluster;
+    });
     if (found === undefined) return false;
     const { cluster, born, overruled } = found;
     if (born) log.info({ op: 'bootstrap', ...cluster }, 'a new cluster is born');
@@ -146,11 +155,12 @@ export class Registry {
     await this.store.get(keys.cluster, { timeoutMs: READY_MS });
   }
 
-  /** Ends the following; the store stays open, it is its opener's. */
+  /** Ends the following; the store given stays open, it is its opener's. */
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all([this.enforcement.close(), this.denials.close(), this.#following.catch(() => undefined)]);
     await this.wanted.close();
+    await this.store.close();
   }
 
   #warn(reason: string): void {

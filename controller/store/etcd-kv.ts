@@ -16,9 +16,13 @@ import {
 import {
   type CallOptions,
   type CommitResult,
+  Compacted,
   type Entry,
+  type Found,
+  type GetOptions,
   type Guard,
   IndeterminateCommit,
+  type Listing,
   type ListOptions,
   type Revision,
   rangeEnd,
@@ -34,12 +38,6 @@ const LIST_TRIES = 3;
 
 /** What waiting does not mend. */
 const REFUSALS: readonly RpcFailure[] = ['refused', 'no-space', 'too-large'];
-
-export interface Listing {
-  readonly entries: readonly Entry[];
-  readonly revision: Revision;
-  readonly more: boolean;
-}
 
 /** A page that is to be read next: the keys in [from, to). */
 interface Page {
@@ -60,13 +58,15 @@ export class EtcdKv {
     this.#prefix = prefix;
   }
 
-  async get(
-    key: string,
-    { timeoutMs }: CallOptions = {},
-  ): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }> {
-    const answer = await this.#rpc.range({ key: this.#encode(key) }, timeoutMs).catch(throwUnavailable);
-    const found = answer.kvs[0];
-    return { entry: found && toEntry(found, this.#prefix), revision: Number(answer.header.revision) };
+  async get(key: string, { timeoutMs, at = 0 }: GetOptions = {}): Promise<Found> {
+    const { kvs, header } = await this.#rpc
+      .range({ key: this.#encode(key), revision: at }, timeoutMs)
+      .catch((error: unknown) => {
+        if (error instanceof RpcError && error.failure === 'compacted') throw new Compacted(at);
+        return throwUnavailable(error);
+      });
+    const entry = kvs[0] && toEntry(kvs[0], this.#prefix);
+    return { entry, revision: Number(header.revision), cluster: header.cluster_id };
   }
 
   async list(prefix: string, options: ListOptions = {}): Promise<Listing> {

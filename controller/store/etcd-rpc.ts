@@ -38,6 +38,7 @@ export class RpcError extends Error {
 
 export interface Header {
   readonly revision: string;
+  readonly cluster_id: string;
 }
 
 export interface KeyValue {

@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import { DEFAULT_TIMEOUT_MS, EtcdEndpoints } from './etcd-endpoints.ts';
 import { toRpcError } from './etcd-failure.ts';
 import { EtcdKeeper } from './etcd-keeper.ts';
-import { EtcdKv, type Listing } from './etcd-kv.ts';
+import { EtcdKv } from './etcd-kv.ts';
 import { EtcdLease } from './etcd-lease.ts';
 import {
   type EtcdRpc,
@@ -21,18 +21,21 @@ import {
   type WatchStream,
   type WatchStreamListener,
 } from './etcd-rpc.ts';
-import { EtcdWatcher } from './etcd-watch.ts';
+import { EtcdWatcher, type EtcdWatcherOptions } from './etcd-watch.ts';
 import type { StoreKeeper } from './keeper.ts';
 import { keys, STORE_PREFIX } from './keys.ts';
 import type {
   CallOptions,
   CommitResult,
-  Entry,
+  ConnectedStore,
+  Connection,
+  Found,
+  GetOptions,
   Guard,
   Lease,
+  Listing,
   ListOptions,
   Revision,
-  Store,
   WatchBatch,
   Write,
 } from './store.ts';
@@ -68,11 +71,11 @@ export interface EtcdStoreOptions {
 }
 
 /** Opens the store; nothing is sent until it is used, so a store whose etcd is down opens too. */
-export function openEtcdStore(options: EtcdStoreOptions): Store {
-  const { timeoutMs = DEFAULT_TIMEOUT_MS, prefix = STORE_PREFIX, logger = { info() {}, warn() {} } } = options;
+export function openEtcdStore(options: EtcdStoreOptions): ConnectedStore {
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, prefix = STORE_PREFIX, logger: log = { info() {}, warn() {} } } = options;
   const confirmationMs = Math.max(CONFIRMATION.least, timeoutMs * CONFIRMATION.part);
   const connection = new EtcdConnection(options, timeoutMs, confirmationMs);
-  return new EtcdStore(connection, prefix, new EtcdWatcher(connection, prefix, logger, confirmationMs));
+  return new EtcdStore(connection, { prefix, log, confirmationMs });
 }
 
 /** Its calls have connections of their own. */
@@ -80,19 +83,27 @@ export function openEtcdKeeper({ endpoints, timeoutMs = DEFAULT_TIMEOUT_MS }: Et
   return new EtcdKeeper(new EtcdConnection({ endpoints }, timeoutMs, CONFIRMATION.least));
 }
 
-class EtcdStore implements Store {
+class EtcdStore implements ConnectedStore {
   readonly #connection: EtcdConnection;
   readonly #kv: EtcdKv;
   readonly #watcher: EtcdWatcher;
   readonly #leases = new Set<Lease>();
+  readonly #listeners: ((now: Connection) => void)[] = [];
 
-  constructor(connection: EtcdConnection, prefix: string, watcher: EtcdWatcher) {
+  constructor(connection: EtcdConnection, options: Omit<EtcdWatcherOptions, 'rpc' | 'onConnection'>) {
     this.#connection = connection;
-    this.#kv = new EtcdKv(connection, prefix);
-    this.#watcher = watcher;
+    this.#kv = new EtcdKv(connection, options.prefix);
+    const onConnection = (now: Connection) => {
+      for (const listener of this.#listeners) listener(now);
+    };
+    this.#watcher = new EtcdWatcher({ ...options, rpc: connection, onConnection });
   }
 
-  get(key: string, options?: CallOptions): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }> {
+  onConnection(listener: (now: Connection) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  get(key: string, options?: GetOptions): Promise<Found> {
     return this.#kv.get(key, options);
   }
 

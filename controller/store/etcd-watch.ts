@@ -12,7 +12,7 @@ import { Backoff } from './backoff.ts';
 import { BatchQueue } from './batch-queue.ts';
 import { toEntry } from './etcd-kv.ts';
 import type { EtcdRpc, WatchResponse, WatchStream } from './etcd-rpc.ts';
-import { Compacted, type Revision, rangeEnd, type WatchBatch, type WatchEvent } from './store.ts';
+import { Compacted, type Connection, type Revision, rangeEnd, type WatchBatch, type WatchEvent } from './store.ts';
 
 /** Pause before a watch that etcd refused is asked for again, milliseconds. */
 const RECREATE_MS = 1000;
@@ -21,6 +21,16 @@ const RECREATE_MS = 1000;
 export interface WatchLog {
   info(fields: object, message: string): void;
   warn(fields: { readonly reason: string; readonly prefix?: string }, message: string): void;
+}
+
+export interface EtcdWatcherOptions {
+  readonly rpc: EtcdRpc;
+  /** put before every key */
+  readonly prefix: string;
+  readonly log: WatchLog;
+  /** a stream that has not confirmed a watch after this many milliseconds is given up */
+  readonly confirmationMs: number;
+  readonly onConnection: (now: Connection) => void;
 }
 
 interface Watch {
@@ -50,17 +60,18 @@ export class EtcdWatcher {
   readonly #byId = new Map<number, Watch>();
   readonly #backoff = new Backoff();
   readonly #closed = new AbortController();
+  readonly #onConnection: (now: Connection) => void;
   #nextId = 1;
   #stream: WatchStream | undefined;
   #opening = false;
   #broken = false;
 
-  /** @param confirmationMs a stream that has not confirmed a watch after this long is given up */
-  constructor(rpc: EtcdRpc, prefix: string, log: WatchLog, confirmationMs: number) {
+  constructor({ rpc, prefix, log, confirmationMs, onConnection }: EtcdWatcherOptions) {
     this.#rpc = rpc;
     this.#prefix = prefix;
     this.#log = log;
     this.#confirmationMs = confirmationMs;
+    this.#onConnection = onConnection;
   }
 
   /** See {@link Store.watch}. */
@@ -130,6 +141,7 @@ export class EtcdWatcher {
     this.#stream = undefined;
     this.#byId.clear();
     for (const watch of this.#watches) clearTimeout(watch.timer);
+    this.#onConnection('lost');
     void this.#open(error);
   }
 
@@ -171,8 +183,10 @@ export class EtcdWatcher {
       this.#stream.send({ cancel_request: { watch_id: watch.id } });
       this.#create(watch, watch.seen, this.#stream);
     }
-    if (this.#broken) this.#log.info({}, 'watching again');
+    if (!this.#broken) return;
     this.#broken = false;
+    this.#log.info({}, 'watching again');
+    this.#onConnection('back');
   }
 
   /** Not by us, if the watch is still ours: its history is gone, or etcd refuses it, which a later try may find changed. */

@@ -4,9 +4,18 @@
  */
 import { Unavailable } from '../errors.ts';
 import { Backoff } from './backoff.ts';
-import { Compacted, type Entry, type Revision, type Store, StoreRefusal, type WatchBatch } from './store.ts';
+import {
+  Compacted,
+  type Entry,
+  type Listing,
+  OtherHistory,
+  type Revision,
+  type Store,
+  StoreRefusal,
+  type WatchBatch,
+} from './store.ts';
 
-/** What keeps the copy. Each call is awaited before the next; revisions never go back. */
+/** What keeps the copy. Each call is awaited before the next; revisions go back only where the store is in another history. */
 export interface FollowSink {
   /**
    * All there is at `revision`. What an earlier snapshot or event gave and this one lacks has been deleted. An error thrown here or by
@@ -36,27 +45,19 @@ export async function follow(
   watcher: FollowWatcher,
 ): Promise<void> {
   const backoff = new Backoff();
-  let delivered: Revision = 0;
   let hasFailed = false;
   while (!signal.aborted) {
     try {
       const listing = await listOrPause(store, prefix, sink, backoff, signal);
       if (!listing) continue;
-      // A store behind what was delivered has been replaced by an older copy; wait for it to catch up rather than go back.
-      if (listing.revision < delivered) {
-        await backoff.wait(signal);
-        continue;
-      }
       if (signal.aborted) return;
       await sink.snapshot(listing.entries, listing.revision);
-      delivered = listing.revision;
       if (hasFailed) watcher.recovered(prefix);
       else backoff.reset();
       hasFailed = false;
-      for await (const batch of batchesOrEnd(store, prefix, listing.revision, signal)) {
+      for await (const batch of batchesOrEnd(store, prefix, listing, signal)) {
         if (signal.aborted) return;
         await sink.events(batch);
-        delivered = batch.revision;
         backoff.reset();
       }
     } catch (error) {
@@ -74,7 +75,7 @@ async function listOrPause(
   sink: FollowSink,
   backoff: Backoff,
   signal: AbortSignal,
-): Promise<{ readonly entries: readonly Entry[]; readonly revision: Revision } | undefined> {
+): Promise<Listing | undefined> {
   try {
     return await store.list(prefix);
   } catch (error) {
@@ -85,16 +86,16 @@ async function listOrPause(
   }
 }
 
-/** Ends when history is lost or the signal aborts: only the watch's own Compacted counts as that, not one that a sink might throw. */
+/** Ends when the watch says that it takes a new listing, or the signal aborts; the same error of a sink is none of the watch's. */
 async function* batchesOrEnd(
   store: Store,
   prefix: string,
-  start: Revision,
+  { revision, era }: Listing,
   signal: AbortSignal,
 ): AsyncGenerator<WatchBatch, void, undefined> {
   try {
-    yield* store.watch(prefix, start, signal);
+    yield* store.watch(prefix, revision, signal, era);
   } catch (error) {
-    if (!(error instanceof Compacted)) throw error;
+    if (!(error instanceof Compacted || error instanceof OtherHistory)) throw error;
   }
 }

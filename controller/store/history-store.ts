@@ -1,20 +1,41 @@
 /**
- * A store that knows which history it is in. Types alone; history-keeper.ts is the real one.
+ * A store that knows which history it is in. history-keeper.ts is the real one. Types alone.
  */
-import type { Store } from './store.ts';
+import type { Logger } from 'pino';
+import type { Evidence } from './evidence.ts';
+import type { FollowWatcher } from './follow.ts';
+import type { ConnectedStore, Store } from './store.ts';
 
-/** The history that the store is in has changed; all watches have ended with OtherHistory, so that followers list again. */
-export type HistoryListener = (now: string, before: string) => void;
+/** @param now id of the history that the store is in, @param before of the one that it was in: what was seen since is void */
+export type HistoryListener = (now: string, before: string | undefined) => void;
 
 export interface HistoryStore extends Store {
-  /** id of the history that this process knows the store to be in; undefined before it has seen one */
+  /** id of the history that the store is in, as far as this process knows; undefined before it has seen one */
   readonly history: string | undefined;
-  /** Told after this process has moved on to another history. Not told of the first one. */
+  /** Told each time this process has moved on to another history, when all watches have ended. Not told of the first one. */
   onHistory(listener: HistoryListener): void;
   /**
-   * Begins a history with what `write` writes: from before its first write until it has ended every other program keeps what it has.
+   * Begins a history with what `write` writes. From before its first write until it has ended every program keeps what it has: calls of
+   * theirs are refused as Unavailable.
    * @param by the controller that does it
-   * @throws what `write` throws; the store is then left for the next restore, and no program takes it up
+   * @throws what `write` throws; the store is then as it was left, and of use to none until a restore succeeds
    */
   restore(by: string, write: (store: Store) => Promise<void>): Promise<void>;
+}
+
+/** What a process knows of the store's history, for its next life. */
+export interface Remembered {
+  readonly history?: string;
+  readonly cluster?: string;
+  readonly evidence?: Evidence;
+}
+
+export interface HistoryKeeperOptions {
+  readonly store: ConnectedStore;
+  /** the controller or node that this is */
+  readonly name: string;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** Hears when the record of the history cannot be followed. */
+  readonly watcher: FollowWatcher;
+  readonly remembered?: Remembered | undefined;
 }

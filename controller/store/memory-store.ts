@@ -9,13 +9,17 @@ import { checkCommit } from './commit-rules.ts';
 import {
   type CommitResult,
   Compacted,
+  type ConnectedStore,
+  type Connection,
   type Entry,
+  type Found,
+  type GetOptions,
   type Guard,
   IndeterminateCommit,
   type Lease,
+  type Listing,
   type ListOptions,
   type Revision,
-  type Store,
   type WatchBatch,
   type WatchEvent,
   type Write,
@@ -34,10 +38,21 @@ interface Stored extends Entry {
 interface Watcher {
   readonly prefix: string;
   readonly queue: BatchQueue;
+  /** what it was told of last; it is told of nothing before that */
+  seen: Revision;
 }
 
-/** A {@link Store} in memory. Its methods may be called without `new`ing anything else; the hooks are for tests alone. */
-export class MemoryStore implements Store {
+/** All that a store holds at a revision. */
+interface Copy {
+  readonly revision: Revision;
+  readonly entries: ReadonlyMap<string, Stored>;
+  readonly batches: readonly WatchBatch[];
+  /** so many revisions of changes of other keys have come since */
+  readonly ahead?: number;
+}
+
+/** A store in memory. Its methods may be called without `new`ing anything else; the hooks are for tests alone. */
+export class MemoryStore implements ConnectedStore {
   #revision: Revision = 1;
   #compacted: Revision = 0;
   #history: WatchBatch[] = [];
@@ -47,17 +62,20 @@ export class MemoryStore implements Store {
   readonly #watchers = new Set<Watcher>();
   readonly #leases = new Map<string, MemoryLease>();
   readonly #failures = new Map<Operation, Failure[]>();
+  readonly #listeners: ((now: Connection) => void)[] = [];
 
-  async get(key: string): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }> {
-    this.#answer('get');
-    const stored = this.#entries.get(key);
-    return { entry: stored && toEntry(stored), revision: this.#revision };
+  onConnection(listener: (now: Connection) => void): void {
+    this.#listeners.push(listener);
   }
 
-  async list(
-    prefix: string,
-    options: ListOptions = {},
-  ): Promise<{ readonly entries: readonly Entry[]; readonly revision: Revision; readonly more: boolean }> {
+  async get(key: string, { at }: GetOptions = {}): Promise<Found> {
+    this.#answer('get');
+    const stored = this.#entries.get(key);
+    const entry = at === undefined ? stored && toEntry(stored) : this.#entryAt(key, at);
+    return { entry, revision: this.#revision };
+  }
+
+  async list(prefix: string, options: ListOptions = {}): Promise<Listing> {
     this.#answer('list');
     const after = options.after ?? '';
     const found = [...this.#entries.values()].filter(({ key }) => key.startsWith(prefix) && key > after).sort(byKey);
@@ -77,8 +95,8 @@ export class MemoryStore implements Store {
   async *watch(prefix: string, after: Revision, signal: AbortSignal): AsyncGenerator<WatchBatch, void, undefined> {
     if (this.#closed || signal.aborted) return;
     if (after < this.#compacted) throw new Compacted(this.#compacted);
-    const watcher: Watcher = { prefix, queue: new BatchQueue() };
-    for (const batch of this.#history) if (batch.revision > after) deliver(watcher, batch);
+    const watcher: Watcher = { prefix, queue: new BatchQueue(), seen: after };
+    for (const batch of this.#history) deliver(watcher, batch);
     this.#watchers.add(watcher);
     try {
       yield* watcher.queue.drain(signal);
@@ -112,7 +130,21 @@ export class MemoryStore implements Store {
   compact(revision: Revision): void {
     if (revision > this.#revision) throw new RangeError(`revision ${revision} has not happened yet`);
     this.#compacted = Math.max(this.#compacted, revision);
-    this.#history = this.#history.filter((batch) => batch.revision > revision);
+  }
+
+  /** Test hook: what an administrator keeps of it, for `rollBack`. */
+  copy(): Copy {
+    return { revision: this.#revision, entries: new Map(this.#entries), batches: [...this.#history] };
+  }
+
+  /** Test hook: the store goes on from the copy, as etcd restored from a snapshot: watches that are ahead of it are silent. */
+  rollBack({ revision, entries, batches, ahead = 0 }: Copy): void {
+    for (const listener of this.#listeners) listener('lost');
+    this.#revision = revision + ahead;
+    this.#history = [...batches];
+    this.#entries.clear();
+    for (const [key, stored] of entries) this.#entries.set(key, stored);
+    for (const listener of this.#listeners) listener('back');
   }
 
   /** Test hook: what etcd does now and then on idle watches, an empty batch at the current revision. */
@@ -145,6 +177,17 @@ export class MemoryStore implements Store {
     if (!guards.every((guard) => this.#holds(guard))) return { committed: false, revision: this.#revision };
     this.#apply(writes);
     return { committed: true, revision: this.#revision };
+  }
+
+  /** What the history says of a key. */
+  #entryAt(key: string, at: Revision): Entry | undefined {
+    if (at < this.#compacted) throw new Compacted(this.#compacted);
+    let entry: Entry | undefined;
+    for (const { revision, events } of this.#history) {
+      if (revision > at) break;
+      for (const event of events) if (keyOf(event) === key) entry = event.kind === 'put' ? event.entry : undefined;
+    }
+    return entry;
   }
 
   #holds(guard: Guard): boolean {
@@ -229,8 +272,11 @@ class MemoryLease implements Lease {
 }
 
 function deliver(watcher: Watcher, batch: WatchBatch): void {
+  if (batch.revision <= watcher.seen) return;
   const events = batch.events.filter((event) => keyOf(event).startsWith(watcher.prefix));
-  if (events.length > 0) watcher.queue.push({ revision: batch.revision, events });
+  if (events.length === 0) return;
+  watcher.seen = batch.revision;
+  watcher.queue.push({ revision: batch.revision, events });
 }
 
 function keyOf(event: WatchEvent): string {

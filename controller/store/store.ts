@@ -62,6 +62,27 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
+export interface GetOptions extends CallOptions {
+  /** as the key was at this revision, which must have been reached; absent: as it is now */
+  readonly at?: Revision;
+}
+
+export interface Found {
+  readonly entry: Entry | undefined;
+  /** the store's own now, also where the entry is an older one */
+  readonly revision: Revision;
+  /** which cluster of servers answered, where the store knows */
+  readonly cluster?: string;
+}
+
+export interface Listing {
+  readonly entries: readonly Entry[];
+  readonly revision: Revision;
+  readonly more: boolean;
+  /** which of the histories it is of that this process has gone through; to be handed to the watch that goes on from it */
+  readonly era?: number;
+}
+
 export interface ListOptions {
   /** at most this many entries, in key order; 0 or absent: all */
   readonly limit?: number;
@@ -74,22 +95,40 @@ export interface ListOptions {
  * {@link IndeterminateCommit} when a write's fate is unknown. Keys are given WITHOUT the store's prefix (`/tenet/v1/`).
  */
 export interface Store {
-  get(key: string, options?: CallOptions): Promise<{ readonly entry: Entry | undefined; readonly revision: Revision }>;
+  /** @throws Compacted when `at` is before what the store still has */
+  get(key: string, options?: GetOptions): Promise<Found>;
   /** Entries whose key starts with `prefix`, in key order, all at `revision`. */
-  list(
-    prefix: string,
-    options?: ListOptions,
-  ): Promise<{ readonly entries: readonly Entry[]; readonly revision: Revision; readonly more: boolean }>;
+  list(prefix: string, options?: ListOptions): Promise<Listing>;
   /** All writes or none, if every guard holds. At most 100 guards and writes together. */
   commit(guards: readonly Guard[], writes: readonly Write[], options?: CallOptions): Promise<CommitResult>;
   /**
    * Every event under `prefix` with modRevision > `after`, each once, in order, over reconnects, until `signal` aborts.
-   * @throws Compacted when history before `compactRevision` is gone: list again
+   * @param era of the listing that it goes on from
+   * @throws Compacted when history before `compactRevision` is gone, OtherHistory when the store has become an older copy of itself: list
+   * again in both cases
    */
-  watch(prefix: string, after: Revision, signal: AbortSignal): AsyncIterable<WatchBatch>;
+  watch(prefix: string, after: Revision, signal: AbortSignal, era?: number): AsyncIterable<WatchBatch>;
   lease(ttlSeconds: number): Promise<Lease>;
   /** Ends watches and leases and the connection. */
   close(): Promise<void>;
+}
+
+/**
+ * What a store tells of its connection, so that what it holds can be looked at again: `lost` at once when watches hear nothing for a
+ * while, `back` when they hear again, before the first event.
+ */
+export type Connection = 'lost' | 'back';
+
+/** A store that can be another one after each break of its connection: an older copy that was put in its place. */
+export interface ConnectedStore extends Store {
+  onConnection(listener: (now: Connection) => void): void;
+}
+
+/** The store has become an older copy of itself, in which what was seen since has never happened. */
+export class OtherHistory extends Unavailable {
+  constructor(message: string) {
+    super('store', message);
+  }
 }
 
 /** The watch's starting point has been compacted away. */

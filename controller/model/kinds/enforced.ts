@@ -22,6 +22,8 @@ export type EnforcedRevisions = RecordOf<typeof EnforcedRevisions>;
 export const Enforced = Type.Object({
   /** of the last transaction */
   at: Time,
+  /** id of the store's history that the revisions are of; absent where the store has none */
+  history: Type.Optional(Type.String()),
   /** of all tenants: gateways and manage nodes, which follow every one */
   all: Type.Optional(EnforcedRevisions),
   /** instead of `all` while the kernel refuses something of these tenants: at most 100 of them */
@@ -38,5 +40,6 @@ export const enforcedBy = new Kind({
   prefix: 'enforced/',
   form: names('node'),
   schema: Enforced,
-  version: 1,
+  version: 2,
+  upgrade: () => ({}),
 });

@@ -3,7 +3,7 @@
  * copy was made never happened in it. The first program that finds this out, or a restore, gives what follows an id of its own. Pure.
  */
 import { Type } from 'typebox';
-import { Kind, type KeyForm, type RecordOf } from './kind.ts';
+import { type KeyForm, Kind, type RecordOf } from './kind.ts';
 import { Time } from './shapes.ts';
 
 /** Of a kind with one record alone. */

@@ -11,7 +11,7 @@ import { knownProblems } from '../../../controller/operations/problems.ts';
 import { Registry } from '../../../controller/operations/registry.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import type { Store } from '../../../controller/store/store.ts';
+import type { ConnectedStore, Store } from '../../../controller/store/store.ts';
 import { parseIp, parseMac, parsePrefix } from '../../../dataplane/address.ts';
 import { AnswerCheck } from './answers.ts';
 import { Deadlines } from './deadlines.ts';
@@ -50,7 +50,7 @@ export interface TestApp {
 }
 
 export interface TestAppOptions {
-  readonly store?: Store;
+  readonly store?: ConnectedStore;
   readonly cluster?: ClusterOptions;
   readonly random?: () => number;
   /** false: the store is not there yet */

@@ -23,7 +23,7 @@ function kvOver(answer: (request: RangeRequest, count: number) => RpcFailure | u
     const kvs = found.slice(0, request.limit).map((key) => {
       return { key: Buffer.from(key), value: Buffer.from('v'), create_revision: '7', mod_revision: '7' };
     });
-    return { header: { revision: String(100 + count) }, kvs, more: kvs.length < found.length };
+    return { header: { revision: String(100 + count), cluster_id: '1' }, kvs, more: kvs.length < found.length };
   };
   return new EtcdKv({ range } as unknown as EtcdRpc, '/p/');
 }

@@ -1,0 +1,311 @@
+/**
+ * Knows which history the store is in, and lets no call pass while that is in doubt. A store that was put back to an older copy of
+ * itself (etcd restored from a snapshot) gives revisions a second time, so a process that only counts them goes on as if nothing had
+ * happened: deaf until the count has passed its own, and then to what it missed. So the keeper remembers evidence, and asks for it
+ * again at the first call and after each break of the connection. Where the store does not have it, a new history has begun: the first
+ * process to find that writes its id, with a recovery record that holds back new claims. All others move on to it.
+ */
+import { Unavailable } from '../errors.ts';
+import { Backoff } from './backoff.ts';
+import { type Evidence, evidenceOf, prove } from './evidence.ts';
+import { beginHistory, idOf, isBeingRestored, writeRestored } from './history-records.ts';
+import type { HistoryKeeperOptions, HistoryListener, HistoryStore, Remembered } from './history-store.ts';
+import { keys } from './keys.ts';
+import { pause } from './pause.ts';
+import {
+  type CallOptions,
+  type CommitResult,
+  Compacted,
+  type ConnectedStore,
+  type Entry,
+  type Found,
+  type GetOptions,
+  type Guard,
+  IndeterminateCommit,
+  isAway,
+  type Lease,
+  type Listing,
+  type ListOptions,
+  OtherHistory,
+  type Revision,
+  type Store,
+  type WatchBatch,
+  type Write,
+} from './store.ts';
+
+/** A watch of this process. */
+interface Watching {
+  /** everything up to here has been handed on */
+  seen: Revision;
+  /** ends it, so that its follower lists again */
+  readonly unproven: AbortController;
+}
+
+export class HistoryKeeper implements HistoryStore {
+  readonly #options: HistoryKeeperOptions;
+  readonly #store: ConnectedStore;
+  readonly #closing = new AbortController();
+  readonly #watches = new Set<Watching>();
+  readonly #listeners: HistoryListener[] = [];
+  #history: string | undefined;
+  #cluster: string | undefined;
+  #evidence: Evidence | undefined;
+  /** aborted when the process moves on; counted, so that what was listed before is told from what was listed since */
+  #era = { number: 1, over: new AbortController() };
+  /** why the evidence is void, once that is known */
+  #otherBecause: string | undefined;
+  #isSettled = false;
+  /** breaks of the connection so far */
+  #breaks = 0;
+  #settling: Promise<void> | undefined;
+  readonly #following: Promise<void>;
+
+  constructor(options: HistoryKeeperOptions) {
+    this.#options = options;
+    this.#store = options.store;
+    ({ history: this.#history, cluster: this.#cluster, evidence: this.#evidence } = options.remembered ?? {});
+    this.#store.onConnection((now) => {
+      this.#breaks++;
+      this.#isSettled = false;
+      // Watches of a revision that is yet to come would be silent: it must not take a call to find that out.
+      if (now === 'back') void this.#settleSurely(this.#closing.signal);
+    });
+    this.#following = this.#follow();
+  }
+
+  get history(): string | undefined {
+    return this.#history;
+  }
+
+  /** To be kept with the copy of the store that it belongs to. */
+  get remembered(): Remembered {
+    const [history, cluster, evidence] = [this.#history, this.#cluster, this.#evidence];
+    return { ...(history && { history }), ...(cluster && { cluster }), ...(evidence && { evidence }) };
+  }
+
+  onHistory(listener: HistoryListener): void {
+    this.#listeners.push(listener);
+  }
+
+  async get(key: string, options?: GetOptions): Promise<Found> {
+    const found = await this.#ask(() => this.#store.get(key, options), options);
+    if (found.entry !== undefined && options?.at === undefined) this.#learn(evidenceOf(found.entry));
+    return found;
+  }
+
+  async list(prefix: string, options?: ListOptions): Promise<Listing> {
+    const listing = await this.#ask(() => this.#store.list(prefix, options));
+    const newest = newestOf(listing.entries);
+    if (newest !== undefined) this.#learn(evidenceOf(newest));
+    return { ...listing, era: this.#era.number };
+  }
+
+  async commit(guards: readonly Guard[], writes: readonly Write[], options?: CallOptions): Promise<CommitResult> {
+    await this.#settleWithin(options);
+    const era = this.#era.number;
+    const before = this.#evidence?.revision ?? 0;
+    const result = await this.#store.commit(guards, writes, options);
+    if (result.revision < before) {
+      this.#leave(`it answers at revision ${result.revision}, after ${before}`);
+      throw new IndeterminateCommit('the store has become an older copy of itself');
+    }
+    const put = writes.find((write) => write.kind === 'put');
+    if (result.committed && put !== undefined && era === this.#era.number)
+      this.#learn({ key: put.key, revision: result.revision, value: put.value });
+    return result;
+  }
+
+  async *watch(
+    prefix: string,
+    after: Revision,
+    signal: AbortSignal,
+    era = this.#era.number,
+  ): AsyncGenerator<WatchBatch, void, undefined> {
+    if (era !== this.#era.number) throw new OtherHistory(`${prefix} was listed in another history of the store`);
+    const watching: Watching = { seen: after, unproven: new AbortController() };
+    const over = this.#era.over.signal;
+    const ends = AbortSignal.any([signal, over, watching.unproven.signal, this.#closing.signal]);
+    this.#watches.add(watching);
+    try {
+      for await (const batch of this.#store.watch(prefix, after, ends)) {
+        await this.#settleSurely(ends);
+        if (ends.aborted) break;
+        const last = batch.events.at(-1);
+        if (last !== undefined) this.#learn(evidenceOf(last));
+        watching.seen = batch.revision;
+        yield batch;
+      }
+    } finally {
+      this.#watches.delete(watching);
+    }
+    if (signal.aborted || this.#closing.signal.aborted) return;
+    if (over.aborted) throw new OtherHistory(`${prefix} is followed in another history of the store`);
+    if (watching.unproven.signal.aborted) throw new Compacted(watching.seen);
+  }
+
+  async lease(ttlSeconds: number): Promise<Lease> {
+    await this.#settle();
+    return await this.#store.lease(ttlSeconds);
+  }
+
+  async restore(by: string, write: (store: Store) => Promise<void>): Promise<void> {
+    const { entry } = await this.#store.get(keys.history);
+    const id = await beginHistory(this.#store, entry, { cause: 'restore', by });
+    if (id === undefined) throw new Unavailable('store', 'another history of the store has begun meanwhile');
+    this.#leave(`a backup is restored as history ${id}`);
+    await writeRestored(this.#store, id, write);
+    await this.#settle();
+  }
+
+  /** Ends what it does by itself, and watches; the store below stays open, it is its opener's. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#following;
+  }
+
+  /** @throws Unavailable when the store is away, or being restored */
+  async #ask<T extends { readonly revision: Revision }>(call: () => Promise<T>, options?: CallOptions): Promise<T> {
+    await this.#settleWithin(options);
+    const era = this.#era.number;
+    const before = this.#evidence?.revision ?? 0;
+    const answer = await call();
+    if (era !== this.#era.number) throw new OtherHistory('the store has become an older copy of itself meanwhile');
+    if (answer.revision >= before) return answer;
+    this.#leave(`it answers at revision ${answer.revision}, after ${before}`);
+    throw new OtherHistory('the store has become an older copy of itself');
+  }
+
+  #learn(evidence: Evidence): void {
+    if (evidence.revision > (this.#evidence?.revision ?? 0)) this.#evidence = evidence;
+  }
+
+  /** What this process has seen never happened in the history that the store is in now. */
+  #leave(because: string): void {
+    if (this.#otherBecause !== undefined) return;
+    this.#otherBecause = because;
+    this.#isSettled = false;
+    this.#evidence = undefined;
+    this.#cluster = undefined;
+    const { number, over } = this.#era;
+    this.#era = { number: number + 1, over: new AbortController() };
+    over.abort();
+    void this.#settleSurely(this.#closing.signal);
+  }
+
+  /** Resolves when it is known that the store is in the history that this process has seen. @throws Unavailable */
+  async #settle(): Promise<void> {
+    while (!this.#isSettled) {
+      this.#settling ??= this.#settleOnce().finally(() => {
+        this.#settling = undefined;
+      });
+      await this.#settling;
+    }
+  }
+
+  /** @throws Unavailable, at the latest when a call's time is over */
+  async #settleWithin({ timeoutMs }: CallOptions = {}): Promise<void> {
+    if (this.#isSettled) return;
+    if (timeoutMs === undefined) return await this.#settle();
+    const answered = new AbortController();
+    const late = pause(timeoutMs, answered.signal).then(() => {
+      if (!answered.signal.aborted) throw new Unavailable('store', `the store did not answer within ${timeoutMs} ms`);
+    });
+    await Promise.race([this.#settle(), late]).finally(() => answered.abort());
+  }
+
+  /** Tries until it is known, or until `signal` aborts. */
+  async #settleSurely(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff();
+    while (!signal.aborted) {
+      try {
+        return await this.#settle();
+      } catch (error) {
+        if (!(error instanceof Unavailable || error instanceof IndeterminateCommit)) throw error;
+        await backoff.wait(signal);
+      }
+    }
+  }
+
+  async #settleOnce(): Promise<void> {
+    const breaks = this.#breaks;
+    const { entry, cluster } = await this.#store.get(keys.history);
+    const id = idOf(entry);
+    if (this.#otherBecause === undefined) await this.#judge(id, cluster);
+    if (await isBeingRestored(this.#store)) throw new Unavailable('store', RESTORING);
+    if (this.#otherBecause !== undefined) {
+      const isBegun = id !== undefined && id !== this.#history;
+      const next = isBegun ? id : await beginHistory(this.#store, entry, { cause: 'rollback', by: this.#options.name });
+      if (next !== undefined) this.#moveOn(next);
+    } else if (breaks === this.#breaks) {
+      this.#history ??= id;
+      this.#cluster = cluster;
+      this.#isSettled = true;
+    }
+  }
+
+  /** Looks whether the store has the history that this process knows, and has watches start anew where that cannot be told. */
+  async #judge(id: string | undefined, cluster: string | undefined): Promise<void> {
+    if (this.#history !== undefined && id !== this.#history) return this.#leave(`history ${id} has begun`);
+    if (this.#cluster !== undefined && cluster !== this.#cluster)
+      return this.#leave(`another cluster of etcd answers, ${cluster} instead of ${this.#cluster}`);
+    const evidence = this.#evidence;
+    if (evidence === undefined) return;
+    const verdict = await prove(this.#store, evidence);
+    if (verdict === 'other')
+      return this.#leave(`the change of ${evidence.key} at revision ${evidence.revision} is not in it`);
+    if (verdict === 'unknown') this.#evidence = undefined;
+    const proven = verdict === 'same' ? evidence.revision : 0;
+    for (const { seen, unproven } of this.#watches) if (seen > proven) unproven.abort();
+  }
+
+  #moveOn(id: string): void {
+    const [before, reason] = [this.#history, this.#otherBecause];
+    this.#history = id;
+    this.#otherBecause = undefined;
+    const { log } = this.#options;
+    log.error(
+      { op: 'history', history: id, before, reason },
+      'the store has another history: reading everything again',
+    );
+    for (const listener of this.#listeners) listener(id, before);
+  }
+
+  /**
+   * Holds a watch open always, so that each break of the connection is heard of, and hears of histories that others begin: before any
+   * other watch hands on what was written after.
+   */
+  async #follow(): Promise<void> {
+    const { watcher } = this.#options;
+    const closing = this.#closing.signal;
+    const backoff = new Backoff();
+    const learn = (entry: Entry | undefined) => {
+      const id = idOf(entry);
+      if (id === undefined || id === this.#history) return;
+      if (this.#history === undefined) this.#history = id;
+      else this.#leave(`history ${id} has begun`);
+    };
+    for (; !closing.aborted; await backoff.wait(closing)) {
+      try {
+        await this.#settle();
+        const over = AbortSignal.any([closing, this.#era.over.signal]);
+        const { entry, revision } = await this.#store.get(keys.history);
+        learn(entry);
+        watcher.recovered(keys.history);
+        for await (const { events } of this.#store.watch(keys.history, revision, over)) {
+          backoff.reset();
+          for (const event of events) if (event.kind === 'put') learn(event.entry);
+        }
+      } catch (error) {
+        if (!(error instanceof Compacted || isAway(error))) watcher.failed(keys.history, error);
+      }
+    }
+  }
+}
+
+const RESTORING = 'a backup is being restored: the store is not whole until that has ended';
+
+function newestOf(entries: readonly Entry[]): Entry | undefined {
+  let newest: Entry | undefined;
+  for (const entry of entries) if (entry.modRevision > (newest?.modRevision ?? 0)) newest = entry;
+  return newest;
+}
