@@ -14,8 +14,8 @@ import { IPSETS } from './sets.ts';
 /** For each share a rule that every first packet is held against. */
 const SHARES = 16;
 
-/** A line's match for the first packet of a connection. */
-export const FIRST_PACKET = '-m conntrack --ctstate NEW';
+/** A line's match for the first packet of a connection: NEW are all until an answer comes, and one-way flows for good. */
+export const FIRST_PACKET = '-m conntrack --ctstate NEW ! --ctstatus CONFIRMED';
 
 /**
  * Chains to call with the first packet of what a pod calls: within the cluster or on the node, and beyond; and of what comes to pods from

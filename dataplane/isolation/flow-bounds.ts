@@ -17,7 +17,7 @@ import {
   oifgroup,
   priority,
 } from '../nftables/field.ts';
-import { ctState, inSet, maskedTo, matchNot } from '../nftables/match.ts';
+import { ctConfirmed, inSet, maskedTo, matchNot } from '../nftables/match.ts';
 import type { NftSet } from '../nftables/set.ts';
 import { goto, overConnections, overRate } from '../nftables/statement.ts';
 import { POD_GROUP } from '../ownership.ts';
@@ -49,7 +49,7 @@ export function flowBounds(item: RuleSetItem): ChainSpec[] {
     portsToOneDestination(item),
   );
   const counted: readonly Line[] = [
-    ['flows count at their first packet', ctState('established', 'related'), goto('leave')],
+    ['flows count at their first packet', ctConfirmed, goto('leave')],
     ['from another node', matchNot(iifgroup, POD_GROUP), goto('begin_here')],
     ['limit flows of the pod', ofPod, goto('refuse_flow_out')],
     ...identifyTenant(ipSaddr, 'tenant of the caller'),

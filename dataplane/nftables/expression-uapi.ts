@@ -93,6 +93,7 @@ export const NFTA_CT_DIRECTION = 3;
 export const NFTA_CT_SREG = 4;
 export const NFT_CT_STATE = 0;
 export const NFT_CT_DIRECTION = 1;
+export const NFT_CT_STATUS = 2;
 export const NFT_CT_PROTO_SRC = 11;
 export const NFT_CT_PROTO_DST = 12;
 export const NFT_CT_SRC_IP = 19;

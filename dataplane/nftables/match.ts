@@ -184,6 +184,16 @@ export function ctState(...states: readonly (keyof typeof CT_STATES)[]): RulePar
   ];
 }
 
+/** IPS_CONFIRMED @see include/uapi/linux/netfilter/nf_conntrack_common.h */
+const CT_STATUS_CONFIRMED = 1 << 3;
+
+/** `ct status confirmed`: the connection is in the table, so this is not its first packet. Untracked packets have none. */
+export const ctConfirmed: RulePart = () => [
+  { kind: 'ct', key: nft.NFT_CT_STATUS, dreg: register(0) },
+  and(Uint8Array.of(CT_STATUS_CONFIRMED, 0, 0, 0), register(0)),
+  cmp(nft.NFT_CMP_NEQ, new Uint8Array(4)),
+];
+
 /** `ip hdrlength`: the length of the IPv4 header in 32-bit words is this; 5 is a header without options. */
 export function ipHeaderLength(words: number): RulePart {
   const dreg = register(0);

@@ -92,6 +92,7 @@ const RULES: Readonly<Record<string, readonly RulePart[]>> = {
   'meta priority set ip6 daddr & ffff:ffff:ffff:ffff:: map @block6': [
     s.setMetaFromMap('priority', [m.maskedTo(field.ip6Daddr, 64)], BLOCK6),
   ],
+  'ct status confirmed accept': [m.ctConfirmed, s.accept],
   'ct direction reply ct state established,related iifname . ct reply ip saddr @links4 accept': [
     reply,
     m.ctState('established', 'related'),
@@ -162,6 +163,7 @@ const RULES: Readonly<Record<string, readonly RulePart[]>> = {
 };
 /** For some masks nft leaves NFTA_BITWISE_OP to its default, for others not; we always write it. */
 const WITHOUT_BITWISE_OP: readonly string[] = [
+  'ct status confirmed accept',
   'ct direction reply ct state established,related iifname . ct reply ip saddr @links4 accept',
   'oifgroup != 0x7e4f ip6 saddr fd00::/9 drop',
 ];
