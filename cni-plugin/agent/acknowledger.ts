@@ -15,6 +15,8 @@ import type { Revision, Store } from '../../controller/store/store.ts';
 export interface AcknowledgerOptions {
   readonly store: Store;
   readonly node: string;
+  /** id of the history that the store is in */
+  readonly history: () => string;
   readonly book: ProblemBook;
   readonly log: Logger;
   /** after a write that failed, 500 unless given */
@@ -152,7 +154,7 @@ export class Acknowledger {
     }
     // Of one that follows all tenants those of a tenant are what it has besides.
     const told = [...tenants].filter(([, revisions]) => all !== undefined || isWhole(revisions));
-    const record = { at: this.#at, tenants: Object.fromEntries(told) };
+    const record = { at: this.#at, history: this.#options.history(), tenants: Object.fromEntries(told) };
     if (all === undefined || !isWhole(all)) return record;
     return this.#apart.length === 0 ? { ...record, all } : { ...record, allBut: { tenants: this.#apart, ...all } };
   }

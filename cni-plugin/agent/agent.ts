@@ -7,8 +7,11 @@
  */
 import type { Logger } from 'pino';
 import { InvalidInput } from '../../controller/errors.ts';
+import { BIRTH } from '../../controller/model/kinds/history.ts';
 import { ProblemBook } from '../../controller/model/problems.ts';
-import type { Store } from '../../controller/store/store.ts';
+import { followingProblems } from '../../controller/store/findings.ts';
+import { HistoryKeeper } from '../../controller/store/history-keeper.ts';
+import type { ConnectedStore } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import { POD_LINK_PREFIX, podLinkName } from '../../dataplane/ownership.ts';
 import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../agent-protocol.ts';
@@ -16,6 +19,7 @@ import { Acknowledger } from './acknowledger.ts';
 import { AfterPass } from './after-pass.ts';
 import { BlockUpkeep } from './block-upkeep.ts';
 import { Blocks } from './blocks.ts';
+import { readCopy } from './cluster-copy.ts';
 import { ClusterView } from './cluster-view.ts';
 import type { AgentContext } from './context.ts';
 import { Desired } from './desired/desired.ts';
@@ -47,7 +51,8 @@ export interface AgentOptions {
   /** how full the kernel's table of connections is; undefined: it does not say */
   readonly readTable: () => TableFill | undefined;
   readonly version: string;
-  readonly store: Store;
+  /** stays open: it is the opener's */
+  readonly store: ConnectedStore;
   readonly dataplane: Dataplane;
   readonly journal: Journal;
   readonly stateDir: string;
@@ -60,6 +65,7 @@ export class Agent {
   readonly #context: AgentContext;
   readonly #options: AgentOptions;
   readonly #abort = new AbortController();
+  readonly #store: HistoryKeeper;
   #facts: NodeFacts;
   #monitor: { close(): void } | undefined;
   #registration: Promise<void> | undefined;
@@ -74,7 +80,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#facts = options.facts;
-    const { store, journal, dataplane, log, stateDir } = options;
+    const { journal, dataplane, log, stateDir } = options;
     const snapshot: Snapshot = new Snapshot((key) => desired.touch(key));
     const desired = new Desired(snapshot, options.facts);
     journal.followBlocks((block, isOurs) =>
@@ -91,9 +97,14 @@ export class Agent {
         this.#problems.tell();
       },
     });
+    const copy = readCopy(stateDir, log);
+    const { name } = options.facts;
+    const watcher = followingProblems(book);
+    const store = new HistoryKeeper({ store: options.store, name, log, watcher, remembered: copy?.history });
+    this.#store = store;
     const nodes = () => snapshot.nodes.size;
     this.#problems = new ProblemTeller({ store, node: options.facts.name, book, nodes, log });
-    this.#acknowledger = new Acknowledger({ store, node: options.facts.name, book, log });
+    this.#acknowledger = new Acknowledger({ store, node: name, history: () => store.history ?? BIRTH, book, log });
     const reconciler = new Reconciler({
       desired: () => (this.#context.view.inSync ? desired.update() : undefined),
       observe: (wanted) => dataplane.observe(wanted),
@@ -104,6 +115,8 @@ export class Agent {
       store,
       snapshot,
       stateDir,
+      copy,
+      remembered: () => store.remembered,
       log,
       book,
       allTenants: reachesAllTenants(options.facts.roles),
@@ -162,7 +175,7 @@ export class Agent {
     await reconciler.settle();
     this.#registration = stayRegistered(
       {
-        store: this.#options.store,
+        store: this.#context.store,
         snapshot: this.#context.snapshot,
         book: this.#context.book,
         log,
@@ -224,6 +237,7 @@ export class Agent {
     await this.#registration;
     await this.#acknowledger.close();
     await this.#context.publisher.close();
+    await this.#store.close();
     await this.#context.journal.close();
     this.#context.dataplane.close();
   }

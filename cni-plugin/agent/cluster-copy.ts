@@ -2,12 +2,15 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import type { Remembered } from '../../controller/store/history-store.ts';
 import type { Entry } from '../../controller/store/store.ts';
 
 export interface ClusterCopy {
   /** prefixes that are whole in it */
   readonly seen: readonly string[];
   readonly entries: readonly Entry[];
+  /** of the store that it is of; absent in copies of older versions */
+  readonly history?: Remembered;
 }
 
 const FILE = 'cluster.json';

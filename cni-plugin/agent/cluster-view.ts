@@ -9,17 +9,22 @@ import { Unavailable } from '../../controller/errors.ts';
 import type { ProblemBook } from '../../controller/model/problems.ts';
 import { SYSTEM_TENANT } from '../../controller/model/records.ts';
 import { follow } from '../../controller/store/follow.ts';
+import type { Remembered } from '../../controller/store/history-store.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { pause } from '../../controller/store/pause.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../../controller/store/store.ts';
-import { copyPath, entriesByKey, readCopy, writeCopy } from './cluster-copy.ts';
+import { type ClusterCopy, copyPath, entriesByKey, writeCopy } from './cluster-copy.ts';
 import { ViewTroubles } from './view-troubles.ts';
 import type { Snapshot } from './watch/snapshot.ts';
 
 export interface ClusterViewOptions {
   readonly store: Store;
+  /** to be kept with the copy */
+  readonly remembered: () => Remembered;
   readonly snapshot: Snapshot;
   readonly stateDir: string;
+  /** of the life before, if there is one that can be read */
+  readonly copy: ClusterCopy | undefined;
   readonly log: Logger;
   /** of what cannot be read or followed */
   readonly book: ProblemBook;
@@ -50,8 +55,8 @@ export class ClusterView {
   readonly #seen = new Set<string>();
   /** what the cache file holds once written */
   readonly #entries = new Map<string, Entry>();
-  /** the copy of the life before, read when the first record cannot be */
-  #copied: ReadonlyMap<string, Entry> | undefined;
+  /** the copy of the life before, by key */
+  readonly #copied: ReadonlyMap<string, Entry>;
   readonly #troubles: ViewTroubles;
   #cacheTimer: NodeJS.Timeout | undefined;
   #inSync = false;
@@ -59,6 +64,7 @@ export class ClusterView {
 
   constructor(options: ClusterViewOptions) {
     this.#options = options;
+    this.#copied = entriesByKey(options.copy);
     this.#troubles = new ViewTroubles(options.book, options.log, () => {
       if (this.#inSync) options.onChange([]);
     });
@@ -224,11 +230,10 @@ export class ClusterView {
 
   /** What the copy has to hold: of an object that cannot be read now, what is in force, be that from the life before. */
   #remember(entry: Entry, before: Entry | undefined): void {
-    const { snapshot, stateDir, log } = this.#options;
+    const { snapshot } = this.#options;
     this.#entries.set(entry.key, entry);
     if (!snapshot.unreadable.has(entry.key)) return;
-    if (before === undefined && !this.#inSync) this.#copied ??= entriesByKey(readCopy(stateDir, log));
-    const good = before ?? this.#copied?.get(entry.key);
+    const good = before ?? (this.#inSync ? undefined : this.#copied.get(entry.key));
     if (good?.createRevision !== entry.createRevision) return;
     if (!snapshot.has(entry)) for (const each of [good, entry]) snapshot.put(each);
     this.#entries.set(entry.key, good);
@@ -263,14 +268,14 @@ export class ClusterView {
   }
 
   #writeCache(): void {
-    const { stateDir, log } = this.#options;
-    writeCopy(stateDir, { seen: [...this.#seen], entries: [...this.#entries.values()] }, log);
+    const { remembered, stateDir, log } = this.#options;
+    const entries = [...this.#entries.values()];
+    writeCopy(stateDir, { seen: [...this.#seen], entries, history: remembered() }, log);
   }
 
   /** @returns whether there is a copy of all that this node needs: half of it could lack what forbids */
   #readCache(): boolean {
-    const { stateDir, log, snapshot } = this.#options;
-    const copy = readCopy(stateDir, log);
+    const { stateDir, log, snapshot, copy } = this.#options;
     if (copy === undefined) return false;
     for (const entry of copy.entries) {
       if (this.#entries.has(entry.key)) continue;

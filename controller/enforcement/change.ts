@@ -18,6 +18,12 @@ export interface Change {
   readonly holders: readonly string[];
 }
 
+/** The same with the history that it happened in. */
+export interface PlacedChange extends Change {
+  /** of the store's histories the one that the revision is of; what nodes said in another is void */
+  readonly history: string;
+}
+
 /** Do gateways and manage nodes follow the records that a change is about? What one of them enforces is only that of tenants it holds. */
 export function concernsOverseers({ kinds }: Change): boolean {
   return kinds.some((kind) => kind !== 'policies' && kind !== 'endpoints');
@@ -47,8 +53,9 @@ export class Acknowledgement {
   }
 
   /** Does it say that the change is in the kernel, all of it? */
-  covers({ tenant, kinds, revision }: Change): boolean {
+  covers({ tenant, kinds, revision, history }: PlacedChange): boolean {
     const { record } = this;
+    if (record?.history !== history) return false;
     const others = record?.allBut?.tenants.includes(tenant) === false ? record.allBut : undefined;
     const reached = [record?.all, others, this.#of(tenant)];
     return kinds.every((kind) => reached.some((revisions) => Number(revisions?.[kind]) >= revision));

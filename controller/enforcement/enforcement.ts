@@ -10,7 +10,7 @@ import type { FollowWatcher } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import type { Revision, Store } from '../store/store.ts';
 import { Acknowledgements } from './acknowledgements.ts';
-import { type Change, concernsOverseers } from './change.ts';
+import { type Change, concernsOverseers, type PlacedChange } from './change.ts';
 import { findHolders, followsAllTenants, Overseers } from './concerned.ts';
 import { type SetDeadline, setDeadline } from './deadline.ts';
 import { type NodeStatus, Waiter } from './waiter.ts';
@@ -27,6 +27,8 @@ export interface EnforcementStatus {
 
 export interface EnforcementOptions {
   readonly store: Store;
+  /** id of the history that the store is in */
+  readonly history: () => string;
   readonly book: ProblemBook;
   /** nodes with an endpoint of the tenant, as far as is known here */
   readonly endpointNodes: (tenant: string) => readonly string[];
@@ -72,8 +74,9 @@ export class Enforcement {
    * @param timeoutMs 0: says how things are
    * @returns also when the time is over, or this is closed; a store that is away meanwhile only takes time
    */
-  async wait(change: Change, timeoutMs: number): Promise<EnforcementStatus> {
+  async wait(written: Change, timeoutMs: number): Promise<EnforcementStatus> {
     const committedMs = this.#nowMs();
+    const change: PlacedChange = { ...written, history: this.#options.history() };
     this.start();
     const ending = new AbortController();
     this.#waits.add(ending);
@@ -107,7 +110,7 @@ export class Enforcement {
     await this.#following;
   }
 
-  async #waitUntil(signal: AbortSignal, change: Change, committedMs: number): Promise<EnforcementStatus> {
+  async #waitUntil(signal: AbortSignal, change: PlacedChange, committedMs: number): Promise<EnforcementStatus> {
     const over = aborted(signal);
     const synced = Promise.all([this.#acknowledgements.synced, this.#overseers.synced]);
     const [holders] = await Promise.all([this.#findHolders(change, signal), Promise.race([synced, over])]);

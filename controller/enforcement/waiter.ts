@@ -2,7 +2,7 @@
  * One change on its way to the nodes it concerns: who has acknowledged it, and who has not. Hears of acknowledgements; asks no node.
  */
 import type { Acknowledgements, Listener } from './acknowledgements.ts';
-import type { Acknowledgement, Change } from './change.ts';
+import type { Acknowledgement, PlacedChange } from './change.ts';
 
 /** One node's part. */
 export interface NodeStatus {
@@ -16,7 +16,7 @@ export interface NodeStatus {
 }
 
 export class Waiter {
-  readonly #change: Change;
+  readonly #change: PlacedChange;
   readonly #acknowledgements: Acknowledgements;
   readonly #onDoubt: () => void;
   readonly #pending = new Set<string>();
@@ -26,7 +26,7 @@ export class Waiter {
   #resolve: () => void = () => {};
 
   /** @param onDoubt called when a node that is waited for stops speaking of the tenant: it may not be concerned any more */
-  constructor(change: Change, nodes: Iterable<string>, acknowledgements: Acknowledgements, onDoubt: () => void) {
+  constructor(change: PlacedChange, nodes: Iterable<string>, acknowledgements: Acknowledgements, onDoubt: () => void) {
     this.#change = change;
     this.#acknowledgements = acknowledgements;
     this.#onDoubt = onDoubt;

@@ -8,6 +8,7 @@ import { type SetDeadline, setDeadline } from '../enforcement/deadline.ts';
 import { Enforcement } from '../enforcement/enforcement.ts';
 import { Unavailable } from '../errors.ts';
 import type { ClusterOptions } from '../model/cluster.ts';
+import { BIRTH } from '../model/kinds/history.ts';
 import { type Subject, subjects } from '../model/kinds/wanted.ts';
 import { type Problem, ProblemBook } from '../model/problems.ts';
 import type { ClusterConfig } from '../model/records.ts';
@@ -80,7 +81,8 @@ export class Registry {
     this.claims = new ClaimsView(store, options.random ?? Math.random);
     this.census = new Census(store);
     const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
-    this.enforcement = new Enforcement({ store, book, endpointNodes, setDeadline: this.setDeadline });
+    const history = () => store.history ?? BIRTH;
+    this.enforcement = new Enforcement({ store, history, book, endpointNodes, setDeadline: this.setDeadline });
     const nodesOf = (subject: Subject) => {
       const tenant = subjects.tenantOf(subject);
       return tenant === undefined ? undefined : endpointNodes(tenant);

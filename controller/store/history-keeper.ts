@@ -110,7 +110,9 @@ export class HistoryKeeper implements HistoryStore {
       throw new IndeterminateCommit('the store has become an older copy of itself');
     }
     const put = writes.find((write) => write.kind === 'put');
-    if (result.committed && put !== undefined && era === this.#era.number)
+    if (era !== this.#era.number)
+      throw new IndeterminateCommit('the store has become an older copy of itself meanwhile');
+    if (result.committed && put !== undefined)
       this.#learn({ key: put.key, revision: result.revision, value: put.value });
     return result;
   }

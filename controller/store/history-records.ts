@@ -1,7 +1,7 @@
 /** The records of a store's history, as they are written and read while one ends and another begins. */
 import { randomUUID } from 'node:crypto';
 import { Unavailable } from '../errors.ts';
-import { type History, histories, type Recovery, recoveries } from '../model/kinds/history.ts';
+import { BIRTH, type History, histories, type Recovery, recoveries } from '../model/kinds/history.ts';
 import { keys } from './keys.ts';
 import type { CommitResult, Entry, Guard, Store, Write } from './store.ts';
 
@@ -34,7 +34,7 @@ export async function beginHistory(
 
 /** Gives a cluster that has no history one, where nothing of it has been lost. @throws Unavailable */
 export async function ensureHistory(store: Store, by: string): Promise<void> {
-  const value = histories.format({ id: randomUUID(), begunAt: new Date().toISOString(), cause: 'birth', by });
+  const value = histories.format({ id: BIRTH, begunAt: new Date().toISOString(), cause: 'birth', by });
   await store.commit([unchanged(undefined)], [{ kind: 'put', key: keys.history, value }]);
 }
 

@@ -2,6 +2,7 @@
  * What a node's kernel enforces, told by its agent. One that cannot be read says that nothing is enforced there. Pure.
  */
 import { Type } from 'typebox';
+import { BIRTH } from './history.ts';
 import { Kind, names, type RecordOf } from './kind.ts';
 import { Count, Time } from './shapes.ts';
 
@@ -22,8 +23,8 @@ export type EnforcedRevisions = RecordOf<typeof EnforcedRevisions>;
 export const Enforced = Type.Object({
   /** of the last transaction */
   at: Time,
-  /** id of the store's history that the revisions are of; absent where the store has none */
-  history: Type.Optional(Type.String()),
+  /** id of the store's history that the revisions are of */
+  history: Type.String(),
   /** of all tenants: gateways and manage nodes, which follow every one */
   all: Type.Optional(EnforcedRevisions),
   /** instead of `all` while the kernel refuses something of these tenants: at most 100 of them */
@@ -41,5 +42,5 @@ export const enforcedBy = new Kind({
   form: names('node'),
   schema: Enforced,
   version: 2,
-  upgrade: () => ({}),
+  upgrade: () => ({ history: BIRTH }),
 });

@@ -13,8 +13,11 @@ const only: KeyForm<object> = {
   parse: (rest) => (rest === '' ? {} : undefined),
 };
 
+/** Id of the history that a cluster is born with. Only those that follow are unique. */
+export const BIRTH = 'birth';
+
 export const History = Type.Object({
-  /** unique */
+  /** {@link BIRTH}, or unique */
   id: Type.String({ minLength: 1 }),
   begunAt: Time,
   /** `birth` of the cluster, `rollback` to an older copy that a program found, `restore` of a backup */

@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { Acknowledger } from '../../../cni-plugin/agent/acknowledger.ts';
 import { enforcedBy } from '../../../controller/model/kinds/enforced.ts';
+import { BIRTH } from '../../../controller/model/kinds/history.ts';
 import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import type { Enforced } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
@@ -26,6 +27,7 @@ beforeEach(async () => {
   acknowledger = new Acknowledger({
     store,
     node: 'node1',
+    history: () => BIRTH,
     book: problemBook(),
     log: pino({ level: 'silent' }),
     retryMs: 5,

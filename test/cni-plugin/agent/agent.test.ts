@@ -22,7 +22,7 @@ import { policies } from '../../../controller/model/kinds/policy.ts';
 import type { Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import type { Store } from '../../../controller/store/store.ts';
+import type { ConnectedStore } from '../../../controller/store/store.ts';
 import { parseIp, parsePrefix, prefixContains } from '../../../dataplane/address.ts';
 import { ERRNO, KernelError } from '../../../dataplane/errors.ts';
 import { FakeDataplane } from '../../../dataplane/fake-dataplane.ts';
@@ -351,7 +351,7 @@ it('a tenant that an ADD was refused for is not followed for good', async () => 
 });
 
 it('nor one that goes while an ADD claims its first block', async () => {
-  const racing: Store = {
+  const racing: ConnectedStore = {
     get: (key) => store.get(key),
     list: (prefix, options) => store.list(prefix, options),
     commit: async (guards, writes) => {
@@ -361,6 +361,7 @@ it('nor one that goes while an ADD claims its first block', async () => {
     },
     watch: (prefix, after, until) => store.watch(prefix, after, until),
     lease: (ttlSeconds) => store.lease(ttlSeconds),
+    onConnection: () => undefined,
     close: async () => undefined,
   };
   const { agent } = create('node1', new FakeDataplane(), { store: racing });
@@ -383,7 +384,7 @@ describe('a block on its way back', () => {
     const snapshot = new Snapshot();
     for (const entry of (await store.list('')).entries) snapshot.put(entry);
     let asked: Promise<string> | undefined;
-    const asking: Store = {
+    const asking: ConnectedStore = {
       get: (key) => {
         asked ??= blocks.allocate(red);
         return store.get(key);
@@ -392,6 +393,7 @@ describe('a block on its way back', () => {
       commit: (guards, writes) => store.commit(guards, writes),
       watch: (prefix, after, until) => store.watch(prefix, after, until),
       lease: (ttlSeconds) => store.lease(ttlSeconds),
+      onConnection: () => undefined,
       close: async () => undefined,
     };
     const blocks: Blocks = new Blocks({ node: 'node1', store: asking, journal, snapshot, mayAdopt: () => false });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { readCopy } from '../../../cni-plugin/agent/cluster-copy.ts';
 import { ClusterView } from '../../../cni-plugin/agent/cluster-view.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import { Unavailable } from '../../../controller/errors.ts';
@@ -57,6 +58,8 @@ function open(answers: Partial<Pick<Store, 'list'>> = {}) {
     store: met,
     snapshot,
     stateDir: dir,
+    copy: readCopy(dir, log),
+    remembered: () => ({}),
     log,
     book: problemBook(),
     allTenants: false,

@@ -13,6 +13,7 @@ import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { AgentResponse } from '../../../cni-plugin/agent-protocol.ts';
 import { CNI_ERROR } from '../../../cni-plugin/agent-protocol.ts';
 import { Acknowledgement, type Kind } from '../../../controller/enforcement/change.ts';
+import { BIRTH } from '../../../controller/model/kinds/history.ts';
 import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import { problems as problemsKind } from '../../../controller/model/kinds/problems.ts';
 import { type NodeProblems, readNodeProblems } from '../../../controller/model/problems.ts';
@@ -142,7 +143,8 @@ const untilTold = (what: string, holds: (problems: NodeProblems['problems']) => 
 async function covers(of: string, kind: Kind, revision: Revision): Promise<boolean> {
   const { entry } = await store.get(keys.enforced('node1'));
   return (
-    entry !== undefined && new Acknowledgement(entry, 0).covers({ tenant: of, kinds: [kind], revision, holders: [] })
+    entry !== undefined &&
+    new Acknowledgement(entry, 0).covers({ tenant: of, kinds: [kind], revision, holders: [], history: BIRTH })
   );
 }
 

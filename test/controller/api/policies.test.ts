@@ -1,5 +1,6 @@
 /** /v1/tenants/{tenant}/namespaces/{namespace}/policies: Kubernetes' objects in and out, counted, and gone with what they belong to. */
 import { describe, expect, test } from 'vitest';
+import { BIRTH } from '../../../controller/model/kinds/history.ts';
 import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import type { Enforced } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
@@ -440,6 +441,7 @@ describe('with wait=enforced', () => {
   const say = async (store: Store, revision: number) => {
     const record: Enforced = {
       at: '2026-11-24T11:00:00.000Z',
+      history: BIRTH,
       tenants: { blue: { tenant: 0, namespaces: 0, peerings: 0, policies: revision } },
     };
     await store.commit([], [{ kind: 'put', key: keys.enforced('node1'), value: formatRecord(record) }]);

@@ -354,6 +354,7 @@ describe('the cluster', () => {
       'claims/subnet/010.128.000.000-22',
       'claims/vni/00000001',
       'cluster',
+      'history',
       'namespaces/system/system',
       'tenants/system',
     ]);

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { setDeadline } from '../../../controller/enforcement/deadline.ts';
+import { BIRTH } from '../../../controller/model/kinds/history.ts';
 import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import type { Enforced, EnforcedRevisions, NodeRole } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
@@ -52,7 +53,7 @@ const upTo = (revision: number): EnforcedRevisions => ({
 
 /** What an agent says it enforces, of each tenant. */
 async function say(store: Store, node: string, said: Partial<Enforced> = {}): Promise<void> {
-  const record: Enforced = { at: AT, tenants: {}, ...said };
+  const record: Enforced = { at: AT, history: BIRTH, tenants: {}, ...said };
   await store.commit([], [{ kind: 'put', key: keys.enforced(node), value: formatRecord(record) }]);
 }
 

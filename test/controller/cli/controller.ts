@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { buildApp } from '../../../controller/api/app.ts';
 import { createMetrics } from '../../../controller/api/metrics.ts';
+import { BIRTH } from '../../../controller/model/kinds/history.ts';
 import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import type { Denial, Endpoint, Enforced, Node } from '../../../controller/model/records.ts';
 import { Registry } from '../../../controller/operations/registry.ts';
@@ -89,6 +90,7 @@ export class TestController {
     const all = { tenant: 1e9, namespaces: 1e9, peerings: 1e9, policies: 1e9, endpoints: 1e9 };
     const record: Enforced = {
       at: '2026-11-24T11:59:30Z',
+      history: BIRTH,
       tenants: Object.fromEntries(tenants.map((tenant) => [tenant, all])),
     };
     await this.#put(keys.enforced(node), record);

@@ -1,6 +1,7 @@
 /** What is not known is not called enforced: a controller that cannot follow which nodes there are says so. */
 import { expect, onTestFinished, test } from 'vitest';
 import { Enforcement } from '../../../controller/enforcement/enforcement.ts';
+import { BIRTH } from '../../../controller/model/kinds/history.ts';
 import { ProblemBook } from '../../../controller/model/problems.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
@@ -16,7 +17,7 @@ test('nothing is enforced while gateways cannot be followed, and it is again onc
   const breaking = new AbortController();
   store.watch = (prefix, after, signal) =>
     watch(prefix, after, prefix === keys.nodes && !breaking.signal.aborted ? breaking.signal : signal);
-  const enforcement = new Enforcement({ store, book, endpointNodes: () => [] });
+  const enforcement = new Enforcement({ store, history: () => BIRTH, book, endpointNodes: () => [] });
   onTestFinished(() => enforcement.close());
   const change = { tenant: 'blue', kinds: ['tenant'], revision: 1, holders: ['blue'] } as const;
   expect(await enforcement.wait(change, 10_000)).toMatchObject({ enforced: true });
