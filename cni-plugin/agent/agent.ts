@@ -30,6 +30,7 @@ import { KeyedLock } from './keyed-lock.ts';
 import { Leaving } from './leaving.ts';
 import { ProblemTeller } from './problem-teller.ts';
 import { Publisher } from './publisher.ts';
+import { tellOfQuarantine } from './quarantine.ts';
 import { Reconciler } from './reconcile/loop.ts';
 import { stayRegistered } from './registration.ts';
 import { rememberChanges } from './relabelling.ts';
@@ -160,8 +161,13 @@ export class Agent {
     for (const [id, { phase, endpoint }] of journal.endpoints) {
       if (phase === 'ready' && links.has(podLinkName(id))) desired.setEndpoint(endpoint);
     }
-    for (const [id, { phase, endpoint }] of [...journal.endpoints]) {
+    for (const [id, local] of [...journal.endpoints]) {
+      const { phase, endpoint } = local;
       if (phase === 'ready') continue;
+      if (phase === 'quarantined') {
+        tellOfQuarantine(local, this.#context);
+        continue;
+      }
       const verb = phase === 'wiring' ? 'ADD' : 'DEL';
       log.warn(
         { op: 'start', tenant: endpoint.tenant, endpoint: id },

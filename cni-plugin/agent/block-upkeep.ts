@@ -6,6 +6,7 @@ import { blocks } from '../../controller/model/kinds/block.ts';
 import { tenants } from '../../controller/model/kinds/tenant.ts';
 import { noteStoreError } from '../../controller/store/findings.ts';
 import type { AgentContext } from './context.ts';
+import { quarantine } from './quarantine.ts';
 import { undo } from './verbs/del.ts';
 
 /** How often blocks are looked through for unused ones, and how long a tenant must have had nothing here. */
@@ -20,7 +21,7 @@ export class BlockUpkeep {
   #timer: NodeJS.Timeout | undefined;
   #confirming: Promise<void> | undefined;
   #toConfirm = false;
-  /** may there be endpoints outside this node's blocks? A former life may have been cut short while it took them down */
+  /** may there be endpoints outside this node's blocks? A former life may have been cut short while it cut them off */
   #hasStrays = true;
 
   constructor(context: AgentContext) {
@@ -59,7 +60,7 @@ export class BlockUpkeep {
     if (changed === undefined || changed.some((key) => tenants.place(key) !== undefined)) this.giveBackOfDeleted();
   }
 
-  /** Takes down what has an address that is another node's by now; the store being away, at its next sign of life. */
+  /** Quarantines what has an address that is another node's by now; the store being away, at its next sign of life. */
   confirm(): Promise<void> {
     this.#toConfirm = true;
     this.#confirming ??= (async () => {
@@ -79,10 +80,12 @@ export class BlockUpkeep {
       }
       book.solved('store_refused', ABOUT);
       if (!this.#hasStrays) return;
-      for (const [id, { endpoint }] of [...journal.endpoints]) {
-        if (endpoint.ips.every((ip) => blocks.covers(ip))) continue;
-        log.error({ op: 'blocks', tenant: endpoint.tenant, endpoint: id }, 'detaching: its address is another node’s');
-        await locks.run(id, () => undo(id, this.#context));
+      for (const [id, { endpoint, phase }] of [...journal.endpoints]) {
+        if (phase === 'quarantined' || endpoint.ips.every((ip) => blocks.covers(ip))) continue;
+        await locks.run(id, async () => {
+          const isReady = journal.endpoints.get(id)?.phase === 'ready';
+          await (isReady ? quarantine : undo)(id, this.#context);
+        });
       }
       this.#hasStrays = false;
     } catch (error) {

@@ -49,7 +49,8 @@ export class Blocks {
 
   constructor(options: BlocksOptions) {
     this.#options = options;
-    for (const { endpoint } of options.journal.endpoints.values()) for (const ip of endpoint.ips) this.#used.add(ip);
+    for (const { endpoint, phase } of options.journal.endpoints.values())
+      if (phase !== 'quarantined') for (const ip of endpoint.ips) this.#used.add(ip);
   }
 
   /** This node's blocks of a tenant. */
@@ -136,7 +137,7 @@ export class Blocks {
   /**
    * Makes sure that the blocks remembered here are still this node's: an operator who took it for dead has freed them. Claims again
    * what no node took, forgets what is another node's or of a tenant that is gone.
-   * @returns the blocks that are lost; endpoints with an address in them must go
+   * @returns the blocks that are lost; endpoints with an address in them are quarantined
    * @throws Unavailable when it takes the store to tell and that is away
    */
   async confirm(): Promise<readonly Block[]> {

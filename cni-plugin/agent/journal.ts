@@ -40,9 +40,9 @@ export interface LocalEndpoint {
   readonly network: string;
   /**
    * `wiring` until ADD is about to answer, `leaving` from when DEL is about to answer until the address is free: what a crash leaves in
-   * one of them is undone
+   * one of them is undone. `quarantined`: its address is another's, it is cut off until its DEL
    */
-  readonly phase: 'wiring' | 'ready' | 'leaving';
+  readonly phase: 'wiring' | 'ready' | 'quarantined' | 'leaving';
 }
 
 /** One change of what is remembered. */
@@ -51,6 +51,8 @@ export type JournalRecord =
   | { readonly op: 'unblock'; readonly tenant: string; readonly prefix: IpPrefix }
   | { readonly op: 'endpoint'; readonly local: LocalEndpoint }
   | { readonly op: 'ready'; readonly id: string }
+  /** its address is another's: cut off until DEL, and no record of it belongs in the store */
+  | { readonly op: 'quarantined'; readonly id: string }
   /** the container is cut off; the store has yet to hear of it */
   | { readonly op: 'leaving'; readonly id: string }
   /** the address is free again */
@@ -198,7 +200,16 @@ export class Journal {
     for (const { tenant, prefix } of this.#blocks.values()) records.push({ op: 'block', tenant, prefix });
     for (const local of this.#endpoints.values()) records.push({ op: 'endpoint', local });
     const owed = Array.from(this.#owed, ([id, tenant]) =>
-      JSON.stringify({ op: this.#endpoints.has(id) ? 'leaving' : 'gone', id, tenant }),
+      JSON.stringify({
+        op:
+          this.#endpoints.get(id)?.phase === 'quarantined'
+            ? 'quarantined'
+            : this.#endpoints.has(id)
+              ? 'leaving'
+              : 'gone',
+        id,
+        tenant,
+      }),
     );
     const lines = [VERSION_LINE, ...records.map((record) => JSON.stringify(record)), ...owed];
     const next = `${path}.next`;
@@ -235,10 +246,11 @@ export class Journal {
         if (local !== undefined) this.#endpoints.set(record.id, { ...local, phase: 'ready' });
         break;
       }
+      case 'quarantined':
       case 'leaving': {
         const local = this.#endpoints.get(record.id);
         if (local === undefined) break;
-        this.#endpoints.set(record.id, { ...local, phase: 'leaving' });
+        this.#endpoints.set(record.id, { ...local, phase: record.op });
         this.#owed.set(record.id, local.endpoint.tenant);
         break;
       }

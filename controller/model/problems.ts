@@ -34,6 +34,10 @@ export const PROBLEM_KINDS = {
     meaning: 'the table of connections of a node is nearly full: new flows of each tenant are rationed',
     remedy: 'Find the tenant with many flows (conntrack -L on the node), or raise net.netfilter.nf_conntrack_max.',
   },
+  place_taken: {
+    meaning: 'a container has an address that is another node’s by now: it is cut off until it is deleted',
+    remedy: 'Delete the container: its runtime makes it anew, with another address.',
+  },
   not_counted: {
     meaning: 'a node cannot count or show refused packets: they are refused all the same',
     remedy: 'Look at the reason that the text names: another program may have taken the kernel’s log group.',

@@ -104,7 +104,7 @@ async function checkQuota(tenant: Tenant, { store, journal, facts }: AgentContex
   const { entries } = await store.list(keys.endpoints(tenant.name));
   const elsewhere = entries.filter(({ key }) => endpoints.place(key)?.node !== facts().name).length;
   const here = [...journal.endpoints.values()].filter(
-    ({ endpoint, phase }) => endpoint.tenant === tenant.name && phase !== 'leaving',
+    ({ endpoint, phase }) => endpoint.tenant === tenant.name && phase !== 'leaving' && phase !== 'quarantined',
   ).length;
   if (elsewhere + here < limit) return;
   const message = `tenant ${tenant.name} has ${elsewhere + here} endpoints, its quota is ${limit}`;

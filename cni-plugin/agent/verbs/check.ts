@@ -7,6 +7,10 @@ import type { EndpointRequest } from '../request.ts';
 /** @throws NotFound for a container never added, Conflict naming the first thing that is not as it was */
 export async function check(request: EndpointRequest, prevResult: unknown, context: AgentContext): Promise<void> {
   const local = context.journal.endpoints.get(request.id);
+  if (local?.phase === 'quarantined') {
+    const { ips } = local.endpoint;
+    throw new Conflict(`container ${request.containerId} is cut off: ${ips.join(', ')} is another node's; delete it`);
+  }
   if (local?.phase !== 'ready') throw new NotFound('container', `${request.containerId}/${request.ifname}`);
   const { endpoint } = local;
   const differs = (what: string) => new Conflict(`${request.ifname} of container ${request.containerId}: ${what}`);

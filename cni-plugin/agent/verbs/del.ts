@@ -38,7 +38,8 @@ export async function undo(id: string, context: AgentContext): Promise<void> {
  */
 async function cutOff(id: string, { journal, desired, reconciler, publisher, log }: AgentContext): Promise<boolean> {
   // One that failed before has nothing left to remove from what is wanted, and perhaps rules in the kernel all the same.
-  let isCutOff = journal.endpoints.get(id)?.phase !== 'leaving';
+  const phase = journal.endpoints.get(id)?.phase;
+  let isCutOff = phase !== 'leaving' && phase !== 'quarantined';
   if (desired.removeEndpoint(id)) {
     try {
       if ((await reconciler.settle()).size > 0) isCutOff = false;
@@ -56,12 +57,15 @@ async function cutOff(id: string, { journal, desired, reconciler, publisher, log
 }
 
 /** The link goes, then its flows, and the address is free. */
-async function clearAway(id: string, { journal, dataplane, blocks }: AgentContext): Promise<void> {
+async function clearAway(id: string, { journal, dataplane, blocks, book }: AgentContext): Promise<void> {
   await dataplane.deleteLink(podLinkName(id));
   const local = journal.endpoints.get(id);
   if (local === undefined) return;
   const { ips } = local.endpoint;
   await dataplane.forgetFlows(ips);
   await journal.record({ op: 'gone', id });
-  for (const ip of ips) blocks.release(ip);
+  book.solved('place_taken', id);
+  const others = [...journal.endpoints.values()].filter(({ phase }) => phase !== 'quarantined');
+  // The address of one that was quarantined may have come back here, and be another container's.
+  for (const ip of ips) if (!others.some(({ endpoint }) => endpoint.ips.includes(ip))) blocks.release(ip);
 }

@@ -13,7 +13,8 @@ export async function gc(config: NetworkConfig, context: AgentContext): Promise<
   const valid = new Set((attachments ?? []).map(({ containerID, ifname }) => endpointId(containerID, ifname)));
   // Looked at now: an ADD that begins later is none of this list's business.
   const stale = [...context.journal.endpoints.values()].filter(
-    ({ phase, network, endpoint }) => phase === 'ready' && network === config.name && !valid.has(endpoint.id),
+    ({ phase, network, endpoint }) =>
+      (phase === 'ready' || phase === 'quarantined') && network === config.name && !valid.has(endpoint.id),
   );
   await Promise.all(
     stale.map(async ({ endpoint }) => {
