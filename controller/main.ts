@@ -25,6 +25,7 @@ import type { StoreKeeper } from './store/keeper.ts';
 import { readOrCreateToken } from './token.ts';
 import { finishDeletions } from './upkeep/deletions.ts';
 import { campaign } from './upkeep/election.ts';
+import { endRecoveries } from './upkeep/recovery.ts';
 import { keepCompacted, watchStore } from './upkeep/store-care.ts';
 
 /** How long requests under way may take once we are told to stop. */
@@ -130,7 +131,8 @@ async function keepUp(
       const deletions = finishDeletions({ store, log, book }, signal, guard);
       // The embedded one compacts by itself.
       const compaction = config.etcd.kind === 'external' ? keepCompacted({ keeper, book, log }, signal) : undefined;
-      await Promise.all([deletions, compaction]);
+      const recovery = endRecoveries({ store, log, book }, signal, guard);
+      await Promise.all([deletions, recovery, compaction]);
       log.info({ op: 'upkeep' }, 'no longer leading');
     },
     standing.signal,

@@ -87,6 +87,13 @@ export class Acknowledger {
     this.#write();
   }
 
+  /** The store is in another history: nothing that was seen is of it, and nothing is told until the node is registered in it. */
+  void(): void {
+    this.#ready = false;
+    this.#seen.clear();
+    this.#enforced.clear();
+  }
+
   /** The node's record is in the store (again): only then may it be told what the node enforces. */
   registered(): void {
     this.#ready = true;

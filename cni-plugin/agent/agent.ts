@@ -8,7 +8,6 @@
 import type { Logger } from 'pino';
 import { InvalidInput } from '../../controller/errors.ts';
 import { BIRTH } from '../../controller/model/kinds/history.ts';
-import { ProblemBook } from '../../controller/model/problems.ts';
 import { followingProblems } from '../../controller/store/findings.ts';
 import { HistoryKeeper } from '../../controller/store/history-keeper.ts';
 import type { ConnectedStore } from '../../controller/store/store.ts';
@@ -28,7 +27,7 @@ import { cniError } from './errors.ts';
 import type { Journal } from './journal.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { Leaving } from './leaving.ts';
-import { ProblemTeller } from './problem-teller.ts';
+import { loggedBook, ProblemTeller } from './problem-teller.ts';
 import { Publisher } from './publisher.ts';
 import { tellOfQuarantine } from './quarantine.ts';
 import { Reconciler } from './reconcile/loop.ts';
@@ -67,6 +66,8 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #abort = new AbortController();
   readonly #store: HistoryKeeper;
+  /** aborted when the store is in another history */
+  #inHistory = new AbortController();
   #facts: NodeFacts;
   #monitor: { close(): void } | undefined;
   #registration: Promise<void> | undefined;
@@ -82,29 +83,24 @@ export class Agent {
     this.#options = options;
     this.#facts = options.facts;
     const { journal, dataplane, log, stateDir } = options;
+    const { name, roles } = options.facts;
     const snapshot: Snapshot = new Snapshot((key) => desired.touch(key));
     const desired = new Desired(snapshot, options.facts);
     journal.followBlocks((block, isOurs) =>
       isOurs ? desired.setOwnBlock(block) : desired.removeOwnBlock(block.prefix),
     );
-    const book = new ProblemBook({
-      now: () => new Date().toISOString(),
-      onChange: ({ kind, about, tenant, text }, change) => {
-        const isOver = change === 'ended';
-        log[isOver ? 'info' : 'error'](
-          { op: 'problem', kind, about, tenant, reason: text },
-          isOver ? 'problem is over' : 'problem',
-        );
-        this.#problems.tell();
-      },
-    });
+    const book = loggedBook(log, () => this.#problems.tell());
     const copy = readCopy(stateDir, log);
-    const { name } = options.facts;
-    const watcher = followingProblems(book);
-    const store = new HistoryKeeper({ store: options.store, name, log, watcher, remembered: copy?.history });
+    const remembered = copy?.history;
+    const store = new HistoryKeeper({ store: options.store, name, log, watcher: followingProblems(book), remembered });
     this.#store = store;
+    store.onHistory(() => {
+      this.#acknowledger.void();
+      this.#inHistory.abort();
+      this.#inHistory = new AbortController();
+    });
     const nodes = () => snapshot.nodes.size;
-    this.#problems = new ProblemTeller({ store, node: options.facts.name, book, nodes, log });
+    this.#problems = new ProblemTeller({ store, node: name, book, nodes, log });
     this.#acknowledger = new Acknowledger({ store, node: name, history: () => store.history ?? BIRTH, book, log });
     const reconciler = new Reconciler({
       desired: () => (this.#context.view.inSync ? desired.update() : undefined),
@@ -120,7 +116,7 @@ export class Agent {
       remembered: () => store.remembered,
       log,
       book,
-      allTenants: reachesAllTenants(options.facts.roles),
+      allTenants: reachesAllTenants(roles),
       onChange: (changed) => this.#onClusterChange(changed),
       onSeen: (prefix, revision) => this.#acknowledger.seen(prefix, revision),
     });
@@ -131,10 +127,7 @@ export class Agent {
       view,
       journal,
       blocks: new Blocks({
-        node: options.facts.name,
-        store,
-        journal,
-        snapshot,
+        ...{ node: name, store, journal, snapshot },
         mayAdopt: () => dataplane.podLinks().every((link) => journal.endpoints.has(link.slice(POD_LINK_PREFIX.length))),
       }),
       publisher: new Publisher({ store, journal, book, log, known: (tenant) => snapshot.tenants.get(tenant) }),
@@ -148,9 +141,9 @@ export class Agent {
     };
     this.#upkeep = new BlockUpkeep(this.#context);
     this.#sweeper = new Sweeper(desired, reconciler);
-    this.#sightings = Sightings.of(this.#context, options.facts.name);
-    const [acknowledger, sweeper] = [this.#acknowledger, this.#sweeper];
-    this.#afterPass = new AfterPass({ context: this.#context, acknowledger, sweeper, book });
+    this.#sightings = Sightings.of(this.#context, name);
+    const after = { acknowledger: this.#acknowledger, sweeper: this.#sweeper, book };
+    this.#afterPass = new AfterPass({ context: this.#context, ...after });
     this.#table = new TableWatch({ read: options.readTable, desired, reconciler, book });
   }
 
@@ -195,6 +188,8 @@ export class Agent {
         }),
         needsSystemAddress: reachesAllTenants(this.#facts.roles),
         onChange: () => reconciler.request(),
+        over: () => this.#inHistory.signal,
+        reclaim: () => this.#upkeep.reclaim(),
         onRegistered: () => {
           publisher.recover(this.#facts.name);
           this.#acknowledger.registered();

@@ -1,9 +1,11 @@
-/** Who holds a block, as the store itself says: snapshots learn of tenants and of blocks in no order, and late. Decides nothing. */
+/** Who holds a block, and what becomes of its tenant, as the store itself says: snapshots learn of both in no order, and late. */
 
+import { Conflict } from '../../controller/errors.ts';
 import { type Block, blocks } from '../../controller/model/kinds/block.ts';
 import { keys } from '../../controller/store/keys.ts';
 import type { Store } from '../../controller/store/store.ts';
 import type { IpPrefix } from '../../dataplane/address.ts';
+import type { KnownTenant, Snapshot } from './watch/snapshot.ts';
 
 /** Milliseconds within which the store says who holds a block: an agent that starts waits for it, and ADDs one after the other. */
 const HOLDER_MS = 1000;
@@ -27,4 +29,22 @@ export async function releaseClaim(store: Store, { tenant, prefix, node }: Block
   const { entry } = await store.get(key);
   if (entry === undefined || blocks.get(entry).node !== node) return;
   await store.commit([{ kind: 'unchanged', key, modRevision: entry.modRevision }], [{ kind: 'delete', key }]);
+}
+
+/** @throws Conflict for a tenant that is going away, or is gone */
+export function getActive(snapshot: Snapshot, tenant: string): KnownTenant {
+  const known = snapshot.tenants.get(tenant);
+  if (known === undefined || known.tenant.phase === 'deleting')
+    throw new Conflict(`tenant ${tenant} is being deleted`, { field: 'tenant' });
+  return known;
+}
+
+/** The tenant changed since the snapshot saw it (a new subnet, a deletion): look again. @throws Unavailable */
+export async function refreshTenant(
+  { store, snapshot }: { readonly store: Store; readonly snapshot: Snapshot },
+  tenant: string,
+): Promise<void> {
+  const { entry } = await store.get(keys.tenant(tenant));
+  if (entry === undefined) snapshot.remove(keys.tenant(tenant));
+  else snapshot.put(entry);
 }

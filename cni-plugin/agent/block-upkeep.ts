@@ -71,27 +71,40 @@ export class BlockUpkeep {
     return this.#confirming;
   }
 
+  /**
+   * The same by what the store says itself: in another history of it, what was heard of it says nothing.
+   * @throws Unavailable, IndeterminateCommit
+   */
+  async reclaim(): Promise<void> {
+    await this.#confirmAll({ anew: true });
+  }
+
   async #confirmOnce(): Promise<void> {
-    const { blocks, journal, locks, book, log } = this.#context;
+    const { book, log } = this.#context;
     try {
-      for (const { tenant, prefix } of await blocks.confirm()) {
-        log.error({ op: 'blocks', tenant, block: prefix }, 'no longer this node’s: it was taken for dead');
-        this.#hasStrays = true;
-      }
-      book.solved('store_refused', ABOUT);
-      if (!this.#hasStrays) return;
-      for (const [id, { endpoint, phase }] of [...journal.endpoints]) {
-        if (phase === 'quarantined' || endpoint.ips.every((ip) => blocks.covers(ip))) continue;
-        await locks.run(id, async () => {
-          const isReady = journal.endpoints.get(id)?.phase === 'ready';
-          await (isReady ? quarantine : undo)(id, this.#context);
-        });
-      }
-      this.#hasStrays = false;
+      await this.#confirmAll();
     } catch (error) {
       if (noteStoreError(book, ABOUT, error))
         log.warn({ op: 'blocks', err: error }, 'cannot tell yet whether all blocks are still this node’s');
     }
+  }
+
+  async #confirmAll(options?: { readonly anew: boolean }): Promise<void> {
+    const { blocks, journal, locks, book, log } = this.#context;
+    for (const { tenant, prefix } of await blocks.confirm(options)) {
+      log.error({ op: 'blocks', tenant, block: prefix }, 'no longer this node’s');
+      this.#hasStrays = true;
+    }
+    book.solved('store_refused', ABOUT);
+    if (!this.#hasStrays) return;
+    for (const [id, { endpoint, phase }] of [...journal.endpoints]) {
+      if (phase === 'quarantined' || endpoint.ips.every((ip) => blocks.covers(ip))) continue;
+      await locks.run(id, async () => {
+        const isReady = journal.endpoints.get(id)?.phase === 'ready';
+        await (isReady ? quarantine : undo)(id, this.#context);
+      });
+    }
+    this.#hasStrays = false;
   }
 
   /**

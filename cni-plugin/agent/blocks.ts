@@ -6,7 +6,8 @@ import { Conflict, Exhausted, InvalidInput, Unavailable } from '../../controller
 import { type Block, blocks as blockKind } from '../../controller/model/kinds/block.ts';
 import type { Tenant } from '../../controller/model/kinds/tenant.ts';
 import { keys } from '../../controller/store/keys.ts';
-import { IndeterminateCommit, type Store } from '../../controller/store/store.ts';
+import { NEW_CLAIM, refuseDuringRecovery } from '../../controller/store/recovery.ts';
+import { type Guard, IndeterminateCommit, type Store } from '../../controller/store/store.ts';
 import {
   addressAt,
   familyOf,
@@ -17,11 +18,13 @@ import {
   prefixOf,
   prefixSize,
 } from '../../dataplane/address.ts';
-import { findHolder, releaseClaim, UNKNOWN_HOLDER } from './block-claims.ts';
+import { findHolder, getActive, refreshTenant, releaseClaim, UNKNOWN_HOLDER } from './block-claims.ts';
 import { freeBlocks } from './free-blocks.ts';
 import type { Journal } from './journal.ts';
 import { KeyedLock } from './keyed-lock.ts';
-import type { KnownTenant, Snapshot } from './watch/snapshot.ts';
+import type { Snapshot } from './watch/snapshot.ts';
+
+const NEW = [NEW_CLAIM];
 
 export interface BlocksOptions {
   readonly node: string;
@@ -87,7 +90,7 @@ export class Blocks {
     const prefix = prefixOf(wanted, this.#blockLength(wanted));
     const own = async () => {
       if (this.#options.journal.blocks.has(prefix)) return;
-      const holder = await this.#claim(tenant.name, prefix);
+      const holder = await this.#claim(tenant.name, prefix, NEW);
       if (holder !== undefined) {
         throw new Conflict(`${field}: ${wanted} lies in block ${prefix}, which is node ${holder}'s`, { field, holder });
       }
@@ -137,17 +140,19 @@ export class Blocks {
   /**
    * Makes sure that the blocks remembered here are still this node's: an operator who took it for dead has freed them. Claims again
    * what no node took, forgets what is another node's or of a tenant that is gone.
+   * @param anew what the snapshot says counts for nothing: the store is asked
    * @returns the blocks that are lost; endpoints with an address in them are quarantined
    * @throws Unavailable when it takes the store to tell and that is away
    */
-  async confirm(): Promise<readonly Block[]> {
+  async confirm({ anew = false } = {}): Promise<readonly Block[]> {
     const { journal, snapshot, node } = this.#options;
     const lost: Block[] = [];
     for (const block of [...journal.blocks.values()]) {
       const { tenant, prefix } = block;
-      if (snapshot.holderOf(tenant, prefix) === node) continue;
+      const isOurs = () => !anew && snapshot.holderOf(tenant, prefix) === node;
+      if (isOurs()) continue;
       await this.#claiming.run(tenant, async () => {
-        const isSettled = !journal.blocks.has(prefix) || snapshot.holderOf(tenant, prefix) === node;
+        const isSettled = !journal.blocks.has(prefix) || isOurs();
         if (isSettled || (await this.#claimAgain(block))) return;
         await journal.record({ op: 'unblock', tenant, prefix });
         lost.push(block);
@@ -167,7 +172,7 @@ export class Blocks {
       // Also of a tenant that is being deleted: forgotten here, the claim would stand in the way of the deletion for good.
       const holder = await findHolder(this.#options.store, tenant, prefix);
       if (holder !== undefined) return holder === this.#options.node || holder === UNKNOWN_HOLDER;
-      await this.#refreshTenant(tenant);
+      await refreshTenant(this.#options, tenant);
       const subnets = this.#options.snapshot.tenant(tenant)?.subnets ?? [];
       const isTenants = subnets.some((subnet) => prefixContains(subnet, prefixBase(prefix)));
       return isTenants && (await this.#claim(tenant, prefix)) === undefined;
@@ -224,16 +229,16 @@ export class Blocks {
     for (const block of this.#options.snapshot.blocksOf(tenant)) taken.add(block.prefix);
     for (let round = 0; round < 2; round++) {
       for (const prefix of this.#candidates(tenant, taken)) {
-        if ((await this.#claim(tenant, prefix)) === undefined) return;
+        if ((await this.#claim(tenant, prefix, NEW)) === undefined) return;
         taken.add(prefix);
       }
       // The snapshot may lag behind blocks that were given back and subnets that were added: look at the store before saying no.
-      await this.#refreshTenant(tenant);
+      await refreshTenant(this.#options, tenant);
       taken.clear();
       const { entries } = await this.#options.store.list(keys.blocks(tenant));
       for (const prefix of entries.flatMap(({ key }) => blockKind.place(key)?.prefix ?? [])) taken.add(prefix);
     }
-    this.#getActive(tenant);
+    getActive(this.#options.snapshot, tenant);
     throw new Exhausted(
       `blocks of tenant ${tenant}`,
       `tenant ${tenant} has no free addresses left on this node and no free block in its subnets: give it another subnet`,
@@ -253,15 +258,16 @@ export class Blocks {
   }
 
   /** @returns undefined when the block is ours now, else the node that has it */
-  async #claim(tenant: string, prefix: IpPrefix): Promise<string | undefined> {
+  async #claim(tenant: string, prefix: IpPrefix, guards: readonly Guard[] = []): Promise<string | undefined> {
     const { store, node, journal } = this.#options;
-    const known = this.#getActive(tenant);
+    const known = getActive(this.#options.snapshot, tenant);
     const key = keys.block(tenant, prefix);
     const value = blockKind.format({ node });
     let revision: number | undefined;
     try {
       const result = await store.commit(
         [
+          ...guards,
           { kind: 'absent', key },
           { kind: 'unchanged', key: keys.tenant(tenant), modRevision: known.modRevision },
         ],
@@ -274,27 +280,13 @@ export class Blocks {
     if (revision === undefined) {
       const holder = await findHolder(this.#options.store, tenant, prefix);
       if (holder === undefined) {
-        await this.#refreshTenant(tenant);
-        return this.#claim(tenant, prefix);
+        if (guards.length > 0) await refuseDuringRecovery(store);
+        await refreshTenant(this.#options, tenant);
+        return this.#claim(tenant, prefix, guards);
       }
       if (holder !== node) return holder;
     }
     await journal.record({ op: 'block', tenant, prefix });
     return undefined;
-  }
-
-  /** @throws Conflict for a tenant that is going away, or is gone */
-  #getActive(tenant: string): KnownTenant {
-    const known = this.#options.snapshot.tenants.get(tenant);
-    if (known === undefined || known.tenant.phase === 'deleting')
-      throw new Conflict(`tenant ${tenant} is being deleted`, { field: 'tenant' });
-    return known;
-  }
-
-  /** The tenant changed since the snapshot saw it (a new subnet, a deletion): look again. */
-  async #refreshTenant(tenant: string): Promise<void> {
-    const { entry } = await this.#options.store.get(keys.tenant(tenant));
-    if (entry === undefined) this.#options.snapshot.remove(keys.tenant(tenant));
-    else this.#options.snapshot.put(entry);
   }
 }

@@ -297,7 +297,4 @@ function tenantKeys(tenant: string): string[] {
   return [keys.tenant(tenant), keys.namespaces(tenant), keys.peerings(tenant), keys.blocks(tenant)];
 }
 
-async function after(ms: number, signal: AbortSignal): Promise<'late'> {
-  await pause(ms, signal);
-  return 'late';
-}
+const after = (ms: number, signal: AbortSignal) => pause(ms, signal).then(() => 'late' as const);

@@ -6,7 +6,7 @@
 
 import type { Logger } from 'pino';
 import { problems as problemsKind } from '../../controller/model/kinds/problems.ts';
-import { type ProblemBook, toNodeProblems } from '../../controller/model/problems.ts';
+import { ProblemBook, toNodeProblems } from '../../controller/model/problems.ts';
 import { keys, STORE_PREFIX } from '../../controller/store/keys.ts';
 import { pause } from '../../controller/store/pause.ts';
 import { isAway, type Store } from '../../controller/store/store.ts';
@@ -89,4 +89,17 @@ export class ProblemTeller {
       return false;
     }
   }
+}
+
+/** What is wrong on this node, logged when it begins and when it is over. @param tell after each change */
+export function loggedBook(log: Logger, tell: () => void): ProblemBook {
+  return new ProblemBook({
+    now: () => new Date().toISOString(),
+    onChange: ({ kind, about, tenant, text }, change) => {
+      const isOver = change === 'ended';
+      const fields = { op: 'problem', kind, about, tenant, reason: text };
+      log[isOver ? 'info' : 'error'](fields, isOver ? 'problem is over' : 'problem');
+      tell();
+    },
+  });
 }

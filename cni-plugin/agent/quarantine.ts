@@ -11,7 +11,7 @@ export async function quarantine(id: string, context: AgentContext): Promise<voi
   const local = journal.endpoints.get(id);
   if (local?.phase !== 'ready') return;
   const { tenant, ips } = local.endpoint;
-  log.error({ op: 'quarantine', tenant, endpoint: id }, 'cutting off: its address is another node’s');
+  log.error({ op: 'quarantine', tenant, endpoint: id }, 'cutting off: its address is not this node’s any more');
   tellOfQuarantine(local, context);
   desired.removeEndpoint(id);
   const remembered = journal.record({ op: 'quarantined', id });
@@ -29,6 +29,6 @@ export async function quarantine(id: string, context: AgentContext): Promise<voi
 /** Also at start: the book forgets with the process. */
 export function tellOfQuarantine({ endpoint }: LocalEndpoint, { book }: AgentContext): void {
   const { id, tenant, namespace, name, ips, containerId } = endpoint;
-  const text = `${namespace}/${name} (container ${containerId}) is cut off: ${ips.join(', ')} is another node’s`;
+  const text = `${namespace}/${name} (container ${containerId}) is cut off: ${ips.join(', ')} is not this node’s any more`;
   book.note('place_taken', { about: id, tenant, text });
 }

@@ -27,6 +27,10 @@ export interface RegistrationOptions {
   /** another machine, at this underlay address, is alive under our name */
   readonly onNameTaken: (underlay: string) => void;
   readonly onChange: () => void;
+  /** aborts when the node must become known anew, though its lease is alive */
+  readonly over: () => AbortSignal;
+  /** Claims again what this node holds; the node is not called known before that. @throws Unavailable */
+  readonly reclaim: () => Promise<void>;
   /** each time the node has become known: an operator or leader that took it for dead may have removed what it had written */
   readonly onRegistered: () => void;
 }
@@ -42,6 +46,7 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
   let about = REGISTRATION;
   while (!signal.aborted) {
     let lease: Lease | undefined;
+    const over = options.over();
     try {
       const other = await nameTakenBy(store, options.node());
       if (other !== undefined) return options.onNameTaken(other);
@@ -55,12 +60,13 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
         lease,
       } as const;
       await store.commit([], [live]);
+      await options.reclaim();
       log.info({ op: 'register', node: options.node().name }, 'node is known to the cluster');
       book.solved('store_refused', about);
       about = RENEWAL;
       options.onRegistered();
       backoff.reset();
-      await Promise.race([lease.lost, aborted(signal)]);
+      await Promise.race([lease.lost, aborted(signal), aborted(over)]);
     } catch (error) {
       if (noteStoreError(book, about, error)) log.debug({ op: 'register', err: error }, 'cannot register yet');
     }

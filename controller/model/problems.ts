@@ -34,8 +34,13 @@ export const PROBLEM_KINDS = {
     meaning: 'the table of connections of a node is nearly full: new flows of each tenant are rationed',
     remedy: 'Find the tenant with many flows (conntrack -L on the node), or raise net.netfilter.nf_conntrack_max.',
   },
+  store_replaced: {
+    meaning:
+      'the store was put back to an older copy: until nodes have claimed again what they hold, nothing new is given out',
+    remedy: 'Wait: a dead node is waited for a minute. Then write again what the copy lacks, and look for place_taken.',
+  },
   place_taken: {
-    meaning: 'a container has an address that is another node’s by now: it is cut off until it is deleted',
+    meaning: 'a container has an address that is not its node’s any more: it is cut off until it is deleted',
     remedy: 'Delete the container: its runtime makes it anew, with another address.',
   },
   not_counted: {

@@ -9,6 +9,7 @@ import { namespaceWithLabels } from '../model/namespace.ts';
 import type { TenantSpec } from '../model/tenant.ts';
 import { MAX_COMMIT_OPERATIONS } from '../store/commit-rules.ts';
 import { keys } from '../store/keys.ts';
+import { NEW_CLAIM, refuseDuringRecovery } from '../store/recovery.ts';
 import { type Guard, IndeterminateCommit, type Revision, type Store, type Write } from '../store/store.ts';
 import { type Candidates, learnHolders, learnOwn, type Pools, pickCandidates } from './candidates.ts';
 import { putClaim, refuseTakenNamespace, refuseTakenSubnet, subnetGuards } from './claims.ts';
@@ -37,6 +38,7 @@ export async function createTenant(registry: Registry, spec: TenantSpec): Promis
       }
       const own = await findOwn(registry.store, spec.name, operation);
       if (own !== undefined) return own;
+      await refuseDuringRecovery(registry.store);
       await refuseTaken(pools, spec);
       await learnHolders(pools, candidates);
       return undefined;
@@ -60,6 +62,7 @@ async function tryToCommit({ store, cluster }: Pools, tenant: Tenant): Promise<R
   const { name, vni, subnets, namespaces } = tenant;
   const claims = [keys.vniClaim(vni), ...namespaces.map(keys.namespaceClaim)];
   const guards: Guard[] = [
+    NEW_CLAIM,
     ...[keys.tenant(name), ...claims].map((key): Guard => ({ kind: 'absent', key })),
     ...subnets.flatMap((subnet) => subnetGuards(cluster, subnet)),
   ];

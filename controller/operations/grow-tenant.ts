@@ -6,6 +6,7 @@ import { QuotaExceeded } from '../errors.ts';
 import type { Tenant } from '../model/records.ts';
 import type { SubnetWish } from '../model/subnet.ts';
 import { keys } from '../store/keys.ts';
+import { NEW_CLAIM, refuseDuringRecovery } from '../store/recovery.ts';
 import { learnHolders, learnOwn, type Pools, pickCandidates } from './candidates.ts';
 import { putClaim, refuseTakenSubnet, subnetGuards } from './claims.ts';
 import type { Registry } from './registry.ts';
@@ -37,6 +38,7 @@ export async function growTenant(
         learnOwn(pools.claims, candidates, grown.revision);
         return grown;
       }
+      await refuseDuringRecovery(pools.store);
       if (wish.kind === 'exact') await refuseTakenSubnet(pools.store, pools.cluster, wish.prefix, wish.field);
       await learnHolders(pools, candidates);
       return undefined;
@@ -67,7 +69,7 @@ function tryToGrow(
     found,
     { ...record, subnets: [...record.subnets, ...more] },
     {
-      guards: more.flatMap((subnet) => subnetGuards(cluster, subnet)),
+      guards: [NEW_CLAIM, ...more.flatMap((subnet) => subnetGuards(cluster, subnet))],
       writes: more.map((subnet) => putClaim(keys.subnetClaim(subnet), record.name)),
     },
   );

@@ -5,6 +5,7 @@ import { Conflict, NotFound, QuotaExceeded } from '../errors.ts';
 import { endpoints } from '../model/kinds/endpoint.ts';
 import { namespaces as kind, type Namespace } from '../model/kinds/namespace.ts';
 import { keys } from '../store/keys.ts';
+import { NEW_CLAIM, refuseDuringRecovery } from '../store/recovery.ts';
 import { type Revision, rangeEnd, type Store, type Write } from '../store/store.ts';
 import { putClaim, refuseTakenNamespace } from './claims.ts';
 import type { Registry } from './registry.ts';
@@ -77,12 +78,14 @@ async function addNamespace(
     tenant,
     { ...record, namespaces },
     {
-      guards: [{ kind: 'absent', key: claim }],
+      guards: [NEW_CLAIM, { kind: 'absent', key: claim }],
       writes: [putClaim(claim, record.name), write],
     },
   );
-  if (changed === undefined) await refuseTakenNamespace(registry.store, name, 'namespace');
-  return changed?.revision;
+  if (changed !== undefined) return changed.revision;
+  await refuseDuringRecovery(registry.store);
+  await refuseTakenNamespace(registry.store, name, 'namespace');
+  return undefined;
 }
 
 /**

@@ -40,8 +40,6 @@ import type {
   Write,
 } from './store.ts';
 
-const MEBIBYTE = 1024 * 1024;
-
 /** Pings and new watches are waited for this part of a call's time, milliseconds: with 5 s, 3 s; never less than that. */
 const CONFIRMATION = { least: 3000, part: 0.6 } as const;
 
@@ -54,8 +52,8 @@ const CHANNEL_OPTIONS = {
   'grpc.keepalive_permit_without_calls': 0,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1_000,
-  'grpc.max_receive_message_length': 64 * MEBIBYTE,
-  'grpc.max_send_message_length': 4 * MEBIBYTE,
+  'grpc.max_receive_message_length': 64 * 1024 ** 2,
+  'grpc.max_send_message_length': 4 * 1024 ** 2,
 };
 
 export interface EtcdStoreOptions {

@@ -18,6 +18,13 @@ export function evidenceOf(of: Entry | WatchEvent): Evidence {
   return { key: of.key, revision: of.modRevision, value: undefined };
 }
 
+/** Of what was listed. */
+export function newestOf(entries: readonly Entry[]): Evidence | undefined {
+  let newest: Entry | undefined;
+  for (const entry of entries) if (entry.modRevision > (newest?.modRevision ?? 0)) newest = entry;
+  return newest && evidenceOf(newest);
+}
+
 /**
  * Does the store still have the history in which the change was made? `unknown`: it does not have that revision any more.
  * @throws Unavailable

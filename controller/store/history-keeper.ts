@@ -7,11 +7,10 @@
  */
 import { Unavailable } from '../errors.ts';
 import { Backoff } from './backoff.ts';
-import { type Evidence, evidenceOf, prove } from './evidence.ts';
+import { type Evidence, evidenceOf, newestOf, prove } from './evidence.ts';
 import { beginHistory, idOf, isBeingRestored, writeRestored } from './history-records.ts';
 import type { HistoryKeeperOptions, HistoryListener, HistoryStore, Remembered } from './history-store.ts';
 import { keys } from './keys.ts';
-import { pause } from './pause.ts';
 import {
   type CallOptions,
   type CommitResult,
@@ -32,6 +31,7 @@ import {
   type WatchBatch,
   type Write,
 } from './store.ts';
+import { within } from './within.ts';
 
 /** A watch of this process. */
 interface Watching {
@@ -89,14 +89,13 @@ export class HistoryKeeper implements HistoryStore {
 
   async get(key: string, options?: GetOptions): Promise<Found> {
     const found = await this.#ask(() => this.#store.get(key, options), options);
-    if (found.entry !== undefined && options?.at === undefined) this.#learn(evidenceOf(found.entry));
+    if (options?.at === undefined) this.#learn(found.entry && evidenceOf(found.entry));
     return found;
   }
 
   async list(prefix: string, options?: ListOptions): Promise<Listing> {
     const listing = await this.#ask(() => this.#store.list(prefix, options));
-    const newest = newestOf(listing.entries);
-    if (newest !== undefined) this.#learn(evidenceOf(newest));
+    this.#learn(newestOf(listing.entries));
     return { ...listing, era: this.#era.number };
   }
 
@@ -105,15 +104,10 @@ export class HistoryKeeper implements HistoryStore {
     const era = this.#era.number;
     const before = this.#evidence?.revision ?? 0;
     const result = await this.#store.commit(guards, writes, options);
-    if (result.revision < before) {
-      this.#leave(`it answers at revision ${result.revision}, after ${before}`);
-      throw new IndeterminateCommit('the store has become an older copy of itself');
-    }
-    const put = writes.find((write) => write.kind === 'put');
-    if (era !== this.#era.number)
-      throw new IndeterminateCommit('the store has become an older copy of itself meanwhile');
-    if (result.committed && put !== undefined)
-      this.#learn({ key: put.key, revision: result.revision, value: put.value });
+    if (result.revision < before) this.#leave(`it answers at revision ${result.revision}, after ${before}`);
+    if (era !== this.#era.number) throw new IndeterminateCommit('the store has become an older copy of itself');
+    const put = result.committed ? writes.find((write) => write.kind === 'put') : undefined;
+    this.#learn(put && { key: put.key, revision: result.revision, value: put.value });
     return result;
   }
 
@@ -133,7 +127,7 @@ export class HistoryKeeper implements HistoryStore {
         await this.#settleSurely(ends);
         if (ends.aborted) break;
         const last = batch.events.at(-1);
-        if (last !== undefined) this.#learn(evidenceOf(last));
+        this.#learn(last && evidenceOf(last));
         watching.seen = batch.revision;
         yield batch;
       }
@@ -177,8 +171,8 @@ export class HistoryKeeper implements HistoryStore {
     throw new OtherHistory('the store has become an older copy of itself');
   }
 
-  #learn(evidence: Evidence): void {
-    if (evidence.revision > (this.#evidence?.revision ?? 0)) this.#evidence = evidence;
+  #learn(evidence: Evidence | undefined): void {
+    if (evidence !== undefined && evidence.revision > (this.#evidence?.revision ?? 0)) this.#evidence = evidence;
   }
 
   /** What this process has seen never happened in the history that the store is in now. */
@@ -188,9 +182,9 @@ export class HistoryKeeper implements HistoryStore {
     this.#isSettled = false;
     this.#evidence = undefined;
     this.#cluster = undefined;
-    const { number, over } = this.#era;
-    this.#era = { number: number + 1, over: new AbortController() };
-    over.abort();
+    const before = this.#era;
+    this.#era = { number: before.number + 1, over: new AbortController() };
+    before.over.abort();
     void this.#settleSurely(this.#closing.signal);
   }
 
@@ -208,11 +202,7 @@ export class HistoryKeeper implements HistoryStore {
   async #settleWithin({ timeoutMs }: CallOptions = {}): Promise<void> {
     if (this.#isSettled) return;
     if (timeoutMs === undefined) return await this.#settle();
-    const answered = new AbortController();
-    const late = pause(timeoutMs, answered.signal).then(() => {
-      if (!answered.signal.aborted) throw new Unavailable('store', `the store did not answer within ${timeoutMs} ms`);
-    });
-    await Promise.race([this.#settle(), late]).finally(() => answered.abort());
+    await within(timeoutMs, this.#settle());
   }
 
   /** Tries until it is known, or until `signal` aborts. */
@@ -305,9 +295,3 @@ export class HistoryKeeper implements HistoryStore {
 }
 
 const RESTORING = 'a backup is being restored: the store is not whole until that has ended';
-
-function newestOf(entries: readonly Entry[]): Entry | undefined {
-  let newest: Entry | undefined;
-  for (const entry of entries) if (entry.modRevision > (newest?.modRevision ?? 0)) newest = entry;
-  return newest;
-}

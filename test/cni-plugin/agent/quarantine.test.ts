@@ -3,12 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Agent } from '../../../cni-plugin/agent/agent.ts';
 import { Journal } from '../../../cni-plugin/agent/journal.ts';
 import { endpointId } from '../../../cni-plugin/agent/request.ts';
 import type { AgentRequest, CniCommand } from '../../../cni-plugin/agent-protocol.ts';
 import { blocks } from '../../../controller/model/kinds/block.ts';
+import { enforcedBy } from '../../../controller/model/kinds/enforced.ts';
+import { BIRTH, histories, recoveries } from '../../../controller/model/kinds/history.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import { FakeDataplane } from '../../../dataplane/fake-dataplane.ts';
@@ -93,4 +95,62 @@ it('gets a new address by a repeated ADD', async () => {
   const second = await call('ADD');
   expect(second).toMatchObject({ ok: true });
   expect(second.ok && second.result?.ips).not.toEqual(first.ok && first.result?.ips);
+});
+
+describe('in a store that was put back to an older copy', () => {
+  const said = async () => {
+    const { entry } = await store.get(keys.enforced('node1'));
+    return entry && enforcedBy.find(entry);
+  };
+  const historyNow = async () => {
+    const { entry } = await store.get(keys.history);
+    return entry && histories.find(entry)?.id;
+  };
+
+  it('blocks and endpoints are claimed again before anything is called enforced', async () => {
+    await vi.waitFor(async () => expect(await said()).toBeDefined(), 15_000);
+    const older = store.copy();
+    await call('ADD');
+    const held = async () => [
+      ...(await store.list(keys.blocks('red'))).entries.map((entry) => [entry.key, blocks.find(entry)?.node]),
+      ...(await store.list(keys.endpoints('red'))).entries.map(({ key }) => [key]),
+    ];
+    await vi.waitFor(async () => expect(await held()).toHaveLength(2), 15_000);
+    const before = await held();
+    store.rollBack(older);
+    await vi.waitFor(async () => expect((await said())?.history).not.toBe(BIRTH), 15_000);
+    expect((await said())?.history).toBe(await historyNow());
+    expect((await store.list(keys.blocks('red'))).entries.map(({ key }) => key)).toEqual([before[0]?.[0]]);
+    await vi.waitFor(async () => expect(await held()).toEqual(before), 15_000);
+    expect(journal.endpoints.get(id)?.phase).toBe('ready');
+  });
+
+  it('a place that another node has taken meanwhile is theirs', async () => {
+    const older = store.copy();
+    await call('ADD');
+    const [block] = [...journal.blocks.values()];
+    if (block === undefined) throw new Error('no block');
+    // The other node's agent was first.
+    const key = keys.block('red', block.prefix);
+    const entry = {
+      key,
+      value: blocks.format({ node: 'node2' }),
+      createRevision: older.revision,
+      modRevision: older.revision,
+    };
+    store.rollBack({ ...older, entries: new Map([...older.entries, [key, { ...entry, leaseId: undefined }]]) });
+    await vi.waitFor(() => expect(journal.endpoints.get(id)?.phase).toBe('quarantined'), 15_000);
+    await vi.waitFor(async () => expect(await told()).toContain('place_taken'), 15_000);
+  });
+
+  it('no new block is claimed while others claim again what they hold', async () => {
+    const value = recoveries.format({ history: 'x', begunAt: '2026-01-01T00:00:00Z', phase: 'claiming' });
+    await store.commit([], [{ kind: 'put', key: keys.recovery, value }]);
+    expect(await call('ADD')).toMatchObject({
+      ok: false,
+      error: { details: expect.stringContaining('claiming again') },
+    });
+    await store.commit([], [{ kind: 'delete', key: keys.recovery }]);
+    expect(await call('ADD')).toMatchObject({ ok: true });
+  });
 });
