@@ -20,3 +20,6 @@ export function parseDurationMs(text: string): number | undefined {
 /** How long a write waits for nodes, milliseconds, where it does not say; and at most. */
 export const DEFAULT_WAIT_MS = 10_000;
 export const MAX_WAIT_MS = 300_000;
+
+/** How long a restore waits for nodes to claim again what they hold, milliseconds, where it is not said. */
+export const DEFAULT_RECOVERY_MS = 60_000;

@@ -112,6 +112,25 @@ function describeReads(open: () => Promise<StoreFixture>): void {
     expect((await store.list('p/', { limit: 3 })).more).toBe(false);
     expect((await store.list('p/', { after: 'p/3' })).entries).toEqual([]);
   });
+
+  test('a list is read as it was at a revision, by pages too, until that is compacted', async () => {
+    const { store, compact } = await open();
+    const { revision: at } = await store.commit([], [put('p/1', 'old'), put('p/2'), put('q/1')]);
+    await store.commit([], [put('p/1', 'new'), put('p/3')]);
+    const { revision } = await store.commit([], [{ kind: 'delete', key: 'p/2' }]);
+    const then = await store.list('p/', { at });
+    expect(then).toMatchObject({ revision, more: false });
+    expect(then.entries.map(({ key, value, modRevision }) => [key, value, modRevision])).toEqual([
+      ['p/1', 'old', at],
+      ['p/2', 'v', at],
+    ]);
+    const page = await store.list('p/', { at, limit: 1 });
+    expect(page).toMatchObject({ entries: [{ key: 'p/1', value: 'old' }], more: true });
+    const rest = await store.list('p/', { at, limit: 1, after: 'p/1' });
+    expect(rest).toMatchObject({ entries: [{ key: 'p/2' }], more: false });
+    await compact(revision);
+    await expect(store.list('p/', { at })).rejects.toBeInstanceOf(Compacted);
+  });
 }
 
 function describeGuards(open: () => Promise<StoreFixture>): void {
