@@ -30,7 +30,7 @@
  *   PATCH  /v1/cluster                              {platformNetworks?, openNetworks?, exceptions?, defaultTenant?: name|null}
  *                                                    → 200 Cluster
  *   GET    /v1/cluster/backup                       200 application/x-ndjson: all records that make the cluster, at one revision
- *   PUT    /v1/cluster/restore                      such a file, ?timeout=1m → 200 or (nodes lag) 202 {history, restored, removed,
+ *   PUT    /v1/cluster/restore                      such a file, ?timeout=2m → 200 or (nodes lag) 202 {history, restored, removed,
  *                                                    notKept: [{kind, name, tenant?, node?, reason}], more, recovered, waitingFor}
  *   POST   /v1/tenants                              {name, namespaces?, subnetPrefixLength?, subnets?, labels?, quota?, egress?,
  *                                                    ingress?} → 201 Tenant, Location

@@ -21,5 +21,5 @@ export function parseDurationMs(text: string): number | undefined {
 export const DEFAULT_WAIT_MS = 10_000;
 export const MAX_WAIT_MS = 300_000;
 
-/** How long a restore waits for nodes to claim again what they hold, milliseconds, where it is not said. */
-export const DEFAULT_RECOVERY_MS = 60_000;
+/** The same of a restore, for nodes to claim again what they hold: the leader waits 60 s for those that are dead. */
+export const DEFAULT_RECOVERY_MS = 120_000;

@@ -8,6 +8,7 @@ import { BackupFault, type BackupSummary, readBackup } from '../model/backup.ts'
 import { kindOf } from '../model/kinds/all.ts';
 import { type ClusterConfig, clusters } from '../model/kinds/cluster.ts';
 import { SYSTEM_TENANT, tenants } from '../model/kinds/tenant.ts';
+import type { ProblemKind } from '../model/problems.ts';
 import { MAX_COMMIT_BYTES, MAX_COMMIT_OPERATIONS } from '../store/commit-rules.ts';
 import { keys } from '../store/keys.ts';
 import { IndeterminateCommit, type Store, type Write } from '../store/store.ts';
@@ -54,7 +55,7 @@ const BYTES_AT_ONCE = MAX_COMMIT_BYTES - 10_000;
 const ROUNDS = 5;
 
 /** Problems of nodes whose containers have lost what they had. */
-const LOSSES: ReadonlySet<string> = new Set(['place_taken', 'tenant_lost']);
+const LOSSES: ReadonlySet<ProblemKind> = new Set(['place_taken']);
 
 /** A backup and what it says of itself. */
 export interface WholeBackup extends ReadBackup, BackupSummary {}

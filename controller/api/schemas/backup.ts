@@ -20,7 +20,7 @@ export const RestoreQuery = Type.Object(
     timeout: Type.Optional(
       Type.String({
         maxLength: 40,
-        description: 'the longest wait for nodes, once everything is written: 1m by default, 5m at most',
+        description: 'the longest wait for nodes, once everything is written: 2m by default, 5m at most',
         examples: ['30s', '1m'],
       }),
     ),

@@ -109,7 +109,7 @@ function checkRecovered({ recovered, waitingFor }: Json): void {
   throw new CliFailure(
     EXIT.unreachable,
     `restored, but no new tenant, subnet or block is granted yet: waiting for ${nodes} to hold again what they held`,
-    'it ends by itself once they do; a node that will not come back must go: tenetctl delete node NAME',
+    'it ends by itself once they do, and waits a minute for nodes whose agent is dead: tenetctl node status',
   );
 }
 

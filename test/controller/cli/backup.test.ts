@@ -82,7 +82,7 @@ test('nodes that do not claim in time are named, and the exit code is 6', async 
   await controller.endRecovery('late');
   const { code, out, err } = await restoring;
   expect({ code, out }).toEqual({ code: 6, out: 'the cluster was what the backup says already\n' });
-  expect(err).toMatch(/waiting for node1 to hold again what they held\n.*tenetctl delete node NAME/);
+  expect(err).toMatch(/waiting for node1 to hold again what they held\n.*tenetctl node status/);
 });
 
 test('a file that was changed is refused before it is sent, by its line', async () => {
