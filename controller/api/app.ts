@@ -29,6 +29,9 @@
  *   GET    /v1/cluster                              200 Cluster
  *   PATCH  /v1/cluster                              {platformNetworks?, openNetworks?, exceptions?, defaultTenant?: name|null}
  *                                                    → 200 Cluster
+ *   GET    /v1/cluster/backup                       200 application/x-ndjson: all records that make the cluster, at one revision
+ *   PUT    /v1/cluster/restore                      such a file, ?timeout=2m → 200 or (nodes lag) 202 {history, restored, removed,
+ *                                                    notKept: [{kind, name, tenant?, node?, reason}], more, recovered, waitingFor}
  *   POST   /v1/tenants                              {name, namespaces?, subnetPrefixLength?, subnets?, labels?, quota?, egress?,
  *                                                    ingress?} → 201 Tenant, Location
  *   GET    /v1/tenants, /v1/tenants/{tenant}        200 list of Tenant, Tenant
@@ -68,6 +71,7 @@ import { useAuthentication } from './authentication.ts';
 import { useDocs } from './docs.ts';
 import { sendError, useErrorHandler } from './error-handler.ts';
 import type { Metrics } from './metrics.ts';
+import { backupRoutes } from './routes/backup.ts';
 import { clusterRoutes } from './routes/cluster.ts';
 import { denialRoutes } from './routes/denials.ts';
 import { endpointRoutes } from './routes/endpoints.ts';
@@ -124,6 +128,7 @@ export async function buildApp({ registry, metrics, token, version, log }: AppOp
     problemRoutes,
   ];
   for (const each of routes) await app.register(each, { registry });
+  await app.register(backupRoutes, { registry, version });
   await app.register(healthRoutes, { registry, metrics });
   await app.ready();
   return app;

@@ -7,6 +7,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { NoQuery } from './pages.ts';
 import { PROBLEMS, Problem, problemResponses } from './problems.ts';
+import { RestoredView } from './schemas/backup.ts';
 import { ClusterView } from './schemas/cluster.ts';
 import { DenialView } from './schemas/denial.ts';
 import { EndpointView } from './schemas/endpoint.ts';
@@ -32,6 +33,7 @@ const NAMED_SCHEMAS = [
   EndpointView,
   NodeView,
   ClusterView,
+  RestoredView,
   ...REACHABILITY_SCHEMAS,
   DenialView,
   ProblemView,

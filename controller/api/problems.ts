@@ -57,11 +57,15 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     title: 'Precondition failed',
     meaning: 'The object does not match If-Match or If-None-Match. Nothing was changed. Read the object again.',
   },
-  payload_too_large: { status: 413, title: 'Payload too large', meaning: 'The body is larger than 256 KiB.' },
+  payload_too_large: {
+    status: 413,
+    title: 'Payload too large',
+    meaning: 'The body is larger than 256 KiB; of a restore, than 256 MiB.',
+  },
   unsupported_media_type: {
     status: 415,
     title: 'Unsupported media type',
-    meaning: 'Send application/json; PATCH takes application/merge-patch+json too, policies application/yaml.',
+    meaning: 'Send application/json; PATCH: also merge-patch+json; policies: also yaml; restores: x-ndjson.',
   },
   headers_too_large: { status: 431, title: 'Headers too large', meaning: 'The headers are larger than 16 KiB.' },
   internal: {

@@ -65,12 +65,18 @@ export interface Wait {
 export function waitOf({ wait, timeout }: Static<typeof WaitQuery>, enforcement: Enforcement): Wait | undefined {
   if (wait === undefined && timeout !== undefined)
     throw new InvalidInput('timeout', 'can be given only along with wait=enforced');
-  const timeoutMs = timeout === undefined ? DEFAULT_WAIT_MS : parseDurationMs(timeout);
-  if (timeoutMs === undefined || timeoutMs <= 0 || timeoutMs > MAX_WAIT_MS)
-    throw new InvalidInput('timeout', 'must be a duration such as 500ms, 10s or 1m, more than 0 and at most 5m');
+  const timeoutMs = timeoutOf(timeout, DEFAULT_WAIT_MS);
   if (wait === undefined) return undefined;
   enforcement.start();
   return { timeoutMs };
+}
+
+/** Milliseconds. @param otherwise where none is given @throws InvalidInput */
+export function timeoutOf(timeout: string | undefined, otherwise: number): number {
+  const timeoutMs = timeout === undefined ? otherwise : parseDurationMs(timeout);
+  if (timeoutMs === undefined || timeoutMs <= 0 || timeoutMs > MAX_WAIT_MS)
+    throw new InvalidInput('timeout', 'must be a duration such as 500ms, 10s or 1m, more than 0 and at most 5m');
+  return timeoutMs;
 }
 
 /** A write that has been done. */

@@ -3,9 +3,10 @@
  * a unix socket. Turns every answer but success into a CliFailure; knows nothing of tenants or tables.
  */
 import { readFileSync } from 'node:fs';
-import { type RequestOptions as HttpOptions, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { parseEvents, type ServerEvent } from './events.ts';
 import { CliFailure, EXIT, invalidInput, problemFailure } from './failures.ts';
+import { ask, exchange, type HttpBody, type Reply, readReply } from './http.ts';
 
 export const DEFAULT_SERVER = 'http://127.0.0.1:7480';
 export const DEFAULT_TOKEN_FILE = '/var/lib/tenet/token';
@@ -37,16 +38,11 @@ interface Token {
   readonly origin: string;
 }
 
-export interface Reply {
-  readonly status: number;
-  /** parsed JSON, or undefined for an empty body */
-  readonly body: unknown;
-  /** value for If-Match of a later write */
-  readonly etag: string | undefined;
-}
-
 export interface RequestOptions {
+  /** sent as JSON */
   readonly body?: unknown;
+  /** sent as it is, instead */
+  readonly content?: HttpBody;
   readonly ifMatch?: string | undefined;
   /** refuse to overwrite */
   readonly ifNoneMatch?: '*';
@@ -169,11 +165,37 @@ export class Connection {
     const headers = { accept: 'text/event-stream, application/problem+json', ...this.#authorization() };
     const where = `${path}?${new URLSearchParams(query)}`;
     const options = { ...target, method: 'GET', path: where, headers, timeout: SILENCE_MS, signal };
-    const response = await ask(options, undefined).catch((error) => {
+    const response = await ask(options).catch((error) => {
       throw this.#unreachable(error);
     });
     if (response.statusCode !== 200) this.#accept(await readReply(response), {});
     return this.#readEvents(response, signal);
+  }
+
+  /** A body as it comes. @throws CliFailure unless the status is 200; from its parts, when the connection is cut */
+  async download(path: string): Promise<AsyncIterable<Uint8Array>> {
+    const { text: _, ...target } = this.#target;
+    const options = { ...target, method: 'GET', path, headers: this.#authorization(), timeout: TIMEOUT_MS };
+    const response = await ask(options).catch((error) => {
+      throw this.#unreachable(error);
+    });
+    if (response.statusCode !== 200) this.#accept(await readReply(response), {});
+    return this.#readParts(response);
+  }
+
+  async *#readParts(response: IncomingMessage): AsyncGenerator<Uint8Array, void, undefined> {
+    const parts: AsyncIterator<Uint8Array> = response[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await parts.next().catch((error) => {
+          throw this.#unreachable(error);
+        });
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      response.destroy();
+    }
   }
 
   async *#readEvents(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<ServerEvent, void, undefined> {
@@ -210,12 +232,12 @@ export class Connection {
 
   async #send(method: string, path: string, options: RequestOptions): Promise<Reply> {
     const query = options.query === undefined ? '' : `?${new URLSearchParams(options.query)}`;
-    const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+    const body = options.content ?? jsonBody(options.body);
     const { text: _, ...target } = this.#target;
     const headers = {
       accept: 'application/json',
       ...this.#authorization(),
-      ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
+      ...(body === undefined ? {} : { 'content-type': body.type }),
       ...(options.ifMatch === undefined ? {} : { 'if-match': options.ifMatch }),
       ...(options.ifNoneMatch === undefined ? {} : { 'if-none-match': options.ifNoneMatch }),
     };
@@ -234,6 +256,10 @@ export class Connection {
   }
 }
 
+function jsonBody(value: unknown): HttpBody | undefined {
+  return value === undefined ? undefined : { type: 'application/json', parts: JSON.stringify(value) };
+}
+
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',
   ENOENT: 'there is no such socket',
@@ -243,40 +269,3 @@ const REASONS: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'the host is unreachable',
   ENETUNREACH: 'the network is unreachable',
 };
-
-/** One request, one reply. Rejects with the socket's error, or when the server is silent for too long. */
-async function exchange(options: HttpOptions, body: string | undefined): Promise<Reply> {
-  return await readReply(await ask(options, body));
-}
-
-/** The reply's head, its body yet to come; silence ends that as well, with an error. */
-function ask(options: HttpOptions, body: string | undefined): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const request = httpRequest({ ...options, agent: false }, (response) => {
-      silent = (error) => response.destroy(error);
-      resolve(response);
-    });
-    let silent = (error: Error): unknown => request.destroy(error);
-    request.on('timeout', () =>
-      silent(new Error(`no answer within ${(options.timeout ?? TIMEOUT_MS) / 1000} seconds`)),
-    );
-    request.on('error', reject);
-    request.end(body);
-  });
-}
-
-async function readReply(response: IncomingMessage): Promise<Reply> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk);
-  const text = Buffer.concat(chunks).toString('utf8');
-  return { status: response.statusCode ?? 0, body: parseBody(text), etag: response.headers.etag };
-}
-
-function parseBody(text: string): unknown {
-  if (text === '') return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-}

@@ -25,7 +25,8 @@ Exit codes:
   3  the object does not exist
   4  conflict: the object exists, is in use or has changed meanwhile, or a quota or pool is used up
   5  not authorized: the token is missing or wrong
-  6  the server does not answer or cannot reach its store, try again; with --wait: not enforced everywhere in time`;
+  6  the server does not answer or cannot reach its store, try again; with --wait or restore: not every node was done
+     in time`;
 
 /** An expected failure: one line or more of what is wrong, and what to do where that is known. */
 export class CliFailure extends Error {

@@ -5,6 +5,8 @@
 export const TENANTS = '/v1/tenants';
 export const NODES = '/v1/nodes';
 export const CLUSTER = '/v1/cluster';
+export const BACKUP = '/v1/cluster/backup';
+export const RESTORE = '/v1/cluster/restore';
 export const PROBLEMS = '/v1/cluster/problems';
 export const REACHABILITY = '/v1/reachability';
 

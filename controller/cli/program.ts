@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
+import { addBackup, addRestore } from './commands/backup.ts';
 import { addCreate } from './commands/create.ts';
 import { addDelete } from './commands/delete.ts';
 import { addDenials } from './commands/denials.ts';
@@ -60,8 +61,8 @@ function buildProgram(terminal: Terminal): Command {
     ...terminal,
     connection: new Connection(command.optsWithGlobals<GlobalOptions>(), terminal.env),
   });
-  for (const add of [addGet, addCreate, addApply, addDelete, addExplain, addDenials, addTenant, addNode, addVersion])
-    add(program, open, terminal);
+  const shown = [addGet, addCreate, addApply, addDelete, addExplain, addDenials, addTenant, addNode];
+  for (const add of [...shown, addBackup, addRestore, addVersion]) add(program, open, terminal);
   return program;
 }
 

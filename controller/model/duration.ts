@@ -20,3 +20,6 @@ export function parseDurationMs(text: string): number | undefined {
 /** How long a write waits for nodes, milliseconds, where it does not say; and at most. */
 export const DEFAULT_WAIT_MS = 10_000;
 export const MAX_WAIT_MS = 300_000;
+
+/** The same of a restore, for nodes to claim again what they hold: the leader waits 60 s for those that are dead. */
+export const DEFAULT_RECOVERY_MS = 120_000;

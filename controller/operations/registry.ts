@@ -8,12 +8,13 @@ import { type SetDeadline, setDeadline } from '../enforcement/deadline.ts';
 import { Enforcement } from '../enforcement/enforcement.ts';
 import { Unavailable } from '../errors.ts';
 import type { ClusterOptions } from '../model/cluster.ts';
+import { clusters } from '../model/kinds/cluster.ts';
 import { BIRTH } from '../model/kinds/history.ts';
 import { type Subject, subjects } from '../model/kinds/wanted.ts';
 import { type Problem, ProblemBook } from '../model/problems.ts';
 import type { ClusterConfig } from '../model/records.ts';
 import { Backoff } from '../store/backoff.ts';
-import { followingProblems } from '../store/findings.ts';
+import { followingProblems, noteStoreError } from '../store/findings.ts';
 import { HistoryKeeper } from '../store/history-keeper.ts';
 import { ensureHistory } from '../store/history-records.ts';
 import type { HistoryStore } from '../store/history-store.ts';
@@ -23,6 +24,7 @@ import { ensureCluster } from './bootstrap.ts';
 import { Census } from './census.ts';
 import { ClaimsView } from './claims-view.ts';
 import { DenialFeeds } from './denial-feeds.ts';
+import { findRecord } from './stored.ts';
 import { Turns } from './turns.ts';
 import { Wanted } from './wanted.ts';
 
@@ -110,6 +112,8 @@ export class Registry {
     if (born) log.info({ op: 'bootstrap', ...cluster }, 'a new cluster is born');
     if (overruled.length > 0)
       log.warn({ op: 'bootstrap', overruled }, 'differs from the flags; change it with PATCH /v1/cluster');
+    // A backup may have brought another configuration into a cluster without tenants.
+    store.onHistory(() => void this.#readClusterAgain());
     const onUnavailable = ({ message }: Unavailable) => this.#warn(message);
     const watcher = followingProblems(this.book);
     this.#following = Promise.all([
@@ -163,6 +167,16 @@ export class Registry {
     await Promise.all([this.enforcement.close(), this.denials.close(), this.#following.catch(() => undefined)]);
     await this.wanted.close();
     await this.store.close();
+  }
+
+  async #readClusterAgain(): Promise<void> {
+    try {
+      const found = await this.persist(() => findRecord(this.store, clusters, keys.cluster));
+      if (found !== undefined) this.#cluster = found.record;
+      this.book.solved('store_refused', keys.cluster);
+    } catch (error) {
+      noteStoreError(this.book, keys.cluster, error);
+    }
   }
 
   #warn(reason: string): void {

@@ -75,6 +75,7 @@ export class EtcdKv {
         return await this.#listOnce(prefix, options);
       } catch (error) {
         const compacted = error instanceof RpcError && error.failure === 'compacted';
+        if (compacted && options.at !== undefined) throw new Compacted(options.at);
         if (!compacted || tries === LIST_TRIES) return throwUnavailable(error);
       }
     }
@@ -92,8 +93,8 @@ export class EtcdKv {
     return { committed: answer.succeeded, revision: Number(answer.header.revision) };
   }
 
-  /** Reads by pages so that neither an answer nor the time to make it grows without bound; all at the first one's revision. */
-  async #listOnce(prefix: string, { limit = 0, after = '' }: ListOptions): Promise<Listing> {
+  /** Reads by pages so that neither an answer nor the time to make it grows without bound; all at `at`, or the first one's revision. */
+  async #listOnce(prefix: string, { limit = 0, after = '', at = 0 }: ListOptions): Promise<Listing> {
     const wanted = limit || Number.POSITIVE_INFINITY;
     const to = rangeEnd(this.#prefix + prefix);
     // The smallest key after `after` is `after` and a zero byte.
@@ -102,7 +103,12 @@ export class EtcdKv {
     let pageKeys = PAGE_KEYS;
     const entries: Entry[] = [];
     for (;;) {
-      const answer = await this.#readPage({ from, to, limit: Math.min(pageKeys, wanted - entries.length), revision });
+      const answer = await this.#readPage({
+        from,
+        to,
+        limit: Math.min(pageKeys, wanted - entries.length),
+        revision: at || revision,
+      });
       if (answer === 'too-large') {
         pageKeys = Math.ceil(pageKeys / 4);
         continue;

@@ -27,7 +27,6 @@ import {
   type ListOptions,
   OtherHistory,
   type Revision,
-  type Store,
   type WatchBatch,
   type Write,
 } from './store.ts';
@@ -144,7 +143,8 @@ export class HistoryKeeper implements HistoryStore {
     return await this.#store.lease(ttlSeconds);
   }
 
-  async restore(by: string, write: (store: Store) => Promise<void>): Promise<void> {
+  async restore(...[by, write, check]: Parameters<HistoryStore['restore']>): Promise<void> {
+    await check?.(this.#store);
     const { entry } = await this.#store.get(keys.history);
     const id = await beginHistory(this.#store, entry, { cause: 'restore', by });
     if (id === undefined) throw new Unavailable('store', 'another history of the store has begun meanwhile');

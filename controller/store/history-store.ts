@@ -18,9 +18,14 @@ export interface HistoryStore extends Store {
    * Begins a history with what `write` writes. From before its first write until it has ended every program keeps what it has: calls of
    * theirs are refused as Unavailable.
    * @param by the controller that does it
+   * @param check reads the store before its history ends, also one that an earlier restore left unfinished; what it throws changes nothing
    * @throws what `write` throws; the store is then as it was left, and of use to none until a restore succeeds
    */
-  restore(by: string, write: (store: Store) => Promise<void>): Promise<void>;
+  restore(
+    by: string,
+    write: (store: Store) => Promise<void>,
+    check?: (store: Pick<Store, 'get' | 'list'>) => Promise<void>,
+  ): Promise<void>;
 }
 
 /** What a process knows of the store's history, for its next life. */

@@ -78,7 +78,8 @@ export class MemoryStore implements ConnectedStore {
   async list(prefix: string, options: ListOptions = {}): Promise<Listing> {
     this.#answer('list');
     const after = options.after ?? '';
-    const found = [...this.#entries.values()].filter(({ key }) => key.startsWith(prefix) && key > after).sort(byKey);
+    const all: ReadonlyMap<string, Entry> = options.at === undefined ? this.#entries : this.#entriesAt(options.at);
+    const found = [...all.values()].filter(({ key }) => key.startsWith(prefix) && key > after).sort(byKey);
     const entries = found.slice(0, options.limit || found.length).map(toEntry);
     return { entries, revision: this.#revision, more: entries.length < found.length };
   }
@@ -181,13 +182,20 @@ export class MemoryStore implements ConnectedStore {
 
   /** What the history says of a key. */
   #entryAt(key: string, at: Revision): Entry | undefined {
+    return this.#entriesAt(at).get(key);
+  }
+
+  #entriesAt(at: Revision): ReadonlyMap<string, Entry> {
     if (at < this.#compacted) throw new Compacted(this.#compacted);
-    let entry: Entry | undefined;
+    const entries = new Map<string, Entry>();
     for (const { revision, events } of this.#history) {
       if (revision > at) break;
-      for (const event of events) if (keyOf(event) === key) entry = event.kind === 'put' ? event.entry : undefined;
+      for (const event of events) {
+        if (event.kind === 'put') entries.set(event.entry.key, event.entry);
+        else entries.delete(event.key);
+      }
     }
-    return entry;
+    return entries;
   }
 
   #holds(guard: Guard): boolean {
@@ -283,7 +291,7 @@ function keyOf(event: WatchEvent): string {
   return event.kind === 'put' ? event.entry.key : event.key;
 }
 
-function toEntry({ key, value, createRevision, modRevision }: Stored): Entry {
+function toEntry({ key, value, createRevision, modRevision }: Entry): Entry {
   return { key, value, createRevision, modRevision };
 }
 

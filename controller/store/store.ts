@@ -88,6 +88,8 @@ export interface ListOptions {
   readonly limit?: number;
   /** only keys after this one */
   readonly after?: string;
+  /** as they were at this revision, which must have been reached; absent: as they are now */
+  readonly at?: Revision;
 }
 
 /**
@@ -97,7 +99,11 @@ export interface ListOptions {
 export interface Store {
   /** @throws Compacted when `at` is before what the store still has */
   get(key: string, options?: GetOptions): Promise<Found>;
-  /** Entries whose key starts with `prefix`, in key order, all at `revision`. */
+  /**
+   * Entries whose key starts with `prefix`, in key order, all at `revision`; where `at` is given all at that, and `revision` is the
+   * store's own now.
+   * @throws Compacted when `at` is before what the store still has
+   */
   list(prefix: string, options?: ListOptions): Promise<Listing>;
   /** All writes or none, if every guard holds. At most 100 guards and writes together. */
   commit(guards: readonly Guard[], writes: readonly Write[], options?: CallOptions): Promise<CommitResult>;

@@ -112,6 +112,23 @@ function describeReads(open: () => Promise<StoreFixture>): void {
     expect((await store.list('p/', { limit: 3 })).more).toBe(false);
     expect((await store.list('p/', { after: 'p/3' })).entries).toEqual([]);
   });
+
+  test('a list is read as it was at a revision, by pages too', async () => {
+    const { store } = await open();
+    const { revision: at } = await store.commit([], [put('p/1', 'old'), put('p/2'), put('q/1')]);
+    await store.commit([], [put('p/1', 'new'), put('p/3')]);
+    const { revision } = await store.commit([], [{ kind: 'delete', key: 'p/2' }]);
+    const then = await store.list('p/', { at });
+    expect(then).toMatchObject({ revision, more: false });
+    expect(then.entries.map(({ key, value, modRevision }) => [key, value, modRevision])).toEqual([
+      ['p/1', 'old', at],
+      ['p/2', 'v', at],
+    ]);
+    const page = await store.list('p/', { at, limit: 1 });
+    expect(page).toMatchObject({ entries: [{ key: 'p/1', value: 'old' }], more: true });
+    const rest = await store.list('p/', { at, limit: 1, after: 'p/1' });
+    expect(rest).toMatchObject({ entries: [{ key: 'p/2' }], more: false });
+  });
 }
 
 function describeGuards(open: () => Promise<StoreFixture>): void {
@@ -302,6 +319,15 @@ function describeWatches(open: () => Promise<StoreFixture>): void {
     const watching = startWatching(store, 'c/', first + 2);
     await store.commit([], [put('c/3')]);
     await expect.poll(() => describeEvents(watching.batches)).toEqual([`put c/3=v@${first + 3}`]);
+  });
+
+  test('a list at a revision from before the compaction throws Compacted', async () => {
+    const { store, compact } = await open();
+    const { revision: at } = await store.commit([], [put('d/1')]);
+    const { revision } = await store.commit([], [put('d/1', 'new')]);
+    await compact(revision);
+    await expect(store.list('d/', { at })).rejects.toBeInstanceOf(Compacted);
+    expect((await store.list('d/', { at: revision })).entries).toMatchObject([{ value: 'new' }]);
   });
 }
 

@@ -46,6 +46,9 @@ beforeAll(async () => {
     ['web.yaml', file('web.yaml')],
     ['-f FILE -f FILE', `-f ${file('web.yaml')} -f ${file('red.yaml')}`],
     ['NAME -n web', 'web -n web'],
+    ['backup FILE', `backup ${file('cluster.backup')}`],
+    ['restore FILE', `restore ${file('cluster.backup')}`],
+    [' cluster.backup', ` ${file('cluster.backup')}`],
     ['node7', 'node2'],
   ];
 });
@@ -151,6 +154,8 @@ test('tenetctl', async () => {
     ['tenetctl create namespace web -t blue', 4],
     ['tenetctl delete tenant blue', 4],
     ['tenetctl delete node node7', 4],
+    // Without --yes.
+    ['tenetctl restore FILE', 2],
   ]);
   const commands = typedInTables('docs/tenetctl.md');
   expect(commands.length).toBeGreaterThan(10);

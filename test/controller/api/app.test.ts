@@ -235,6 +235,7 @@ describe('the documentation', () => {
       'GET /openapi.json',
       'GET /readyz',
       'GET /v1/cluster',
+      'GET /v1/cluster/backup',
       'GET /v1/cluster/problems',
       'GET /v1/nodes',
       'GET /v1/nodes/{node}',
@@ -257,6 +258,7 @@ describe('the documentation', () => {
       'POST /v1/reachability',
       'POST /v1/tenants',
       'POST /v1/tenants/{tenant}/subnets',
+      'PUT /v1/cluster/restore',
       'PUT /v1/tenants/{tenant}/endpoints/{id}/labels',
       'PUT /v1/tenants/{tenant}/endpoints/{id}/ports',
       'PUT /v1/tenants/{tenant}/namespaces/{namespace}',
@@ -319,6 +321,7 @@ describe('the documentation', () => {
       'ReachabilityFlip',
       'ReachabilityMatrix',
       'ReachabilityReason',
+      'Restored',
       'Tenant',
     ]);
   });

@@ -109,7 +109,7 @@ async function call(
   return {
     status,
     headers: answer.headers as Answer['headers'],
-    body: contentType.includes('json') ? (answer.json() as Body) : ({ text } as Body),
+    body: /[/+]json\b/.test(contentType) ? (answer.json() as Body) : ({ text } as Body),
   };
 }
 

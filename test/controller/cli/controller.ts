@@ -32,11 +32,13 @@ export class TestController {
   readonly url: string;
   readonly token = TOKEN;
   readonly #store: MemoryStore;
+  readonly #deadlines: Deadlines;
   readonly #end: () => Promise<void>;
 
-  constructor(url: string, store: MemoryStore, end: () => Promise<void>) {
+  constructor(url: string, store: MemoryStore, deadlines: Deadlines, end: () => Promise<void>) {
     this.url = url;
     this.#store = store;
+    this.#deadlines = deadlines;
     this.#end = end;
   }
 
@@ -103,6 +105,14 @@ export class TestController {
     await this.#put(keys.problems(node), { problems: [problem] });
   }
 
+  /** Plays the leader for a restore: ends the recovery that has begun, or lets its time run out. */
+  async endRecovery(how: 'recovered' | 'late'): Promise<void> {
+    const isWaiting = () => this.#deadlines.running.length > 0;
+    while (!isWaiting()) await new Promise((resolve) => setTimeout(resolve, 5));
+    if (how === 'late') this.#deadlines.elapse();
+    else await this.#store.commit([], [{ kind: 'delete', key: keys.recovery }]);
+  }
+
   /** What an agent writes of packets it refused: the latest, of so many as it has refused by then. */
   async refuse(tenant: string, node: string, sequence: number, denials: readonly Denial[]): Promise<void> {
     const at = '2026-11-24T11:59:30Z';
@@ -123,13 +133,14 @@ export class TestController {
 export async function startController(): Promise<TestController> {
   const log = pino({ level: 'silent' });
   const store = new MemoryStore();
+  const deadlines = new Deadlines();
   const registry = new Registry({
     name: 'controller1',
     store,
     cluster: {},
     log,
     now: () => new Date('2026-11-24T11:59:00Z'),
-    setDeadline: new Deadlines().set,
+    setDeadline: deadlines.set,
   });
   await registry.start();
   const check = new AnswerCheck();
@@ -149,5 +160,5 @@ export async function startController(): Promise<TestController> {
     check.verify();
   };
   const { port } = app.server.address() as AddressInfo;
-  return new TestController(`http://127.0.0.1:${port}`, store, () => (closing ??= end()));
+  return new TestController(`http://127.0.0.1:${port}`, store, deadlines, () => (closing ??= end()));
 }
