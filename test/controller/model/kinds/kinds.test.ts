@@ -35,7 +35,7 @@ const GOOD: readonly (readonly [string, object])[] = [
   ['endpoints/red/node1/aaaaaaaaaaaa', endpoint('aaaaaaaaaaaa', red, '10.170.0.65')],
   ['nodes/node1', node(1)],
   ['live/node1', {}],
-  ['enforced/node1', { at, all: revisions, tenants: { red: { policies: 7 } } }],
+  ['enforced/node1', { at, history: 'birth', all: revisions, tenants: { red: { policies: 7 } } }],
   ['denials/red/node1', { at, sequence: 1, started: at, denials: [denial] }],
   ['problems/node1', { problems: [] }],
   ['traffic/node1', { at, tenants: { red: { allowed: 1, denied: 2 } } }],
@@ -55,25 +55,26 @@ describe('each kind', () => {
   });
 
   test.each(GOOD)('%s of the next version is read for what it shares with this one', (key, record) => {
-    const found = readRecord(entry(key, { ...record, addedLater: { x: 1 } }, 2));
+    const found = readRecord(entry(key, { ...record, addedLater: { x: 1 } }, (kindOf(key)?.version ?? 0) + 1));
     expect(found).toMatchObject({ record });
   });
 
   test.each(GOOD)('%s is named with its reason where it cannot be read', (key, record) => {
-    const reasons = ['', '[]', 'null', JSON.stringify(record), JSON.stringify({ ...record, schema: 3 })].map(
-      (value) => {
-        const found = readRecord({ key, value });
-        expect(found).toBeInstanceOf(Unreadable);
-        expect(found).toMatchObject({ key, kind: kindOf(key)?.name });
-        return found instanceof Unreadable ? found.reason : '';
-      },
-    );
+    const { version = 0 } = kindOf(key) ?? {};
+    const newer = JSON.stringify({ ...record, schema: version + 2 });
+    const reasons = ['', '[]', 'null', JSON.stringify(record), newer].map((value) => {
+      const found = readRecord({ key, value });
+      expect(found).toBeInstanceOf(Unreadable);
+      expect(found).toMatchObject({ key, kind: kindOf(key)?.name });
+      return found instanceof Unreadable ? found.reason : '';
+    });
+    const read = version === 1 ? '1 and 2' : `${version - 1}, ${version} and ${version + 1}`;
     expect(reasons).toEqual([
       'is not JSON',
       'is not an object',
       'is not an object',
-      'has schema undefined, this version reads 1 and 2',
-      'has schema 3, this version reads 1 and 2',
+      `has schema undefined, this version reads ${read}`,
+      `has schema ${version + 2}, this version reads ${read}`,
     ]);
   });
 
