@@ -3,10 +3,11 @@
  * and tells who is waited for. The leader ends it.
  */
 import { enforcedBy } from '../model/kinds/enforced.ts';
-import { nodes } from '../model/kinds/node.ts';
+import { liveNodes, nodes } from '../model/kinds/node.ts';
 import { followingProblems } from '../store/findings.ts';
 import { follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
+import type { Store } from '../store/store.ts';
 import type { Registry } from './registry.ts';
 
 /** @returns whether it ended in time; a store that is away meanwhile only takes time */
@@ -34,13 +35,24 @@ export async function untilRecovered(registry: Registry, timeoutMs: number): Pro
   return isOver;
 }
 
-/** Nodes that have not said yet that they hold everything again, by name. @throws Unavailable */
-export async function unclaimedNodes({ store }: Registry): Promise<string[]> {
-  const [all, said] = await Promise.all([store.list(keys.nodes), store.list(keys.allEnforced)]);
+/**
+ * Nodes that have not said in this history that they hold everything again, by name.
+ * @param isAliveOnly leaves out those that are not alive
+ * @throws Unavailable
+ */
+export async function unclaimedNodes(store: Store, history: string, isAliveOnly = false): Promise<string[]> {
+  const [known, live, said] = await Promise.all([
+    store.list(keys.nodes),
+    store.list(keys.liveNodes),
+    store.list(keys.allEnforced),
+  ]);
   const done = new Set(
     said.entries.flatMap((entry) =>
-      enforcedBy.find(entry)?.history === store.history ? (enforcedBy.place(entry.key)?.node ?? []) : [],
+      enforcedBy.find(entry)?.history === history ? (enforcedBy.place(entry.key)?.node ?? []) : [],
     ),
   );
-  return all.entries.flatMap(({ key }) => nodes.place(key)?.name ?? []).filter((node) => !done.has(node));
+  const names = isAliveOnly
+    ? live.entries.flatMap(({ key }) => liveNodes.place(key)?.node ?? [])
+    : known.entries.flatMap(({ key }) => nodes.place(key)?.name ?? []);
+  return names.filter((node) => !done.has(node));
 }

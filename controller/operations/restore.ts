@@ -7,6 +7,7 @@ import { Conflict, InvalidInput, Unavailable } from '../errors.ts';
 import { BackupFault, type BackupSummary, readBackup } from '../model/backup.ts';
 import { kindOf } from '../model/kinds/all.ts';
 import { type ClusterConfig, clusters } from '../model/kinds/cluster.ts';
+import { BIRTH } from '../model/kinds/history.ts';
 import { SYSTEM_TENANT, tenants } from '../model/kinds/tenant.ts';
 import type { ProblemKind } from '../model/problems.ts';
 import { MAX_COMMIT_BYTES, MAX_COMMIT_OPERATIONS } from '../store/commit-rules.ts';
@@ -174,7 +175,10 @@ async function lookAtNodes(
   try {
     const { items } = await listProblems(registry, Number.POSITIVE_INFINITY);
     const losses = items.filter(({ kind }) => LOSSES.has(kind)).map(toNotKept);
-    return { losses, waitingFor: recovered ? [] : await unclaimedNodes(registry) };
+    return {
+      losses,
+      waitingFor: recovered ? [] : await unclaimedNodes(registry.store, registry.store.history ?? BIRTH),
+    };
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error;
     return { losses: [], waitingFor: [] };

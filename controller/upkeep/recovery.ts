@@ -3,10 +3,9 @@
  * acknowledging in that history, and ends the recovery. Until then no new claim is granted.
  */
 import type { Logger } from 'pino';
-import { enforcedBy } from '../model/kinds/enforced.ts';
 import { type Recovery, recoveries } from '../model/kinds/history.ts';
-import { liveNodes, nodes } from '../model/kinds/node.ts';
 import type { ProblemBook } from '../model/problems.ts';
+import { unclaimedNodes } from '../operations/recovery.ts';
 import { followingProblems, noteStoreError } from '../store/findings.ts';
 import { follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
@@ -58,7 +57,7 @@ export async function endRecoveries(
     const { entry, recovery, sinceMs } = current;
     const passedMs = performance.now() - sinceMs;
     if (passedMs < leastMs) return;
-    const waitedFor = await findUnclaimed(store, recovery.history, passedMs < mostMs);
+    const waitedFor = await unclaimedNodes(store, recovery.history, passedMs >= mostMs);
     if (waitedFor.length > 0) return;
     const unchanged = { kind: 'unchanged', key: keys.recovery, modRevision: entry.modRevision } as const;
     const { committed } = await store.commit([guard, unchanged], [{ kind: 'delete', key: keys.recovery }]);
@@ -79,23 +78,6 @@ export async function endRecoveries(
     await following;
     book.replace('store_replaced', []);
   }
-}
-
-/** Nodes that have not said anything in this history. @param withDead also those that are not alive */
-async function findUnclaimed(store: Store, history: string, withDead: boolean): Promise<string[]> {
-  const [known, live, said] = await Promise.all([
-    store.list(keys.nodes),
-    store.list(keys.liveNodes),
-    store.list(keys.allEnforced),
-  ]);
-  const claimed = new Set(
-    said.entries.flatMap((entry) =>
-      enforcedBy.find(entry)?.history === history ? (enforcedBy.place(entry.key)?.node ?? []) : [],
-    ),
-  );
-  const alive = live.entries.flatMap(({ key }) => liveNodes.place(key)?.node ?? []);
-  const all = withDead ? known.entries.flatMap(({ key }) => nodes.place(key)?.name ?? []) : alive;
-  return all.filter((node) => !claimed.has(node));
 }
 
 function describe({ begunAt, phase }: Recovery): string {
