@@ -2,12 +2,15 @@
  * What a restore writes, and what of the store it cannot keep, from the records of both. What is configured becomes what the backup says.
  * What nodes say of themselves does not: a node that the store knows has said something newer, or says it again. One that only the
  * backup knows may still run containers: it is put back with its blocks, so that none of their addresses is given to another
- * container before it claims them again or is deleted. Its endpoints it publishes itself; their labels may be others by now. Pure.
+ * container before it claims them again or is deleted. Its endpoints it publishes itself; their labels may be others by now. Blocks and
+ * endpoints outside what their tenant has by the backup have no place any more: their node finds that out, and cuts the pods off. Pure.
  */
+import { type IpAddress, type IpPrefix, prefixBase, prefixContains } from '../../dataplane/address.ts';
 import { CONFIGURED } from '../model/backup.ts';
 import { kindOf, tenantOf } from '../model/kinds/all.ts';
 import { blocks } from '../model/kinds/block.ts';
 import { denials } from '../model/kinds/denials.ts';
+import { endpoints } from '../model/kinds/endpoint.ts';
 import { namespaces } from '../model/kinds/namespace.ts';
 import { nodes } from '../model/kinds/node.ts';
 import { peerings } from '../model/kinds/peering.ts';
@@ -37,7 +40,7 @@ export interface ReadBackup {
 }
 
 /** Prefixes of all that a restore looks at. */
-export const LOOKED_AT: readonly string[] = [...CONFIGURED, nodes, blocks, policyTurns, denials].map(
+export const LOOKED_AT: readonly string[] = [...CONFIGURED, nodes, blocks, endpoints, policyTurns, denials].map(
   ({ prefix }) => prefix,
 );
 
@@ -55,27 +58,63 @@ export function nodesIn(live: Records): ReadonlySet<string> {
  * What makes the store what the backup says; nothing where it is that already. Nodes come last: one that is there has its blocks.
  * @param known nodes of the store before the restore
  */
-export function planWrites({ records, leftOut }: ReadBackup, live: Records, known: ReadonlySet<string>): Write[] {
-  const left = new Set(leftOut.map(({ key }) => key));
-  const isOver = (key: string): boolean => {
-    if (records.has(key) || left.has(key)) return false;
+export function planWrites(backup: ReadBackup, live: Records, known: ReadonlySet<string>): Write[] {
+  const { records } = backup;
+  const left = new Set(backup.leftOut.map(({ key }) => key));
+  const places = new Places(backup);
+  const isOver = ([key, value]: readonly [string, string]): boolean => {
     const { name = '' } = kindOf(key) ?? {};
-    if (CONFIGURED_NAMES.has(name)) return true;
-    return TENANTS_TRACES.has(name) && !records.has(tenants.key({ name: tenantOf(key) ?? '' }));
+    if (CONFIGURED_NAMES.has(name)) return !records.has(key) && !left.has(key);
+    if (TENANTS_TRACES.has(name)) return !places.hasTenant(tenantOf(key) ?? '');
+    return !places.includes(key, value);
   };
   const isDue = ([key, value]: readonly [string, string]): boolean => {
     if (CONFIGURED_NAMES.has(kindOf(key)?.name ?? '')) return live.get(key) !== value;
     const node = nodes.place(key)?.name ?? blocks.find({ key, value })?.node;
-    return node !== undefined && !known.has(node) && !live.has(key);
+    return node !== undefined && !known.has(node) && !live.has(key) && places.includes(key, value);
   };
   const put = ([key, value]: readonly [string, string]): Write => ({ kind: 'put', key, value });
   const due = [...records].filter(isDue);
   const isNode = ([key]: readonly [string, string]) => nodes.place(key) !== undefined;
   return [
-    ...[...live.keys()].filter(isOver).map((key): Write => ({ kind: 'delete', key })),
+    ...[...live].filter(isOver).map(([key]): Write => ({ kind: 'delete', key })),
     ...due.filter((record) => !isNode(record)).map(put),
     ...due.filter(isNode).map(put),
   ];
+}
+
+/** What tenants have by the backup. */
+class Places {
+  /** undefined: it cannot be read, so that nothing of it is judged */
+  readonly #subnets = new Map<string, readonly IpPrefix[] | undefined>();
+
+  constructor({ records, leftOut }: ReadBackup) {
+    for (const { key } of leftOut) this.#learn(key, undefined);
+    for (const [key, value] of records) this.#learn(key, tenants.find({ key, value })?.subnets);
+  }
+
+  hasTenant(name: string): boolean {
+    return this.#subnets.has(name);
+  }
+
+  /** Is it a block or endpoint within them, or anything else? */
+  includes(key: string, value: string): boolean {
+    const block = blocks.place(key);
+    if (block !== undefined) return this.#has(block.tenant, [prefixBase(block.prefix)]);
+    const endpoint = endpoints.place(key);
+    return endpoint === undefined || this.#has(endpoint.tenant, endpoints.find({ key, value })?.ips ?? []);
+  }
+
+  #has(tenant: string, addresses: readonly IpAddress[]): boolean {
+    const subnets = this.#subnets.get(tenant);
+    if (subnets === undefined) return this.hasTenant(tenant);
+    return addresses.every((address) => subnets.some((subnet) => prefixContains(subnet, address)));
+  }
+
+  #learn(key: string, subnets: readonly IpPrefix[] | undefined): void {
+    const at = tenants.place(key);
+    if (at !== undefined) this.#subnets.set(at.name, subnets);
+  }
 }
 
 /** @param live of the store before the restore */

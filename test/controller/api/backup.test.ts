@@ -29,8 +29,12 @@ class CountingStore extends MemoryStore {
 async function setUp(raw = new MemoryStore()) {
   const app = await startApp({ store: raw });
   const { call, store } = app;
-  for (const name of ['blue', 'red']) {
-    expect((await call('POST', '/v1/tenants', { name, namespaces: [`${name}-web`] })).status).toBe(201);
+  for (const [name, subnet] of [
+    ['blue', '10.128.4.0/22'],
+    ['red', '10.128.8.0/22'],
+  ] as const) {
+    const tenant = { name, namespaces: [`${name}-web`], subnets: [subnet] };
+    expect((await call('POST', '/v1/tenants', tenant)).status).toBe(201);
     expect((await call('PUT', policyPath(name, 'first'), ALLOW_ALL)).status).toBe(201);
   }
   expect((await call('PUT', '/v1/tenants/blue/peerings/red')).status).toBe(201);
@@ -225,6 +229,21 @@ test('an empty store becomes the cluster, and keeps the blocks of nodes that hav
   expect(body.notKept).toEqual([expect.objectContaining({ kind: 'subnet', tenant: 'system' }), block]);
   await until('the controller knows the pools', () => next.registry.cluster().pools[0] !== ('10.200.0.0/16' as never));
   expect((await next.call('POST', '/v1/tenants', { name: 'green' })).status).toBe(201);
+});
+
+test('what nodes hold outside of what tenants have by the backup is removed: its place may be given to others', async () => {
+  const scene = await setUp();
+  const { call, raw } = scene;
+  const file = await backUp(scene);
+  expect((await call('POST', '/v1/tenants', { name: 'green', subnets: ['10.128.200.0/24'] })).status).toBe(201);
+  expect((await call('POST', '/v1/tenants/blue/subnets', { cidr: '10.128.210.0/24' })).status).toBe(201);
+  const kept = Object.keys(await dump(raw)).filter((key) => /^(blocks|endpoints)\//.test(key));
+  await putBlock(raw, 'green', '10.128.200.0/27');
+  await putBlock(raw, 'blue', '10.128.210.0/27');
+  await putEndpoint(raw, { id: '000000000003', tenant: 'green', namespace: 'green', ips: ['10.128.200.5'] as never });
+  await putEndpoint(raw, { id: '000000000004', ips: ['10.128.210.5'] as never });
+  expect((await restore(scene, raw, file)).body).toMatchObject({ removed: { block: 2, endpoint: 2 } });
+  expect(Object.keys(await dump(raw)).filter((key) => /^(blocks|endpoints)\//.test(key))).toEqual(kept);
 });
 
 test('a backup of a cluster of other pools is refused while there are tenants', async () => {
