@@ -1,6 +1,8 @@
 /** A backup holds all that makes the cluster; a restore makes the cluster what it says, or refuses it before anything is written. */
 import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
+import { atMost } from '../../../controller/api/lines-body.ts';
 import { enforcedBy } from '../../../controller/model/kinds/enforced.ts';
 import { recoveries } from '../../../controller/model/kinds/history.ts';
 import { formatRecord } from '../../../controller/model/kinds/kind.ts';
@@ -341,6 +343,17 @@ test('a request without a file, of another type, or with a wrong time is refused
     'content-type': 'application/x-ndjson',
   });
   expect({ status, field: body.errors?.[0]?.field }).toEqual({ status: 400, field: 'timeout' });
+});
+
+test('a body that is too large is refused while it comes, and its rest dropped', async () => {
+  const body = Readable.from([Buffer.alloc(6), Buffer.alloc(6), Buffer.alloc(6)]);
+  const sizes: number[] = [];
+  const read = async () => {
+    for await (const part of atMost(10, body)) sizes.push(part.length);
+  };
+  await expect(read()).rejects.toMatchObject({ statusCode: 413 });
+  expect(sizes).toEqual([6]);
+  await until('the rest is read', () => body.readableEnded);
 });
 
 test('3,000 records are written by commits of at most 100', async () => {
