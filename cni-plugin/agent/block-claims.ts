@@ -1,6 +1,6 @@
 /** Who holds a block, and what becomes of its tenant, as the store itself says: snapshots learn of both in no order, and late. */
 
-import { Conflict } from '../../controller/errors.ts';
+import { Conflict, Unavailable } from '../../controller/errors.ts';
 import { type Block, blocks } from '../../controller/model/kinds/block.ts';
 import { keys } from '../../controller/store/keys.ts';
 import type { Store } from '../../controller/store/store.ts';
@@ -47,4 +47,10 @@ export async function refreshTenant(
   const { entry } = await store.get(keys.tenant(tenant));
   if (entry === undefined) snapshot.remove(keys.tenant(tenant));
   else snapshot.put(entry);
+}
+
+/** A store that holds no cluster says nothing of who holds what: it was emptied, or its backup is yet to come. @throws Unavailable */
+export async function refuseWithoutCluster(store: Store): Promise<void> {
+  const { entry } = await store.get(keys.cluster, { timeoutMs: HOLDER_MS });
+  if (entry === undefined) throw new Unavailable('store', 'the store holds no cluster');
 }

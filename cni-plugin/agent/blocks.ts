@@ -18,7 +18,14 @@ import {
   prefixOf,
   prefixSize,
 } from '../../dataplane/address.ts';
-import { findHolder, getActive, refreshTenant, releaseClaim, UNKNOWN_HOLDER } from './block-claims.ts';
+import {
+  findHolder,
+  getActive,
+  refreshTenant,
+  refuseWithoutCluster,
+  releaseClaim,
+  UNKNOWN_HOLDER,
+} from './block-claims.ts';
 import { freeBlocks } from './free-blocks.ts';
 import type { Journal } from './journal.ts';
 import { KeyedLock } from './keyed-lock.ts';
@@ -174,6 +181,7 @@ export class Blocks {
       if (holder !== undefined) return holder === this.#options.node || holder === UNKNOWN_HOLDER;
       await refreshTenant(this.#options, tenant);
       const subnets = this.#options.snapshot.tenant(tenant)?.subnets ?? [];
+      if (subnets.length === 0) await refuseWithoutCluster(this.#options.store);
       const isTenants = subnets.some((subnet) => prefixContains(subnet, prefixBase(prefix)));
       return isTenants && (await this.#claim(tenant, prefix)) === undefined;
     } catch (error) {

@@ -143,6 +143,21 @@ describe('in a store that was put back to an older copy', () => {
     await vi.waitFor(async () => expect(await told()).toContain('place_taken'), 15_000);
   });
 
+  it('an empty one takes no place away: it is waited for until it holds a cluster again', async () => {
+    await call('ADD');
+    const whole = store.copy();
+    await vi.waitFor(async () => expect(await said()).toBeDefined(), 15_000);
+    store.rollBack(new MemoryStore().copy());
+    await vi.waitFor(async () => expect(await historyNow()).toBeDefined(), 15_000);
+    const registered = async () => (await store.get(keys.node('node1'))).entry !== undefined;
+    await vi.waitFor(async () => expect(await registered()).toBe(true), 15_000);
+    expect(journal.endpoints.get(id)?.phase).toBe('ready');
+    store.rollBack({ ...whole, ahead: 1000 });
+    await vi.waitFor(async () => expect((await said())?.history).toBe(await historyNow()), 15_000);
+    expect(journal.endpoints.get(id)?.phase).toBe('ready');
+    expect(journal.blocks.size).toBe(1);
+  });
+
   it('no new block is claimed while others claim again what they hold', async () => {
     const value = recoveries.format({ history: 'x', begunAt: '2026-01-01T00:00:00Z', phase: 'claiming' });
     await store.commit([], [{ kind: 'put', key: keys.recovery, value }]);
