@@ -19,6 +19,7 @@ const DEPENDS_ON_BACKEND = [
   'policy-conformance',
   'policy-window',
   'problems',
+  'rollback',
   'survival',
   'type-of-service',
 ].map((name) => `test/e2e/${name}.test.ts`);
