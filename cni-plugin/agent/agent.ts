@@ -96,6 +96,7 @@ export class Agent {
     this.#store = store;
     store.onHistory(() => {
       this.#acknowledger.void();
+      this.#context.blocks.doubt();
       this.#inHistory.abort();
       this.#inHistory = new AbortController();
     });
@@ -111,9 +112,7 @@ export class Agent {
     const view = new ClusterView({
       store,
       snapshot,
-      stateDir,
-      copy,
-      remembered: () => store.remembered,
+      ...{ stateDir, copy, remembered: () => store.remembered },
       log,
       book,
       allTenants: reachesAllTenants(roles),

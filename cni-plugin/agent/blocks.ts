@@ -9,15 +9,14 @@ import { keys } from '../../controller/store/keys.ts';
 import { NEW_CLAIM, refuseDuringRecovery } from '../../controller/store/recovery.ts';
 import { type Guard, IndeterminateCommit, type Store } from '../../controller/store/store.ts';
 import {
-  addressAt,
   familyOf,
   type IpAddress,
   type IpPrefix,
   prefixBase,
   prefixContains,
   prefixOf,
-  prefixSize,
 } from '../../dataplane/address.ts';
+import { Addresses } from './addresses.ts';
 import {
   findHolder,
   getActive,
@@ -46,21 +45,18 @@ export interface BlocksOptions {
 
 export class Blocks {
   readonly #options: BlocksOptions;
-  /** handed out or about to be; a superset of what the journal's endpoints hold */
-  readonly #used = new Set<IpAddress>();
-  /** where to go on looking in each block: an address rests as long as possible before it is given again */
-  readonly #cursor = new Map<IpPrefix, bigint>();
+  readonly #addresses: Addresses;
   /** blocks that are being given back */
   readonly #leaving = new Set<IpPrefix>();
-  /** blocks of which it is unknown whether they were given back */
+  /** blocks of which it is unknown whether they are this node's */
   readonly #doubtful = new Set<IpPrefix>();
   /** claims of one tenant, one after the other: 32 ADDs at once need one block */
   readonly #claiming = new KeyedLock();
 
   constructor(options: BlocksOptions) {
     this.#options = options;
-    for (const { endpoint, phase } of options.journal.endpoints.values())
-      if (phase !== 'quarantined') for (const ip of endpoint.ips) this.#used.add(ip);
+    const holding = [...options.journal.endpoints.values()].filter(({ phase }) => phase !== 'quarantined');
+    this.#addresses = new Addresses(holding.flatMap(({ endpoint }) => endpoint.ips));
   }
 
   /** This node's blocks of a tenant. */
@@ -104,23 +100,21 @@ export class Blocks {
     };
     await this.#claiming.run(tenant.name, async () => {
       await own();
-      if (this.#used.has(wanted)) throw new Conflict(`${field}: ${wanted} is in use`, { field });
       if (this.#doubtful.has(prefix))
         throw new Unavailable('store', `whether block ${prefix} is still this node's is not known`);
-      this.#used.add(wanted);
+      if (!this.#addresses.take(wanted)) throw new Conflict(`${field}: ${wanted} is in use`, { field });
     });
     return wanted;
   }
 
   /** Gives an address back. Its flows must be forgotten first. */
   release(address: IpAddress): void {
-    this.#used.delete(address);
+    this.#addresses.release(address);
   }
 
   /** Has any address of this block been handed out? */
   inUse(block: IpPrefix): boolean {
-    for (const address of this.#used) if (prefixContains(block, address)) return true;
-    return false;
+    return this.#addresses.isAnyOf(block);
   }
 
   /** Gives an unused block back to its tenant. True if it is gone from here. */
@@ -160,12 +154,21 @@ export class Blocks {
       if (isOurs()) continue;
       await this.#claiming.run(tenant, async () => {
         const isSettled = !journal.blocks.has(prefix) || isOurs();
-        if (isSettled || (await this.#claimAgain(block))) return;
+        if (isSettled) return;
+        if (await this.#claimAgain(block)) {
+          this.#doubtful.delete(prefix);
+          return;
+        }
         await journal.record({ op: 'unblock', tenant, prefix });
         lost.push(block);
       });
     }
     return lost;
+  }
+
+  /** No address is given out of the blocks held now until {@link confirm} has found that they still are this node's. */
+  doubt(): void {
+    for (const { prefix } of this.#options.journal.blocks.values()) this.#doubtful.add(prefix);
   }
 
   /** Is this address in a block of this node's? */
@@ -193,23 +196,15 @@ export class Blocks {
   #hasFree(tenant: string): boolean {
     const address = this.#takeFree(tenant);
     if (address === undefined) return false;
-    this.#used.delete(address);
+    this.#addresses.release(address);
     return true;
   }
 
   #takeFree(tenant: string): IpAddress | undefined {
     for (const { prefix } of this.owned(tenant)) {
       if (this.#leaving.has(prefix) || this.#doubtful.has(prefix)) continue;
-      const size = prefixSize(prefix);
-      const start = this.#cursor.get(prefix) ?? 0n;
-      for (let step = 0n; step < size; step++) {
-        const index = (start + step) % size;
-        const address = addressAt(prefix, index);
-        if (this.#used.has(address)) continue;
-        this.#cursor.set(prefix, (index + 1n) % size);
-        this.#used.add(address);
-        return address;
-      }
+      const address = this.#addresses.takeFrom(prefix);
+      if (address !== undefined) return address;
     }
     return undefined;
   }

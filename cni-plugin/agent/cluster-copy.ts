@@ -2,7 +2,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import type { Remembered } from '../../controller/store/history-store.ts';
+import type { Remembered } from '../../controller/store/evidence.ts';
 import type { Entry } from '../../controller/store/store.ts';
 
 export interface ClusterCopy {

@@ -8,8 +8,8 @@ import type { Logger } from 'pino';
 import { Unavailable } from '../../controller/errors.ts';
 import type { ProblemBook } from '../../controller/model/problems.ts';
 import { SYSTEM_TENANT } from '../../controller/model/records.ts';
+import type { Remembered } from '../../controller/store/evidence.ts';
 import { follow } from '../../controller/store/follow.ts';
-import type { Remembered } from '../../controller/store/history-store.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { pause } from '../../controller/store/pause.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../../controller/store/store.ts';
@@ -241,12 +241,14 @@ export class ClusterView {
 
   /** @param keys that changed; without, any under the prefix may have */
   #heard(prefix: string, revision: Revision, changed?: readonly string[]): void {
-    const { onSeen } = this.#options;
+    const { onSeen, remembered } = this.#options;
+    const { history } = remembered();
     if (prefix.startsWith(keys.allPeerings)) {
       // Which tenants may talk has changed, and with that which to follow; it has been seen once they have been.
       this.#dropUnwanted();
       void this.#followAll().then(() => {
-        if (!this.#following.has(prefix)) return;
+        // In another history of the store the revision is another's.
+        if (!this.#following.has(prefix) || remembered().history !== history) return;
         onSeen(prefix, revision);
         if (this.#inSync) this.#options.onChange([]);
       });
@@ -269,8 +271,8 @@ export class ClusterView {
 
   #writeCache(): void {
     const { remembered, stateDir, log } = this.#options;
-    const entries = [...this.#entries.values()];
-    writeCopy(stateDir, { seen: [...this.#seen], entries, history: remembered() }, log);
+    const [seen, entries] = [[...this.#seen], [...this.#entries.values()]];
+    writeCopy(stateDir, { seen, entries, history: remembered() }, log);
   }
 
   /** @returns whether there is a copy of all that this node needs: half of it could lack what forbids */
@@ -285,10 +287,8 @@ export class ClusterView {
     const seen = new Set([...copy.seen, ...this.#seen]);
     if (snapshot.cluster === undefined || [...this.#wanted()].some((prefix) => !seen.has(prefix))) return false;
     for (const prefix of seen) this.#seen.add(prefix);
-    log.warn(
-      { op: 'start', path: copyPath(stateDir) },
-      'the store does not answer: starting from the last known state',
-    );
+    const fields = { op: 'start', path: copyPath(stateDir) };
+    log.warn(fields, 'the store does not answer: starting from the last known state');
     return true;
   }
 }

@@ -62,6 +62,15 @@ export type JournalRecord =
 const FILE = 'journal.jsonl';
 const VERSION_LINE = JSON.stringify({ journal: 1 });
 
+/** What says again that a record is owed, by what has become of the endpoint. */
+const OWED_BY = {
+  wiring: 'leaving',
+  ready: 'leaving',
+  leaving: 'leaving',
+  quarantined: 'quarantined',
+  gone: 'gone',
+} as const;
+
 /** The journal's file holds what it cannot: damage that is more than a line cut short at its end. */
 export class JournalError extends Error {
   readonly code = 'journal';
@@ -200,16 +209,7 @@ export class Journal {
     for (const { tenant, prefix } of this.#blocks.values()) records.push({ op: 'block', tenant, prefix });
     for (const local of this.#endpoints.values()) records.push({ op: 'endpoint', local });
     const owed = Array.from(this.#owed, ([id, tenant]) =>
-      JSON.stringify({
-        op:
-          this.#endpoints.get(id)?.phase === 'quarantined'
-            ? 'quarantined'
-            : this.#endpoints.has(id)
-              ? 'leaving'
-              : 'gone',
-        id,
-        tenant,
-      }),
+      JSON.stringify({ op: OWED_BY[this.#endpoints.get(id)?.phase ?? 'gone'], id, tenant }),
     );
     const lines = [VERSION_LINE, ...records.map((record) => JSON.stringify(record)), ...owed];
     const next = `${path}.next`;

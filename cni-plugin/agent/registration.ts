@@ -10,7 +10,8 @@ import type { ProblemBook } from '../../controller/model/problems.ts';
 import { Backoff } from '../../controller/store/backoff.ts';
 import { noteStoreError } from '../../controller/store/findings.ts';
 import { keys } from '../../controller/store/keys.ts';
-import type { Lease, Store } from '../../controller/store/store.ts';
+import { NEW_CLAIM, refuseDuringRecovery } from '../../controller/store/recovery.ts';
+import type { Guard, Lease, Store } from '../../controller/store/store.ts';
 import { addressAt, familyOf, hostPrefix, prefixSize } from '../../dataplane/address.ts';
 import { systemAddressOf } from './desired/world.ts';
 import type { Snapshot } from './watch/snapshot.ts';
@@ -64,7 +65,8 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
       log.info({ op: 'register', node: options.node().name }, 'node is known to the cluster');
       book.solved('store_refused', about);
       about = RENEWAL;
-      options.onRegistered();
+      // What has been claimed again is of a history that is over by now: it is to be done anew.
+      if (!over.aborted) options.onRegistered();
       backoff.reset();
       await Promise.race([lease.lost, aborted(signal), aborted(over)]);
     } catch (error) {
@@ -84,18 +86,25 @@ async function publishNode({ store, node }: RegistrationOptions): Promise<void> 
   if (entry?.value !== value) await store.commit([], [{ kind: 'put', key, value }]);
 }
 
-/** The lowest free address of the system subnets, kept for good. */
+/**
+ * The lowest free address of the system subnets, kept for good: claimed again where another history of the store does not have it. Asks
+ * the store, for what was heard of it may be of the one before.
+ */
 async function claimSystemAddress({ store, snapshot, node, onChange }: RegistrationOptions): Promise<void> {
   const { name } = node();
-  while (systemAddressOf(snapshot, name) === undefined) {
+  const held = systemAddressOf(snapshot, name);
+  const heldKey = held && keys.block(SYSTEM_TENANT, hostPrefix(held));
+  for (;;) {
     const { entries } = await store.list(keys.blocks(SYSTEM_TENANT));
-    for (const entry of entries) snapshot.put(entry);
+    snapshot.replace(keys.blocks(SYSTEM_TENANT), entries);
     if (systemAddressOf(snapshot, name) !== undefined) break;
     const taken = new Set(entries.map(({ key }) => key));
-    const key = freeSystemKey(snapshot, taken);
+    const isHeld = heldKey !== undefined && !taken.has(heldKey);
+    const key = isHeld ? heldKey : freeSystemKey(snapshot, taken);
     const value = blocks.format({ node: name });
-    const result = await store.commit([{ kind: 'absent', key }], [{ kind: 'put', key, value }]);
-    if (result.committed) snapshot.put({ key, value, createRevision: result.revision, modRevision: result.revision });
+    const guards: Guard[] = [{ kind: 'absent', key }, ...(isHeld ? [] : [NEW_CLAIM])];
+    const { committed } = await store.commit(guards, [{ kind: 'put', key, value }]);
+    if (!committed && !isHeld) await refuseDuringRecovery(store);
   }
   onChange();
 }

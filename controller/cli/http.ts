@@ -49,7 +49,8 @@ function parseBody(text: string): unknown {
   if (text === '') return undefined;
   try {
     return JSON.parse(text);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
     return text;
   }
 }

@@ -66,7 +66,7 @@ export class Acknowledgements {
 
   /** What a listing after a break repeats is old news. */
   #learn(entry: Entry): void {
-    if (this.#latest.get(nodeOf(entry.key))?.writtenAt === entry.modRevision) return;
+    if (this.#latest.get(nodeOf(entry.key))?.isOf(entry)) return;
     this.#tell(nodeOf(entry.key), new Acknowledgement(entry, this.#nowMs()));
   }
 

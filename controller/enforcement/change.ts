@@ -41,9 +41,9 @@ export class Acknowledgement {
     this.learnedMs = learnedMs;
   }
 
-  /** the revision of its own writing */
-  get writtenAt(): Revision {
-    return this.#entry.modRevision;
+  /** Was it read from this very record? In another history of the store, another one can have its revision. */
+  isOf({ modRevision, value }: Entry): boolean {
+    return this.#entry.modRevision === modRevision && this.#entry.value === value;
   }
 
   /** Parsed at the first read: most are never read. Undefined if the record is not readable. */

@@ -189,7 +189,8 @@ class BackupReader {
   #parse(text: string): unknown {
     try {
       return JSON.parse(text);
-    } catch {
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
       return this.fail('is not JSON');
     }
   }

@@ -65,6 +65,11 @@ export class ClaimsView {
     this.#replace(entries, revision);
   }
 
+  /** The store is in another history: what it lists next counts alone, whatever revisions were before. */
+  void(): void {
+    for (const key of this.#claims.keys()) this.#claims.set(key, 0);
+  }
+
   /** Takes note of a claim that was found, or made by ourselves. */
   learn(key: string, revision: Revision): void {
     const isVni = vniClaims.place(key) !== undefined;

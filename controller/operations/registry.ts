@@ -112,8 +112,11 @@ export class Registry {
     if (born) log.info({ op: 'bootstrap', ...cluster }, 'a new cluster is born');
     if (overruled.length > 0)
       log.warn({ op: 'bootstrap', overruled }, 'differs from the flags; change it with PATCH /v1/cluster');
-    // A backup may have brought another configuration into a cluster without tenants.
-    store.onHistory(() => void this.#readClusterAgain());
+    store.onHistory(() => {
+      this.claims.void();
+      // A backup may have brought another configuration into a cluster without tenants.
+      void this.#readClusterAgain();
+    });
     const onUnavailable = ({ message }: Unavailable) => this.#warn(message);
     const watcher = followingProblems(this.book);
     this.#following = Promise.all([

@@ -7,9 +7,9 @@
  */
 import { Unavailable } from '../errors.ts';
 import { Backoff } from './backoff.ts';
-import { type Evidence, evidenceOf, newestOf, prove } from './evidence.ts';
-import { beginHistory, idOf, isBeingRestored, writeRestored } from './history-records.ts';
-import type { HistoryKeeperOptions, HistoryListener, HistoryStore, Remembered } from './history-store.ts';
+import { type Evidence, evidenceOf, newestOf, type Remembered, Seen } from './evidence.ts';
+import { beginHistory, idOf, refuseHalf, writeRestored } from './history-records.ts';
+import type { HistoryKeeperOptions, HistoryListener, HistoryStore } from './history-store.ts';
 import { keys } from './keys.ts';
 import {
   type CallOptions,
@@ -46,9 +46,7 @@ export class HistoryKeeper implements HistoryStore {
   readonly #closing = new AbortController();
   readonly #watches = new Set<Watching>();
   readonly #listeners: HistoryListener[] = [];
-  #history: string | undefined;
-  #cluster: string | undefined;
-  #evidence: Evidence | undefined;
+  readonly #seen: Seen;
   /** aborted when the process moves on; counted, so that what was listed before is told from what was listed since */
   #era = { number: 1, over: new AbortController() };
   /** why the evidence is void, once that is known */
@@ -62,7 +60,7 @@ export class HistoryKeeper implements HistoryStore {
   constructor(options: HistoryKeeperOptions) {
     this.#options = options;
     this.#store = options.store;
-    ({ history: this.#history, cluster: this.#cluster, evidence: this.#evidence } = options.remembered ?? {});
+    this.#seen = new Seen(options.remembered);
     this.#store.onConnection((now) => {
       this.#breaks++;
       this.#isSettled = false;
@@ -73,13 +71,12 @@ export class HistoryKeeper implements HistoryStore {
   }
 
   get history(): string | undefined {
-    return this.#history;
+    return this.#seen.history;
   }
 
   /** To be kept with the copy of the store that it belongs to. */
   get remembered(): Remembered {
-    const [history, cluster, evidence] = [this.#history, this.#cluster, this.#evidence];
-    return { ...(history && { history }), ...(cluster && { cluster }), ...(evidence && { evidence }) };
+    return this.#seen.remembered;
   }
 
   onHistory(listener: HistoryListener): void {
@@ -87,26 +84,28 @@ export class HistoryKeeper implements HistoryStore {
   }
 
   async get(key: string, options?: GetOptions): Promise<Found> {
-    const found = await this.#ask(() => this.#store.get(key, options), options);
-    if (options?.at === undefined) this.#learn(found.entry && evidenceOf(found.entry));
-    return found;
+    const newest = ({ entry }: Found) => (options?.at === undefined ? entry && evidenceOf(entry) : undefined);
+    return await this.#ask(() => this.#store.get(key, options), newest, options);
   }
 
   async list(prefix: string, options?: ListOptions): Promise<Listing> {
-    const listing = await this.#ask(() => this.#store.list(prefix, options));
-    this.#learn(newestOf(listing.entries));
-    return { ...listing, era: this.#era.number };
+    return await this.#ask(
+      () => this.#store.list(prefix, options),
+      ({ entries }) => newestOf(entries),
+    );
   }
 
   async commit(guards: readonly Guard[], writes: readonly Write[], options?: CallOptions): Promise<CommitResult> {
     await this.#settleWithin(options);
     const era = this.#era.number;
-    const before = this.#evidence?.revision ?? 0;
+    const before = this.#seen.revision;
     const result = await this.#store.commit(guards, writes, options);
     if (result.revision < before) this.#leave(`it answers at revision ${result.revision}, after ${before}`);
+    // The connection broke while it was under way: it may have been carried out by another copy than the one that was judged.
+    if (era === this.#era.number && !this.#isSettled) await this.#settleWithin(options).catch(throwIndeterminate);
     if (era !== this.#era.number) throw new IndeterminateCommit('the store has become an older copy of itself');
     const put = result.committed ? writes.find((write) => write.kind === 'put') : undefined;
-    this.#learn(put && { key: put.key, revision: result.revision, value: put.value });
+    this.#seen.learn(put && { key: put.key, revision: result.revision, value: put.value });
     return result;
   }
 
@@ -126,7 +125,7 @@ export class HistoryKeeper implements HistoryStore {
         await this.#settleSurely(ends);
         if (ends.aborted) break;
         const last = batch.events.at(-1);
-        this.#learn(last && evidenceOf(last));
+        this.#seen.learn(last && evidenceOf(last));
         watching.seen = batch.revision;
         yield batch;
       }
@@ -159,20 +158,27 @@ export class HistoryKeeper implements HistoryStore {
     await this.#following;
   }
 
-  /** @throws Unavailable when the store is away, or being restored */
-  async #ask<T extends { readonly revision: Revision }>(call: () => Promise<T>, options?: CallOptions): Promise<T> {
+  /**
+   * @param newest of what is answered, to be remembered
+   * @returns the answer, with the era that it is of
+   * @throws Unavailable when the store is away, or being restored
+   */
+  async #ask<T extends { readonly revision: Revision }>(
+    call: () => Promise<T>,
+    newest: (answer: T) => Evidence | undefined,
+    options?: CallOptions,
+  ): Promise<T & { readonly era: number }> {
     await this.#settleWithin(options);
     const era = this.#era.number;
-    const before = this.#evidence?.revision ?? 0;
+    const before = this.#seen.revision;
     const answer = await call();
     if (era !== this.#era.number) throw new OtherHistory('the store has become an older copy of itself meanwhile');
-    if (answer.revision >= before) return answer;
-    this.#leave(`it answers at revision ${answer.revision}, after ${before}`);
-    throw new OtherHistory('the store has become an older copy of itself');
-  }
-
-  #learn(evidence: Evidence | undefined): void {
-    if (evidence !== undefined && evidence.revision > (this.#evidence?.revision ?? 0)) this.#evidence = evidence;
+    if (answer.revision < before) {
+      this.#leave(`it answers at revision ${answer.revision}, after ${before}`);
+      throw new OtherHistory('the store has become an older copy of itself');
+    }
+    this.#seen.learn(newest(answer));
+    return { ...answer, era };
   }
 
   /** What this process has seen never happened in the history that the store is in now. */
@@ -180,8 +186,7 @@ export class HistoryKeeper implements HistoryStore {
     if (this.#otherBecause !== undefined) return;
     this.#otherBecause = because;
     this.#isSettled = false;
-    this.#evidence = undefined;
-    this.#cluster = undefined;
+    this.#seen.forget();
     const before = this.#era;
     this.#era = { number: before.number + 1, over: new AbortController() };
     before.over.abort();
@@ -200,9 +205,7 @@ export class HistoryKeeper implements HistoryStore {
 
   /** @throws Unavailable, at the latest when a call's time is over */
   async #settleWithin({ timeoutMs }: CallOptions = {}): Promise<void> {
-    if (this.#isSettled) return;
-    if (timeoutMs === undefined) return await this.#settle();
-    await within(timeoutMs, this.#settle());
+    if (!this.#isSettled) await (timeoutMs === undefined ? this.#settle() : within(timeoutMs, this.#settle()));
   }
 
   /** Tries until it is known, or until `signal` aborts. */
@@ -223,42 +226,30 @@ export class HistoryKeeper implements HistoryStore {
     const { entry, cluster } = await this.#store.get(keys.history);
     const id = idOf(entry);
     if (this.#otherBecause === undefined) await this.#judge(id, cluster);
-    if (await isBeingRestored(this.#store)) throw new Unavailable('store', RESTORING);
+    await refuseHalf(this.#store);
     if (this.#otherBecause !== undefined) {
-      const isBegun = id !== undefined && id !== this.#history;
+      const isBegun = id !== undefined && id !== this.#seen.history;
       const next = isBegun ? id : await beginHistory(this.#store, entry, { cause: 'rollback', by: this.#options.name });
       if (next !== undefined) this.#moveOn(next);
     } else if (breaks === this.#breaks) {
-      this.#history ??= id;
-      this.#cluster = cluster;
+      this.#seen.history ??= id;
       this.#isSettled = true;
     }
   }
 
   /** Looks whether the store has the history that this process knows, and has watches start anew where that cannot be told. */
   async #judge(id: string | undefined, cluster: string | undefined): Promise<void> {
-    if (this.#history !== undefined && id !== this.#history) return this.#leave(`history ${id} has begun`);
-    if (this.#cluster !== undefined && cluster !== this.#cluster)
-      return this.#leave(`another cluster of etcd answers, ${cluster} instead of ${this.#cluster}`);
-    const evidence = this.#evidence;
-    if (evidence === undefined) return;
-    const verdict = await prove(this.#store, evidence);
-    if (verdict === 'other')
-      return this.#leave(`the change of ${evidence.key} at revision ${evidence.revision} is not in it`);
-    if (verdict === 'unknown') this.#evidence = undefined;
-    const proven = verdict === 'same' ? evidence.revision : 0;
+    const { other, proven } = await this.#seen.judge(this.#store, id, cluster);
+    if (other !== undefined) return this.#leave(other);
     for (const { seen, unproven } of this.#watches) if (seen > proven) unproven.abort();
   }
 
   #moveOn(id: string): void {
-    const [before, reason] = [this.#history, this.#otherBecause];
-    this.#history = id;
+    const [before, reason] = [this.#seen.history, this.#otherBecause];
+    this.#seen.history = id;
     this.#otherBecause = undefined;
-    const { log } = this.#options;
-    log.error(
-      { op: 'history', history: id, before, reason },
-      'the store has another history: reading everything again',
-    );
+    const fields = { op: 'history', history: id, before, reason };
+    this.#options.log.error(fields, 'the store has another history: reading everything again');
     for (const listener of this.#listeners) listener(id, before);
   }
 
@@ -272,26 +263,37 @@ export class HistoryKeeper implements HistoryStore {
     const backoff = new Backoff();
     const learn = (entry: Entry | undefined) => {
       const id = idOf(entry);
-      if (id === undefined || id === this.#history) return;
-      if (this.#history === undefined) this.#history = id;
+      if (id === undefined || id === this.#seen.history) return;
+      if (this.#seen.history === undefined) this.#seen.history = id;
       else this.#leave(`history ${id} has begun`);
     };
     for (; !closing.aborted; await backoff.wait(closing)) {
+      let watching: Watching | undefined;
       try {
         await this.#settle();
-        const over = AbortSignal.any([closing, this.#era.over.signal]);
+        const unproven = new AbortController();
+        const over = AbortSignal.any([closing, this.#era.over.signal, unproven.signal]);
         const { entry, revision } = await this.#store.get(keys.history);
+        watching = { seen: revision, unproven };
+        this.#watches.add(watching);
         learn(entry);
+        this.#seen.learn(entry && evidenceOf(entry));
         watcher.recovered(keys.history);
-        for await (const { events } of this.#store.watch(keys.history, revision, over)) {
+        for await (const { events, revision: seen } of this.#store.watch(keys.history, revision, over)) {
           backoff.reset();
+          watching.seen = seen;
           for (const event of events) if (event.kind === 'put') learn(event.entry);
         }
       } catch (error) {
         if (!(error instanceof Compacted || isAway(error))) watcher.failed(keys.history, error);
+      } finally {
+        if (watching !== undefined) this.#watches.delete(watching);
       }
     }
   }
 }
 
-const RESTORING = 'a backup is being restored: the store is not whole until that has ended';
+function throwIndeterminate(error: unknown): never {
+  if (!(error instanceof Unavailable)) throw error;
+  throw new IndeterminateCommit(error.message, { cause: error });
+}

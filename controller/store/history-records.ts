@@ -38,9 +38,11 @@ export async function ensureHistory(store: Store, by: string): Promise<void> {
   await store.commit([unchanged(undefined)], [{ kind: 'put', key: keys.history, value }]);
 }
 
-export async function isBeingRestored(store: Store): Promise<boolean> {
+/** @throws Unavailable while a backup is being written: what there is is not whole */
+export async function refuseHalf(store: Store): Promise<void> {
   const { entry } = await store.get(keys.recovery);
-  return entry !== undefined && recoveries.find(entry)?.phase === 'restoring';
+  if (entry !== undefined && recoveries.find(entry)?.phase === 'restoring')
+    throw new Unavailable('store', 'a backup is being restored: the store is not whole until that has ended');
 }
 
 /**

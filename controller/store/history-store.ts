@@ -2,7 +2,7 @@
  * A store that knows which history it is in. history-keeper.ts is the real one. Types alone.
  */
 import type { Logger } from 'pino';
-import type { Evidence } from './evidence.ts';
+import type { Remembered } from './evidence.ts';
 import type { FollowWatcher } from './follow.ts';
 import type { ConnectedStore, Store } from './store.ts';
 
@@ -26,13 +26,6 @@ export interface HistoryStore extends Store {
     write: (store: Store) => Promise<void>,
     check?: (store: Pick<Store, 'get' | 'list'>) => Promise<void>,
   ): Promise<void>;
-}
-
-/** What a process knows of the store's history, for its next life. */
-export interface Remembered {
-  readonly history?: string;
-  readonly cluster?: string;
-  readonly evidence?: Evidence;
 }
 
 export interface HistoryKeeperOptions {

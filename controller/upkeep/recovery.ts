@@ -4,9 +4,10 @@
  */
 import type { Logger } from 'pino';
 import { type Recovery, recoveries } from '../model/kinds/history.ts';
+import { Unreadable } from '../model/kinds/kind.ts';
 import type { ProblemBook } from '../model/problems.ts';
 import { unclaimedNodes } from '../operations/recovery.ts';
-import { followingProblems, noteStoreError } from '../store/findings.ts';
+import { followingProblems, noteReading, noteStoreError } from '../store/findings.ts';
 import { follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import { pause } from '../store/pause.ts';
@@ -36,7 +37,9 @@ export async function endRecoveries(
 ): Promise<void> {
   let current: { readonly entry: Entry; readonly recovery: Recovery; readonly sinceMs: number } | undefined;
   const learn = (entry: Entry | undefined) => {
-    const recovery = entry && recoveries.find(entry);
+    const found = entry && recoveries.read(entry);
+    noteReading(book, keys.recovery, found);
+    const recovery = found instanceof Unreadable ? undefined : found;
     if (entry === undefined || recovery?.phase !== 'claiming') current = undefined;
     else if (entry.modRevision !== current?.entry.modRevision || recovery.history !== current.recovery.history)
       current = { entry, recovery, sinceMs: performance.now() };

@@ -87,6 +87,8 @@ export async function keepCompacted(
   while (!signal.aborted) {
     try {
       const { revision } = await keeper.look();
+      // The store was put back to an older copy: revisions that were seen are yet to come.
+      if (revision < (seen.at(-1)?.revision ?? 0)) seen.length = 0;
       seen.push({ atMs: nowMs(), revision });
       let old: Revision | undefined;
       while (seen[0] !== undefined && nowMs() - seen[0].atMs >= keepMs) old = seen.shift()?.revision;

@@ -52,6 +52,13 @@ test('what is enforced, held and lost is so in the store that there is now', asy
   const stray = await lab.attach('node1', { tenant: 'lost' });
   const twin = await lab.attach('node2', { tenant: 'lost' });
   await untilReached(lab, [[stray, twin]]);
+  /** Its own node's probe, and the outside, which answers every tenant. */
+  const beyondTenants = async () => {
+    const probe = await lab.prober(lab.host('node1')).ping(stray.ip);
+    const out = await lab.prober(stray).ping(lab.outside.address);
+    return [probe.outcome, out.outcome];
+  };
+  expect(await beyondTenants()).toEqual(['answered', 'answered']);
   for (let i = 0; i < 40; i++) await lab.rest('PATCH', '/v1/tenants/red', { labels: { round: `${i}` } });
   await restore(copy);
 
@@ -78,6 +85,7 @@ test('what is enforced, held and lost is so in the store that there is now', asy
   };
   await waitFor(named, { what: 'pods of the tenant that the copy lacks are told of' });
   expect(await silentPairs(lab, [[stray, twin]])).toHaveLength(1);
+  expect(await beyondTenants()).not.toContain('answered');
 
   // Then new things are given out, and no place that a pod holds.
   const made = async () => {

@@ -6,12 +6,13 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Blocks } from '../../../cni-plugin/agent/blocks.ts';
 import { Journal } from '../../../cni-plugin/agent/journal.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
+import { Exhausted, Unavailable } from '../../../controller/errors.ts';
 import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import type { Tenant } from '../../../controller/model/records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import type { CallOptions } from '../../../controller/store/store.ts';
-import { parsePrefix } from '../../../dataplane/address.ts';
+import { parseIp, parsePrefix } from '../../../dataplane/address.ts';
 import { entries, tenant } from './builders.ts';
 
 const red = tenant('red', 42, { subnets: [parsePrefix('10.170.0.0/27')] });
@@ -82,4 +83,18 @@ it('a block just given back is not taken up again because the snapshot still has
   expect(snapshot.holderOf('red', prefix)).toBe('node1');
   await expect(blocks.allocate(red)).rejects.toMatchObject({ code: 'exhausted' });
   expect(journal.blocks.size).toBe(0);
+});
+
+it('of a block in doubt no address is given out until the store has said whose it is', async () => {
+  const first = await blocks.allocate(red);
+  await hear();
+  blocks.doubt();
+  // The tenant has no other block.
+  await expect(blocks.allocate(red)).rejects.toThrow(Exhausted);
+  await expect(blocks.allocateWanted(red, parseIp('10.170.0.9'), 'ip')).rejects.toThrow(Unavailable);
+  // What was heard says nothing.
+  expect(await blocks.confirm()).toEqual([]);
+  await expect(blocks.allocate(red)).rejects.toThrow(Exhausted);
+  expect(await blocks.confirm({ anew: true })).toEqual([]);
+  expect(await blocks.allocate(red)).not.toBe(first);
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readCopy } from '../../../cni-plugin/agent/cluster-copy.ts';
-import { ClusterView } from '../../../cni-plugin/agent/cluster-view.ts';
+import { ClusterView, type ClusterViewOptions } from '../../../cni-plugin/agent/cluster-view.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import { Unavailable } from '../../../controller/errors.ts';
 import { formatRecord } from '../../../controller/model/kinds/kind.ts';
@@ -43,7 +43,7 @@ afterEach(async () => {
 });
 
 /** @param answers the store as this view meets it */
-function open(answers: Partial<Pick<Store, 'list'>> = {}) {
+function open(answers: Partial<Pick<Store, 'list'>> = {}, told: Partial<ClusterViewOptions> = {}) {
   const snapshot = new Snapshot();
   const met: Store = {
     get: (key) => store.get(key),
@@ -65,6 +65,7 @@ function open(answers: Partial<Pick<Store, 'list'>> = {}) {
     allTenants: false,
     onChange: ignore,
     onSeen: ignore,
+    ...told,
   };
   const view = new ClusterView(options);
   views.push(view);
@@ -165,4 +166,37 @@ test.each([
   const third = open();
   await third.view.start(['red']);
   expect(third.snapshot.tenant('red')).toBeUndefined();
+});
+
+test('what comes of a peering is not called seen once the store is in another history', async () => {
+  let history = 'h1';
+  const hold = gate();
+  held.push(hold);
+  const asked = gate();
+  const seen: string[] = [];
+  const { view } = open(
+    {
+      list: async (prefix, options) => {
+        if (prefix === keys.blocks('blue')) {
+          asked.open();
+          await hold.opened;
+        }
+        return await store.list(prefix, options);
+      },
+    },
+    {
+      remembered: () => ({ history }),
+      onSeen: (prefix, revision) => seen.push(`${prefix} at ${revision} in ${history}`),
+    },
+  );
+  await view.start(['red']);
+  const key = keys.peering('red', 'blue');
+  const value = formatRecord({ tenant: 'red', peer: 'blue', createdAt: '2026-01-01T00:00:00Z' });
+  const { revision } = await store.commit([], [{ kind: 'put', key, value }]);
+  await asked.opened;
+  history = 'h2';
+  hold.open();
+  await waitFor(async () => seen.some((each) => each.startsWith(keys.blocks('blue'))), { what: 'blue is followed' });
+  for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
+  expect(seen).not.toContain(`${keys.peerings('red')} at ${revision} in h2`);
 });

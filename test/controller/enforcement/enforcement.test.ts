@@ -1,8 +1,12 @@
 /** What is not known is not called enforced: a controller that cannot follow which nodes there are says so. */
 import { expect, onTestFinished, test } from 'vitest';
+import { Acknowledgements } from '../../../controller/enforcement/acknowledgements.ts';
 import { Enforcement } from '../../../controller/enforcement/enforcement.ts';
+import { enforcedBy } from '../../../controller/model/kinds/enforced.ts';
 import { BIRTH } from '../../../controller/model/kinds/history.ts';
 import { ProblemBook } from '../../../controller/model/problems.ts';
+import { HistoryKeeper } from '../../../controller/store/history-keeper.ts';
+import { ensureHistory } from '../../../controller/store/history-records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 
@@ -28,4 +32,29 @@ test('nothing is enforced while gateways cannot be followed, and it is again onc
   isOdd = false;
   await expect.poll(() => book.all()).toEqual([]);
   expect(await enforcement.wait(change, 10_000)).toMatchObject({ enforced: true });
+});
+
+test('what a node says in another history is heard, though an acknowledgement of before has its revision', async () => {
+  const memory = new MemoryStore();
+  await ensureHistory(memory, 'a');
+  const log = { info() {}, warn() {}, error() {} };
+  const watcher = { failed() {}, recovered() {} };
+  const store = new HistoryKeeper({ store: memory, name: 'a', log, watcher });
+  const acknowledgements = new Acknowledgements(() => 0);
+  const over = new AbortController();
+  onTestFinished(async () => {
+    over.abort();
+    await store.close();
+  });
+  void acknowledgements.follow(store, over.signal, watcher);
+  const say = (history: string) => {
+    const value = enforcedBy.format({ at: '2026-01-01T00:00:00Z', history, tenants: {} });
+    return memory.commit([], [{ kind: 'put', key: keys.enforced('node1'), value }]);
+  };
+  const older = memory.copy();
+  const { revision } = await say(BIRTH);
+  await expect.poll(() => acknowledgements.of('node1')?.record?.history).toBe(BIRTH);
+  memory.rollBack(older);
+  expect((await say('h2')).revision).toBe(revision);
+  await expect.poll(() => acknowledgements.of('node1')?.record?.history).toBe('h2');
 });

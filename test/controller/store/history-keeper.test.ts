@@ -2,13 +2,13 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Unavailable } from '../../../controller/errors.ts';
 import { histories, recoveries } from '../../../controller/model/kinds/history.ts';
+import type { Remembered } from '../../../controller/store/evidence.ts';
 import { type FollowSink, follow } from '../../../controller/store/follow.ts';
 import { HistoryKeeper } from '../../../controller/store/history-keeper.ts';
 import { ensureHistory } from '../../../controller/store/history-records.ts';
-import type { Remembered } from '../../../controller/store/history-store.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import type { Store, Write } from '../../../controller/store/store.ts';
+import { IndeterminateCommit, type Store, type Write } from '../../../controller/store/store.ts';
 
 const put = (key: string, value: string): Write => ({ kind: 'put', key, value });
 const log = { info() {}, warn() {}, error() {} };
@@ -125,6 +125,17 @@ describe('a store that was rolled back', () => {
     store.rollBack(new MemoryStore().copy());
     await expect.poll(() => keeper.moves).toHaveLength(1);
     await expect.poll(() => copy.size).toBe(0);
+  });
+
+  test('does not count as the one that a write went to, though it was under way when the connection broke', async () => {
+    const { store, older, keeper } = await setUp();
+    const commit = store.commit.bind(store);
+    store.commit = async (guards, writes) => {
+      if (writes.some((write) => write.kind === 'put' && write.key === 'p/x')) store.rollBack({ ...older, ahead: 40 });
+      return await commit(guards, writes);
+    };
+    await expect(keeper.commit([], [put('p/x', 'late')])).rejects.toThrow(IndeterminateCommit);
+    expect(keeper.moves).toHaveLength(1);
   });
 
   test('takes no write before it has been noticed', async () => {

@@ -44,7 +44,7 @@ async function beginRecovery(mostMs: number) {
     const before = looks;
     await expect.poll(() => looks).toBeGreaterThan(before + 1);
   };
-  return { ...app, book, claim, isOver, looked };
+  return { ...app, store, book, claim, isOver, looked };
 }
 
 test('it ends when the last node has spoken in the new history', async () => {
@@ -69,4 +69,12 @@ test('a node that is not alive is not waited for beyond its time', async () => {
   expect(await isOver()).toBe(false);
   await claim('node1', 'h2');
   await expect.poll(isOver).toBe(true);
+});
+
+test('a record of it that cannot be read is told of: nothing new is given out while it is there', async () => {
+  const { store, book } = await beginRecovery(3_600_000);
+  await store.commit([], [{ kind: 'put', key: keys.recovery, value: '{"schema":9}' }]);
+  await expect.poll(() => book.all()).toMatchObject([{ kind: 'record_unreadable', about: 'recovery' }]);
+  await store.commit([], [{ kind: 'delete', key: keys.recovery }]);
+  await expect.poll(() => book.all()).toEqual([]);
 });

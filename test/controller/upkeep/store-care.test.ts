@@ -108,6 +108,17 @@ describe('history', () => {
     expect(keeper.dropped.at(-1)).toBe(200);
   });
 
+  test('is none of the revisions that a store has lost which was put back to an older copy', async () => {
+    const keeper = new SaidKeeper();
+    const at = await keep(keeper);
+    await at(0, 100);
+    await at(500, 10);
+    await at(1_000, 20);
+    expect(keeper.dropped).toEqual([]);
+    await at(1_500, 30);
+    expect(keeper.dropped).toEqual([10]);
+  });
+
   test('is left to another program that ends it', async () => {
     const keeper = new SaidKeeper();
     const at = await keep(keeper);
