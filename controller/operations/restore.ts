@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { Conflict, InvalidInput, Unavailable } from '../errors.ts';
 import { BackupFault, type BackupSummary, readBackup } from '../model/backup.ts';
+import { findContradiction } from '../model/backup-contents.ts';
 import { kindOf } from '../model/kinds/all.ts';
 import { type ClusterConfig, clusters } from '../model/kinds/cluster.ts';
 import { BIRTH } from '../model/kinds/history.ts';
@@ -61,11 +62,13 @@ const LOSSES: ReadonlySet<ProblemKind> = new Set(['place_taken']);
 /** A backup and what it says of itself. */
 export interface WholeBackup extends ReadBackup, BackupSummary {}
 
-/** @throws InvalidInput naming the line at fault */
+/** @throws InvalidInput naming the line at fault, or the tenant whose records do not fit */
 export async function readWholeBackup(chunks: AsyncIterable<Uint8Array>): Promise<WholeBackup> {
   const records = new Map<string, string>();
   try {
     const summary = await readBackup(chunks, createHash('sha256'), ({ key, value }) => records.set(key, value));
+    const contradiction = findContradiction(records, new Set(summary.leftOut.map(({ key }) => key)));
+    if (contradiction !== undefined) throw new InvalidInput('body', contradiction);
     return { ...summary, records };
   } catch (error) {
     if (error instanceof BackupFault) throw new InvalidInput('body', error.message);

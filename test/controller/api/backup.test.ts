@@ -1,104 +1,23 @@
-/** A backup holds all that makes the cluster; a restore makes the cluster what it says, or refuses it before anything is written. */
-import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
+/** A backup holds all that makes the cluster, and a restore makes the cluster what it says. */
 import { expect, test } from 'vitest';
-import { atMost } from '../../../controller/api/lines-body.ts';
 import { enforcedBy } from '../../../controller/model/kinds/enforced.ts';
-import { recoveries } from '../../../controller/model/kinds/history.ts';
 import { formatRecord } from '../../../controller/model/kinds/kind.ts';
 import { MAX_COMMIT_OPERATIONS } from '../../../controller/store/commit-rules.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
-import type { Guard, Store, Write } from '../../../controller/store/store.ts';
-import { type Answer, dump, putBlock, putEndpoint, putNode, startApp, type TestApp, until } from './fixture.ts';
-
-const RESTORE = '/v1/cluster/restore';
-const ALLOW_ALL = { podSelector: {}, ingress: [{}] };
-
-/** Counts what each commit holds, and can be cut off. */
-class CountingStore extends MemoryStore {
-  readonly sizes: number[] = [];
-  commitsLeft = Number.POSITIVE_INFINITY;
-
-  override async commit(guards: readonly Guard[], writes: readonly Write[]) {
-    if (this.commitsLeft-- <= 0) this.failNext('unavailable');
-    this.sizes.push(guards.length + writes.length);
-    return await super.commit(guards, writes);
-  }
-}
-
-/** A cluster of two tenants that peer, with a policy each, and a node that holds something. @param raw what is below the application */
-async function setUp(raw = new MemoryStore()) {
-  const app = await startApp({ store: raw });
-  const { call, store } = app;
-  for (const [name, subnet] of [
-    ['blue', '10.128.4.0/22'],
-    ['red', '10.128.8.0/22'],
-  ] as const) {
-    const tenant = { name, namespaces: [`${name}-web`], subnets: [subnet] };
-    expect((await call('POST', '/v1/tenants', tenant)).status).toBe(201);
-    expect((await call('PUT', policyPath(name, 'first'), ALLOW_ALL)).status).toBe(201);
-  }
-  expect((await call('PUT', '/v1/tenants/blue/peerings/red')).status).toBe(201);
-  await putNode(store, 'node1');
-  await putBlock(store, 'blue', '10.128.4.0/27');
-  await putEndpoint(store);
-  return { ...app, raw };
-}
-
-const policyPath = (tenant: string, name: string) => `/v1/tenants/${tenant}/namespaces/${tenant}-web/policies/${name}`;
-
-async function backUp({ call }: Pick<TestApp, 'call'>): Promise<string> {
-  const { status, body, headers } = await call('GET', '/v1/cluster/backup');
-  expect(status).toBe(200);
-  expect(headers['content-type']).toBe('application/x-ndjson');
-  const { text } = body as { text?: string };
-  return text ?? '';
-}
-
-/** Restores while a leader would wait for nodes; it ends the recovery. */
-async function restore(
-  { call, deadlines }: Pick<TestApp, 'call' | 'deadlines'>,
-  raw: Store,
-  file: string,
-): Promise<Answer> {
-  const done = call('PUT', RESTORE, file, { 'content-type': 'application/x-ndjson' });
-  await endRecovery(raw, done);
-  const answer = await done;
-  expect(deadlines.running).toEqual([]);
-  return answer;
-}
-
-/** What the leader does once all nodes hold again what they held. Does nothing where the restore is refused. */
-async function endRecovery(raw: Store, restoring: Promise<unknown>): Promise<void> {
-  let isOver = false;
-  void restoring.finally(() => (isOver = true));
-  await until(
-    'nodes are waited for, or the restore is refused',
-    async () => isOver || (await phaseOf(raw)) === 'claiming',
-  );
-  if (!isOver) await raw.commit([], [{ kind: 'delete', key: keys.recovery }]);
-}
-
-async function phaseOf(raw: Store): Promise<string | undefined> {
-  const { entry } = await raw.get(keys.recovery);
-  return entry && recoveries.find(entry)?.phase;
-}
-
-/** Of the kinds that a restore makes what they were. */
-async function configured(store: Store): Promise<Readonly<Record<string, string>>> {
-  const all = Object.entries(await dump(store));
-  const kinds = /^(cluster$|tenants\/|claims\/|namespaces\/|policies\/|peerings\/)/;
-  return Object.fromEntries(all.filter(([key]) => kinds.test(key)));
-}
-
-/** The file with other records, and the hash that fits them. */
-function rewritten(file: string, change: (lines: string[]) => string[]): string {
-  const body = change(file.trimEnd().split('\n').slice(0, -1))
-    .map((line) => `${line}\n`)
-    .join('');
-  return `${body}${JSON.stringify({ sha256: createHash('sha256').update(body).digest('hex') })}\n`;
-}
+import type { Write } from '../../../controller/store/store.ts';
+import {
+  ALLOW_ALL,
+  backUp,
+  CountingStore,
+  configured,
+  phaseOf,
+  policyPath,
+  RESTORE,
+  restore,
+  setUp,
+} from './backup-fixture.ts';
+import { dump, putBlock, putEndpoint, putNode, startApp, until } from './fixture.ts';
 
 test('a backup has a head, every record that makes the cluster, and nothing that is told for a moment', async () => {
   const scene = await setUp();
@@ -274,86 +193,6 @@ test('records that cannot be read are left out of a backup and told, and a resto
   expect((await dump(raw))[odd]).toBe('{"schema":9}');
   await raw.commit([], [{ kind: 'delete', key: odd }]);
   expect((await restore(scene, raw, file)).body).toMatchObject({ notKept: [{ kind: 'policy', name: odd }] });
-});
-
-const record = (key: string, value: object) => JSON.stringify({ key, value: JSON.stringify(value) });
-const WRONG: readonly [string, (file: string) => string, RegExp][] = [
-  ['that is empty', () => '', /the file is empty/],
-  ['that is something else', () => '{"schema":1}\n', /line 1: is no head of a backup/],
-  [
-    'of another format',
-    (file) => rewritten(file, ([head = '', ...rest]) => [head.replace('"format":1', '"format":2'), ...rest]),
-    /format 2/,
-  ],
-  [
-    'that was cut behind a line',
-    (file) => `${file.trimEnd().split('\n').slice(0, 5).join('\n')}\n`,
-    /line 6: is not there: the file was cut/,
-  ],
-  ['that was cut in a line', (file) => file.slice(0, file.length >> 1), /has no end: the file was cut/],
-  ['that lacks its hash', (file) => `${file.trimEnd().split('\n').slice(0, -1).join('\n')}\n`, /the file was cut/],
-  ['with an altered byte', (file) => file.replace('192.0.2.11', '192.0.2.12'), /the file was changed/],
-  ['with more behind its end', (file) => `${file}{}\n`, /follows the end/],
-  [
-    'with a key of another kind',
-    (file) => with1(file, record('leader', {})),
-    /line 2: leader is not of a kind that a backup holds/,
-  ],
-  ['with a key of nothing', (file) => with1(file, record('else/where', {})), /line 2: else\/where is not of a kind/],
-  [
-    'with a record that cannot be read',
-    (file) => with1(file, record('tenants/zz', { schema: 1, name: 'zz' })),
-    /line 2: tenants\/zz /,
-  ],
-  [
-    'with a record twice',
-    (file) => rewritten(file, ([head = '', first = '', ...rest]) => [head, first, first, ...rest]),
-    /line 3: cluster is there twice/,
-  ],
-  [
-    'without the cluster',
-    (file) => rewritten(file, ([head = '', , ...rest]) => counted([head, ...rest], -1)),
-    /the configuration of the cluster is not among/,
-  ],
-];
-/** With a record more behind the head. */
-const with1 = (file: string, line: string) =>
-  rewritten(file, ([head = '', ...rest]) => counted([head, line, ...rest], 1));
-const counted = (lines: string[], more: number) => [
-  ...lines.slice(0, -1),
-  (lines.at(-1) ?? '').replace(/"count":(\d+)/, (_, count) => `"count":${Number(count) + more}`),
-];
-
-test.each(WRONG)('a file %s is refused by its line, and nothing is written', async (_, spoil, reason) => {
-  const scene = await setUp();
-  const file = await backUp(scene);
-  expect(spoil(file)).not.toBe(file);
-  const before = await dump(scene.raw);
-  const { status, body } = await restore(scene, scene.raw, spoil(file));
-  expect({ status, body }).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
-  expect(body.errors?.[0]?.message).toMatch(reason);
-  expect(await dump(scene.raw)).toEqual(before);
-});
-
-test('a request without a file, of another type, or with a wrong time is refused', async () => {
-  const { call } = await setUp();
-  expect((await call('PUT', RESTORE)).status).toBe(400);
-  expect((await call('PUT', RESTORE, {})).status).toBe(415);
-  const { status, body } = await call('PUT', `${RESTORE}?timeout=soon`, 'x', {
-    'content-type': 'application/x-ndjson',
-  });
-  expect({ status, field: body.errors?.[0]?.field }).toEqual({ status: 400, field: 'timeout' });
-});
-
-test('a body that is too large is refused while it comes, and its rest dropped', async () => {
-  const body = Readable.from([Buffer.alloc(6), Buffer.alloc(6), Buffer.alloc(6)]);
-  const sizes: number[] = [];
-  const read = async () => {
-    for await (const part of atMost(10, body)) sizes.push(part.length);
-  };
-  await expect(read()).rejects.toMatchObject({ statusCode: 413 });
-  expect(sizes).toEqual([6]);
-  await until('the rest is read', () => body.readableEnded);
 });
 
 test('3,000 records are written by commits of at most 100', async () => {
