@@ -44,8 +44,8 @@ import { flowBounds } from './flow-bounds.ts';
 import { identification, LEAVE } from './identity.ts';
 import { policy, ports, REFUSALS_CHAINS } from './policy-chains.ts';
 import { SETS } from './sets.ts';
-import { notOfPods, PORTLESS, portless, shareAddress } from './share-address.ts';
-import { icmpErrors, underlayChains, vxlanInPieces } from './underlay-chains.ts';
+import { FLOWLESS, flowless, notOfPods, PORTLESS, portless, shareAddress } from './share-address.ts';
+import { icmpErrors, underlayChains, vxlanForOthers, vxlanInPieces, vxlanOfPods } from './underlay-chains.ts';
 
 const IPPROTO_ICMP = 1;
 const IPPROTO_UDP = 17;
@@ -106,6 +106,8 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ['no pod or overlay is beyond the cluster', toPod, goto('refuse_out')],
       ['no pod or overlay is beyond the cluster', toOverlay, goto('refuse_out')],
       [PORTLESS, ...portless, goto('refuse_out')],
+      [FLOWLESS, ...flowless, drop],
+      vxlanOfPods(item),
       ['exception: open to every pod', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
       ['pods may not call nodes', inSet([ipDaddr], SETS.node), goto('refuse_out')],
       ...closed.map((prefix): Line => ['never beyond the cluster', matchPrefix(ipDaddr, prefix), goto('refuse_out')]),
@@ -252,6 +254,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['into an overlay', toOverlay, drop],
         ['a link that is not set up yet', match(oifname, `${POD_LINK_PREFIX}*`), drop],
         ['a link that is not set up yet', match(oifname, `${OVERLAY_LINK_PREFIX}*`), drop],
+        vxlanForOthers(item),
       ],
       base('filter', 'forward', FIRST),
     ),

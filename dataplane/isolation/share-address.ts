@@ -3,7 +3,7 @@
  * pods' alone, and nothing that a program of the node is called for. Pure.
  */
 import { ctProtoDst, ipSaddr, l4proto, oifgroup, oifname, TCP_CALL, tcpCallFlags } from '../nftables/field.ts';
-import { match, matchNot, matchNotRange, matchPrefix } from '../nftables/match.ts';
+import { ctState, match, matchNot, matchNotRange, matchPrefix } from '../nftables/match.ts';
 import { drop, goto, masquerade, masqueradeToPorts, returnFromChain } from '../nftables/statement.ts';
 import { OVERLAY_GROUP, POD_GROUP } from '../ownership.ts';
 import type { RuleSetItem } from '../state.ts';
@@ -16,6 +16,11 @@ const SOURCE_NAT = 99;
 export const PORTLESS = 'a protocol without ports cannot share the node’s address';
 /** Matches it. */
 export const portless = Object.values(SHARES_ADDRESS).map((protocol) => matchNot(l4proto, protocol));
+
+/** Translation is of flows: what is of none (a wrong checksum, flags that nothing sends, others' NOTRACK) would leave as it is. */
+export const FLOWLESS = 'a packet of no flow would keep the pod’s address';
+/** Matches it. */
+export const flowless = [ctState('invalid', 'untracked')];
 
 /**
  * Drops what comes from elsewhere to a pod and can be no answer to it, whatever translated the pod's address, and whatever a program of the

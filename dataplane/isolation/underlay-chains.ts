@@ -7,6 +7,7 @@ import {
   icmpCode,
   icmpType,
   iifname,
+  ipDaddr,
   ipFragment,
   ipSaddr,
   l4proto,
@@ -46,6 +47,27 @@ export const vxlanInPieces = (item: RuleSetItem): Line => [
   drop,
 ];
 
+/**
+ * What pods send beyond the cluster leaves in the node's name. If it were VXLAN, and got to a node by an address that nothing here knows
+ * as one, it would be that node's word for any pod here.
+ */
+export const vxlanOfPods = ({ vxlanPort }: RuleSetItem): Line => [
+  'VXLAN in the name of the node',
+  match(l4proto, IPPROTO_UDP),
+  match(thDport, vxlanPort),
+  goto('refuse_out'),
+];
+
+/** Likewise what others' containers send, which other programs masquerade: only nodes send VXLAN to nodes. */
+export const vxlanForOthers = ({ vxlanPort }: RuleSetItem): Line => [
+  'VXLAN in the name of the node',
+  match(l4proto, IPPROTO_UDP),
+  match(thDport, vxlanPort),
+  inSet([ipDaddr], SETS.node),
+  notInSet([ipSaddr], SETS.node),
+  drop,
+];
+
 export const icmpErrors: Line = [
   'ICMP errors',
   match(icmpType, ICMP_DEST_UNREACH),
@@ -73,6 +95,8 @@ export function underlayChains(item: RuleSetItem): ChainSpec[] {
       ['not an address of the node that sends it', drop],
     ]),
     chain('input_vxlan', [
+      // By others it may come from whatever shares the address of a node.
+      ['VXLAN comes to the address that nodes know', notInSet([ipDaddr], SETS.node), drop],
       ['a node on our segment', inSet([ipSaddr, etherSaddr], SETS.vxlanPeer), goto('vxlan_inside')],
       ['a node behind a router', inSet([ipSaddr], SETS.vxlanRouted), goto('vxlan_inside')],
       ['VXLAN comes from nodes alone', drop],
