@@ -2,6 +2,12 @@
  * Hears of changes to our kernel objects that other programs made: from multicast notifications, which carry the port of who asked
  * for the change. Says that something changed, never what to do about it.
  */
+
+import { decodeAddress } from './codecs/rtnetlink/ifaddr.ts';
+import { decodeLink, type Link } from './codecs/rtnetlink/link.ts';
+import { decodeNeighbour, type Neighbour } from './codecs/rtnetlink/neighbour.ts';
+import { decodeRoute } from './codecs/rtnetlink/route.ts';
+import * as u from './codecs/rtnetlink/uapi.ts';
 import { ERRNO, isErrno } from './errors.ts';
 import { parseAttributes } from './netlink/attribute.ts';
 import { type NetlinkMessage, NLM_F_REPLACE, parseMessages } from './netlink/message.ts';
@@ -14,11 +20,6 @@ import {
   POD_GROUP,
   ROUTE_PROTOCOL,
 } from './ownership.ts';
-import { decodeAddress } from './rtnetlink/ifaddr.ts';
-import { decodeLink, type Link } from './rtnetlink/link.ts';
-import { decodeNeighbour, type Neighbour } from './rtnetlink/neighbour.ts';
-import { decodeRoute } from './rtnetlink/route.ts';
-import * as u from './rtnetlink/uapi.ts';
 import { type FdbItem, itemKey, type NodeState, sameItem } from './state.ts';
 import { linkName } from './system/libc.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';

@@ -8,13 +8,13 @@ import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { Agent } from './agent.ts';
 import { parseConfig } from './config.ts';
-import { flowBounds } from './flow-bounds.ts';
-import { Journal } from './journal.ts';
-import { type NodePorts, portConflicts } from './masquerade-ports.ts';
-import { serve } from './server.ts';
-import { findStoreAddresses } from './store-addresses.ts';
-import type { TableFill } from './table-watch.ts';
-import { findUnderlay } from './underlay.ts';
+import { Journal } from './endpoints/journal.ts';
+import { flowBounds } from './machine/flow-bounds.ts';
+import { type NodePorts, portConflicts } from './machine/masquerade-ports.ts';
+import { findStoreAddresses } from './machine/store-addresses.ts';
+import type { TableFill } from './machine/table-watch.ts';
+import { findUnderlay } from './machine/underlay.ts';
+import { serve } from './socket/server.ts';
 
 const config = parseConfig(process.argv.slice(2), hostname());
 const log = pino({

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Agent } from '../../../cni-plugin/agent/agent.ts';
-import { Journal } from '../../../cni-plugin/agent/journal.ts';
+import { Journal } from '../../../cni-plugin/agent/endpoints/journal.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { AgentResponse } from '../../../cni-plugin/agent-protocol.ts';
 import { CNI_ERROR } from '../../../cni-plugin/agent-protocol.ts';
