@@ -42,7 +42,7 @@ export class Enforcement {
   readonly #options: EnforcementOptions;
   readonly #nowMs: () => number;
   readonly #acknowledgements: Acknowledgements;
-  readonly #overseers = new Overseers();
+  readonly #overseers: Overseers;
   readonly #closing = new AbortController();
   /** what ends each wait that is under way */
   readonly #waits = new Set<AbortController>();
@@ -53,7 +53,8 @@ export class Enforcement {
   constructor(options: EnforcementOptions) {
     this.#options = options;
     this.#nowMs = options.nowMs ?? (() => performance.now());
-    this.#acknowledgements = new Acknowledgements(this.#nowMs);
+    this.#acknowledgements = new Acknowledgements(this.#nowMs, options.book);
+    this.#overseers = new Overseers(options.book);
   }
 
   /** Begins to follow what nodes say. Who is going to wait calls it before he writes, so that no time is lost afterwards. */

@@ -5,9 +5,9 @@
 import { type Subject, wanted } from '../../../controller/model/kinds/wanted.ts';
 import type { ProblemBook } from '../../../controller/model/problems.ts';
 import { followingProblems } from '../../../controller/store/findings.ts';
-import { follow } from '../../../controller/store/follow.ts';
 import { keys } from '../../../controller/store/keys.ts';
-import type { Entry, Store, WatchBatch } from '../../../controller/store/store.ts';
+import { Replica } from '../../../controller/store/replica.ts';
+import type { Revision, Store } from '../../../controller/store/store.ts';
 
 export interface DemandOptions {
   readonly store: Store;
@@ -16,14 +16,34 @@ export interface DemandOptions {
   readonly onWanted: (subject: Subject) => void;
 }
 
+interface Ask {
+  readonly subject: Subject;
+  /** another one: it has been asked for once more */
+  readonly revision: Revision;
+}
+
 export class Demand {
   readonly #options: DemandOptions;
   readonly #stopping = new AbortController();
-  /** keys of those who ask, by subject */
-  #asked = new Map<Subject, Set<string>>();
+  readonly #asks: Replica<Ask>;
+  /** so many ask for it */
+  readonly #asked = new Map<Subject, number>();
 
   constructor(options: DemandOptions) {
     this.#options = options;
+    this.#asks = new Replica({
+      book: options.book,
+      read: ({ key, modRevision }, before) => {
+        const subject = wanted.place(key)?.subject;
+        if (before?.revision === modRevision) return before;
+        return subject && { subject, revision: modRevision };
+      },
+      onChange: (_, now, before) => {
+        if (now !== undefined) this.#count(now.subject, 1);
+        if (before !== undefined) this.#count(before.subject, -1);
+        if (now !== undefined) options.onWanted(now.subject);
+      },
+    });
   }
 
   isWanted(subject: Subject): boolean {
@@ -32,46 +52,16 @@ export class Demand {
 
   start(): void {
     const { store, book } = this.#options;
-    const sink = {
-      snapshot: (entries: readonly Entry[]) => {
-        const before = this.#asked;
-        this.#asked = new Map();
-        for (const { key } of entries) this.#add(key);
-        for (const [subject, askers] of this.#asked) {
-          const known = before.get(subject);
-          if ([...askers].some((key) => known?.has(key) !== true)) this.#options.onWanted(subject);
-        }
-      },
-      events: ({ events }: WatchBatch) => {
-        for (const event of events) {
-          if (event.kind === 'delete') {
-            this.#remove(event.key);
-            continue;
-          }
-          const subject = this.#add(event.entry.key);
-          if (subject !== undefined) this.#options.onWanted(subject);
-        }
-      },
-    };
-    void follow(store, keys.wanted, sink, this.#stopping.signal, followingProblems(book));
+    void this.#asks.follow(store, keys.wanted, this.#stopping.signal, followingProblems(book));
   }
 
   close(): void {
     this.#stopping.abort();
   }
 
-  /** @returns undefined for a key of another form */
-  #add(key: string): Subject | undefined {
-    const subject = wanted.place(key)?.subject;
-    if (subject === undefined) return undefined;
-    const askers = this.#asked.get(subject) ?? new Set();
-    this.#asked.set(subject, askers.add(key));
-    return subject;
-  }
-
-  #remove(key: string): void {
-    const subject = wanted.place(key)?.subject;
-    const askers = subject && this.#asked.get(subject);
-    if (subject !== undefined && askers?.delete(key) === true && askers.size === 0) this.#asked.delete(subject);
+  #count(subject: Subject, change: 1 | -1): void {
+    const count = (this.#asked.get(subject) ?? 0) + change;
+    if (count > 0) this.#asked.set(subject, count);
+    else this.#asked.delete(subject);
   }
 }

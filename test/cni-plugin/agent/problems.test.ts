@@ -144,7 +144,13 @@ async function covers(of: string, kind: Kind, revision: Revision): Promise<boole
   const { entry } = await store.get(keys.enforced('node1'));
   return (
     entry !== undefined &&
-    new Acknowledgement(entry, 0).covers({ tenant: of, kinds: [kind], revision, holders: [], history: BIRTH })
+    new Acknowledgement(entry, 0, () => undefined).covers({
+      tenant: of,
+      kinds: [kind],
+      revision,
+      holders: [],
+      history: BIRTH,
+    })
   );
 }
 

@@ -40,7 +40,7 @@ test('what a node says in another history is heard, though an acknowledgement of
   const log = { info() {}, warn() {}, error() {} };
   const watcher = { failed() {}, recovered() {} };
   const store = new HistoryKeeper({ store: memory, name: 'a', log, watcher });
-  const acknowledgements = new Acknowledgements(() => 0);
+  const acknowledgements = new Acknowledgements(() => 0, new ProblemBook({ now: () => '2026-01-01T00:00:00Z' }));
   const over = new AbortController();
   onTestFinished(async () => {
     over.abort();
