@@ -42,6 +42,7 @@ import { gc } from './verbs/gc.ts';
 import { statusOf } from './verbs/status.ts';
 import { readCopy } from './watch/cluster-copy.ts';
 import { ClusterView } from './watch/cluster-view.ts';
+import { SnapshotReplica } from './watch/replica.ts';
 import { Snapshot } from './watch/snapshot.ts';
 
 export interface AgentOptions {
@@ -92,6 +93,7 @@ export class Agent {
     const book = loggedBook(log, () => this.#problems.tell());
     const copy = readCopy(stateDir, log);
     const remembered = copy?.history;
+    const replica = new SnapshotReplica(snapshot, copy);
     const store = new HistoryKeeper({ store: options.store, name, log, watcher: followingProblems(book), remembered });
     this.#store = store;
     store.onHistory(() => {
@@ -111,8 +113,8 @@ export class Agent {
     });
     const view = new ClusterView({
       store,
-      snapshot,
-      ...{ stateDir, copy, remembered: () => store.remembered },
+      replica,
+      ...{ stateDir, copied: copy?.seen, remembered: () => store.remembered },
       log,
       book,
       allTenants: reachesAllTenants(roles),
@@ -126,7 +128,7 @@ export class Agent {
       view,
       journal,
       blocks: new Blocks({
-        ...{ node: name, store, journal, snapshot },
+        ...{ node: name, store, journal, replica },
         mayAdopt: () => dataplane.podLinks().every((link) => journal.endpoints.has(link.slice(POD_LINK_PREFIX.length))),
       }),
       publisher: new Publisher({ store, journal, book, log, known: (tenant) => snapshot.tenants.get(tenant) }),
@@ -186,7 +188,6 @@ export class Agent {
           version: this.#options.version,
         }),
         needsSystemAddress: reachesAllTenants(this.#facts.roles),
-        onChange: () => reconciler.request(),
         over: () => this.#inHistory.signal,
         reclaim: () => this.#upkeep.reclaim(),
         onRegistered: () => {

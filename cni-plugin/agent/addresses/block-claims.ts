@@ -39,16 +39,6 @@ export function getActive(snapshot: Snapshot, tenant: string): KnownTenant {
   return known;
 }
 
-/** The tenant changed since the snapshot saw it (a new subnet, a deletion): look again. @throws Unavailable */
-export async function refreshTenant(
-  { store, snapshot }: { readonly store: Store; readonly snapshot: Snapshot },
-  tenant: string,
-): Promise<void> {
-  const { entry } = await store.get(keys.tenant(tenant));
-  if (entry === undefined) snapshot.remove(keys.tenant(tenant));
-  else snapshot.put(entry);
-}
-
 /** A store that holds no cluster says nothing of who holds what: it was emptied, or its backup is yet to come. @throws Unavailable */
 export async function refuseWithoutCluster(store: Store): Promise<void> {
   const { entry } = await store.get(keys.cluster, { timeoutMs: HOLDER_MS });

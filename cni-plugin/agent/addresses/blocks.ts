@@ -18,16 +18,10 @@ import {
 } from '../../../dataplane/address.ts';
 import type { Journal } from '../endpoints/journal.ts';
 import { KeyedLock } from '../keyed-lock.ts';
+import type { SnapshotReplica } from '../watch/replica.ts';
 import type { Snapshot } from '../watch/snapshot.ts';
 import { Addresses } from './addresses.ts';
-import {
-  findHolder,
-  getActive,
-  refreshTenant,
-  refuseWithoutCluster,
-  releaseClaim,
-  UNKNOWN_HOLDER,
-} from './block-claims.ts';
+import { findHolder, getActive, refuseWithoutCluster, releaseClaim, UNKNOWN_HOLDER } from './block-claims.ts';
 import { freeBlocks } from './free-blocks.ts';
 
 const NEW = [NEW_CLAIM];
@@ -36,7 +30,7 @@ export interface BlocksOptions {
   readonly node: string;
   readonly store: Store;
   readonly journal: Journal;
-  readonly snapshot: Snapshot;
+  readonly replica: SnapshotReplica;
   /** no container can be using an address that this agent does not know of */
   readonly mayAdopt: () => boolean;
   /** 0 <= n < 1; spreads nodes over a tenant's blocks */
@@ -146,7 +140,8 @@ export class Blocks {
    * @throws Unavailable when it takes the store to tell and that is away
    */
   async confirm({ anew = false } = {}): Promise<readonly Block[]> {
-    const { journal, snapshot, node } = this.#options;
+    const { journal, node } = this.#options;
+    const snapshot = this.#snapshot;
     const lost: Block[] = [];
     for (const block of [...journal.blocks.values()]) {
       const { tenant, prefix } = block;
@@ -177,13 +172,22 @@ export class Blocks {
     return false;
   }
 
+  get #snapshot(): Snapshot {
+    return this.#options.replica.snapshot;
+  }
+
+  /** The tenant has changed since the snapshot saw it (a new subnet, a deletion). @throws Unavailable */
+  #refresh(tenant: string): Promise<void> {
+    return this.#options.replica.lookAtTenant(this.#options.store, tenant);
+  }
+
   async #claimAgain({ tenant, prefix }: Block): Promise<boolean> {
     try {
       // Also of a tenant that is being deleted: forgotten here, the claim would stand in the way of the deletion for good.
       const holder = await findHolder(this.#options.store, tenant, prefix);
       if (holder !== undefined) return holder === this.#options.node || holder === UNKNOWN_HOLDER;
-      await refreshTenant(this.#options, tenant);
-      const subnets = this.#options.snapshot.tenant(tenant)?.subnets ?? [];
+      await this.#refresh(tenant);
+      const subnets = this.#snapshot.tenant(tenant)?.subnets ?? [];
       if (subnets.length === 0) await refuseWithoutCluster(this.#options.store);
       const isTenants = subnets.some((subnet) => prefixContains(subnet, prefixBase(prefix)));
       return isTenants && (await this.#claim(tenant, prefix)) === undefined;
@@ -211,8 +215,8 @@ export class Blocks {
 
   /** Takes up blocks the store says are ours that this agent does not remember: the node's former life left them. */
   async #adopt(tenant: string): Promise<boolean> {
-    const { snapshot, journal, node, mayAdopt } = this.#options;
-    const lost = [...snapshot.blocksOf(tenant)].filter(
+    const { journal, node, mayAdopt } = this.#options;
+    const lost = [...this.#snapshot.blocksOf(tenant)].filter(
       (block) => block.node === node && !journal.blocks.has(block.prefix),
     );
     if (lost.length === 0 || !mayAdopt()) return false;
@@ -229,19 +233,19 @@ export class Blocks {
   async #claimAny(tenant: string): Promise<void> {
     if (await this.#adopt(tenant)) return;
     const taken = new Set<IpPrefix>();
-    for (const block of this.#options.snapshot.blocksOf(tenant)) taken.add(block.prefix);
+    for (const block of this.#snapshot.blocksOf(tenant)) taken.add(block.prefix);
     for (let round = 0; round < 2; round++) {
       for (const prefix of this.#candidates(tenant, taken)) {
         if ((await this.#claim(tenant, prefix, NEW)) === undefined) return;
         taken.add(prefix);
       }
       // The snapshot may lag behind blocks that were given back and subnets that were added: look at the store before saying no.
-      await refreshTenant(this.#options, tenant);
+      await this.#refresh(tenant);
       taken.clear();
       const { entries } = await this.#options.store.list(keys.blocks(tenant));
       for (const prefix of entries.flatMap(({ key }) => blockKind.place(key)?.prefix ?? [])) taken.add(prefix);
     }
-    getActive(this.#options.snapshot, tenant);
+    getActive(this.#snapshot, tenant);
     throw new Exhausted(
       `blocks of tenant ${tenant}`,
       `tenant ${tenant} has no free addresses left on this node and no free block in its subnets: give it another subnet`,
@@ -249,13 +253,13 @@ export class Blocks {
   }
 
   #candidates(tenant: string, taken: ReadonlySet<IpPrefix>): Iterable<IpPrefix> {
-    const { snapshot, random = Math.random } = this.#options;
-    const subnets = snapshot.tenant(tenant)?.subnets ?? [];
+    const { random = Math.random } = this.#options;
+    const subnets = this.#snapshot.tenant(tenant)?.subnets ?? [];
     return freeBlocks(subnets, (base) => this.#blockLength(base), taken, random);
   }
 
   #blockLength(address: IpAddress): number {
-    const { cluster } = this.#options.snapshot;
+    const { cluster } = this.#snapshot;
     if (cluster === undefined) throw new Unavailable('store', 'the cluster’s configuration is not known yet');
     return familyOf(address) === 4 ? cluster.blockPrefixLength.v4 : cluster.blockPrefixLength.v6;
   }
@@ -263,7 +267,7 @@ export class Blocks {
   /** @returns undefined when the block is ours now, else the node that has it */
   async #claim(tenant: string, prefix: IpPrefix, guards: readonly Guard[] = []): Promise<string | undefined> {
     const { store, node, journal } = this.#options;
-    const known = getActive(this.#options.snapshot, tenant);
+    const known = getActive(this.#snapshot, tenant);
     const key = keys.block(tenant, prefix);
     const value = blockKind.format({ node });
     let revision: number | undefined;
@@ -284,7 +288,7 @@ export class Blocks {
       const holder = await findHolder(this.#options.store, tenant, prefix);
       if (holder === undefined) {
         if (guards.length > 0) await refuseDuringRecovery(store);
-        await refreshTenant(this.#options, tenant);
+        await this.#refresh(tenant);
         return this.#claim(tenant, prefix, guards);
       }
       if (holder !== node) return holder;

@@ -12,7 +12,7 @@ import { noteStoreError } from '../../../controller/store/findings.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { NEW_CLAIM, refuseDuringRecovery } from '../../../controller/store/recovery.ts';
 import type { Guard, Lease, Store } from '../../../controller/store/store.ts';
-import { addressAt, familyOf, hostPrefix, prefixSize } from '../../../dataplane/address.ts';
+import { addressAt, familyOf, hostPrefix, type IpAddress, prefixBase, prefixSize } from '../../../dataplane/address.ts';
 import { systemAddressOf } from '../desired/world.ts';
 import type { Snapshot } from '../watch/snapshot.ts';
 
@@ -27,7 +27,6 @@ export interface RegistrationOptions {
   readonly ttlSeconds?: number;
   /** another machine, at this underlay address, is alive under our name */
   readonly onNameTaken: (underlay: string) => void;
-  readonly onChange: () => void;
   /** aborts when the node must become known anew, though its lease is alive */
   readonly over: () => AbortSignal;
   /** Claims again what this node holds; the node is not called known before that. @throws Unavailable */
@@ -45,6 +44,7 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
   const { store, book, log } = options;
   const backoff = new Backoff();
   let about = REGISTRATION;
+  let held: IpAddress | undefined;
   while (!signal.aborted) {
     let lease: Lease | undefined;
     const over = options.over();
@@ -52,7 +52,10 @@ export async function stayRegistered(options: RegistrationOptions, signal: Abort
       const other = await nameTakenBy(store, options.node());
       if (other !== undefined) return options.onNameTaken(other);
       await publishNode(options);
-      if (options.needsSystemAddress) await claimSystemAddress(options);
+      if (options.needsSystemAddress) {
+        held ??= systemAddressOf(options.snapshot, options.node().name);
+        held = await claimSystemAddress(options, held);
+      }
       lease = await store.lease(options.ttlSeconds ?? 10);
       const live = {
         kind: 'put',
@@ -89,15 +92,20 @@ async function publishNode({ store, node }: RegistrationOptions): Promise<void> 
 /**
  * The lowest free address of the system subnets, kept for good: claimed again where another history of the store does not have it. Asks
  * the store, for what was heard of it may be of the one before.
+ * @param held the address this node had so far
  */
-async function claimSystemAddress({ store, snapshot, node, onChange }: RegistrationOptions): Promise<void> {
+async function claimSystemAddress(
+  { store, snapshot, node }: RegistrationOptions,
+  held: IpAddress | undefined,
+): Promise<IpAddress> {
   const { name } = node();
-  const held = systemAddressOf(snapshot, name);
   const heldKey = held && keys.block(SYSTEM_TENANT, hostPrefix(held));
   for (;;) {
     const { entries } = await store.list(keys.blocks(SYSTEM_TENANT));
-    snapshot.replace(keys.blocks(SYSTEM_TENANT), entries);
-    if (systemAddressOf(snapshot, name) !== undefined) break;
+    for (const entry of entries) {
+      const block = blocks.find(entry);
+      if (block?.node === name) return prefixBase(block.prefix);
+    }
     const taken = new Set(entries.map(({ key }) => key));
     const isHeld = heldKey !== undefined && !taken.has(heldKey);
     const key = isHeld ? heldKey : freeSystemKey(snapshot, taken);
@@ -106,7 +114,6 @@ async function claimSystemAddress({ store, snapshot, node, onChange }: Registrat
     const { committed } = await store.commit(guards, [{ kind: 'put', key, value }]);
     if (!committed && !isHeld) await refuseDuringRecovery(store);
   }
-  onChange();
 }
 
 function freeSystemKey(snapshot: Snapshot, taken: ReadonlySet<string>): string {

@@ -43,6 +43,6 @@ export function readCopy(stateDir: string, log: Logger): ClusterCopy | undefined
   }
 }
 
-export function entriesByKey(copy: ClusterCopy | undefined): ReadonlyMap<string, Entry> {
+export function entriesByKey(copy: Pick<ClusterCopy, 'entries'> | undefined): ReadonlyMap<string, Entry> {
   return new Map(copy?.entries.map((entry) => [entry.key, entry]));
 }

@@ -13,18 +13,19 @@ import { follow } from '../../../controller/store/follow.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { pause } from '../../../controller/store/pause.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../../../controller/store/store.ts';
-import { type ClusterCopy, copyPath, entriesByKey, writeCopy } from './cluster-copy.ts';
-import type { Snapshot } from './snapshot.ts';
+import { copyPath, writeCopy } from './cluster-copy.ts';
+import type { SnapshotReplica } from './replica.ts';
 import { ViewTroubles } from './view-troubles.ts';
 
 export interface ClusterViewOptions {
   readonly store: Store;
   /** to be kept with the copy */
   readonly remembered: () => Remembered;
-  readonly snapshot: Snapshot;
+  /** written by this alone, and by reads of single records */
+  readonly replica: SnapshotReplica;
   readonly stateDir: string;
-  /** of the life before, if there is one that can be read */
-  readonly copy: ClusterCopy | undefined;
+  /** prefixes of which the copy of the life before has all, if there is one that can be read */
+  readonly copied: readonly string[] | undefined;
   readonly log: Logger;
   /** of what cannot be read or followed */
   readonly book: ProblemBook;
@@ -53,10 +54,6 @@ export class ClusterView {
   readonly #asking = new Map<object, string>();
   /** prefixes of which all has been seen, now or when the copy was made */
   readonly #seen = new Set<string>();
-  /** what the cache file holds once written */
-  readonly #entries = new Map<string, Entry>();
-  /** the copy of the life before, by key */
-  readonly #copied: ReadonlyMap<string, Entry>;
   readonly #troubles: ViewTroubles;
   #cacheTimer: NodeJS.Timeout | undefined;
   #inSync = false;
@@ -64,7 +61,6 @@ export class ClusterView {
 
   constructor(options: ClusterViewOptions) {
     this.#options = options;
-    this.#copied = entriesByKey(options.copy);
     this.#troubles = new ViewTroubles(options.book, options.log, () => {
       if (this.#inSync) options.onChange([]);
     });
@@ -92,7 +88,7 @@ export class ClusterView {
     timer.abort();
     if (first !== 'store' && !this.#readCache()) await loaded;
     // A cluster is born when its first controller starts, which may be after this node.
-    if (this.#options.snapshot.cluster === undefined) {
+    if (this.#options.replica.snapshot.cluster === undefined) {
       this.#options.log.info({ op: 'start' }, 'waiting for the cluster’s first controller');
       await new Promise<void>((resolve) => {
         this.#onceBorn = resolve;
@@ -121,10 +117,10 @@ export class ClusterView {
   }
 
   #isKnown(tenant: string): boolean {
-    const { allTenants, snapshot } = this.#options;
+    const { allTenants, replica } = this.#options;
     const own = allTenants ? [keys.tenants, keys.allNamespaces, keys.allPeerings] : tenantKeys(tenant);
     const all = [...own, keys.policies(tenant), keys.endpoints(tenant)];
-    return snapshot.tenant(tenant) !== undefined && all.every((prefix) => this.#seen.has(prefix));
+    return replica.snapshot.tenant(tenant) !== undefined && all.every((prefix) => this.#seen.has(prefix));
   }
 
   /** Tenants followed for their own sake. */
@@ -157,10 +153,10 @@ export class ClusterView {
   }
 
   #wanted(): ReadonlySet<string> {
-    const { allTenants, snapshot } = this.#options;
+    const { allTenants, replica } = this.#options;
     const base = [keys.cluster, keys.nodes];
     const reached = new Set(this.#needed);
-    for (const tenant of this.#needed) for (const peer of snapshot.askedBy(tenant)) reached.add(peer);
+    for (const tenant of this.#needed) for (const peer of replica.snapshot.askedBy(tenant)) reached.add(peer);
     // Who endpoints are matters where policies are: where there is something of the tenant that has them.
     const policies = [...this.#needed].map(keys.policies);
     const endpoints = [...reached].map(keys.endpoints);
@@ -179,36 +175,24 @@ export class ClusterView {
       this.#troubles.recovered(prefix);
       this.#seen.delete(prefix);
       this.#options.onSeen(prefix, undefined);
-      this.#replace(prefix, []);
+      this.#options.replica.drop(prefix);
     }
   }
 
   #follow(prefix: string): Promise<void> {
     const known = this.#following.get(prefix);
     if (known !== undefined) return known.loaded;
-    const { store, snapshot } = this.#options;
+    const { store, replica } = this.#options;
     const abort = new AbortController();
-    const concerns = (key: string) => prefix.endsWith('/') || key === prefix;
     const loaded = new Promise<void>((resolve) => {
       const sink = {
         snapshot: (entries: readonly Entry[], revision: Revision) => {
-          const own = entries.filter(({ key }) => concerns(key));
-          this.#replace(prefix, own);
+          replica.replace(prefix, entries, revision, !this.#inSync);
           this.#seen.add(prefix);
           this.#heard(prefix, revision);
           resolve();
         },
-        events: (batch: WatchBatch) => {
-          for (const event of batch.events) {
-            const key = event.kind === 'put' ? event.entry.key : event.key;
-            if (!concerns(key)) continue;
-            snapshot.apply(event);
-            if (event.kind === 'put') this.#remember(event.entry, this.#entries.get(key));
-            else this.#entries.delete(key);
-          }
-          const concerned = batch.events.map((event) => (event.kind === 'put' ? event.entry.key : event.key));
-          this.#heard(prefix, batch.revision, concerned.filter(concerns));
-        },
+        events: (batch: WatchBatch) => this.#heard(prefix, batch.revision, replica.apply(prefix, batch, !this.#inSync)),
       };
       // Followed no more: no caller has to wait for it.
       abort.signal.addEventListener('abort', () => resolve());
@@ -216,27 +200,6 @@ export class ClusterView {
     });
     this.#following.set(prefix, { abort, loaded });
     return loaded;
-  }
-
-  #replace(prefix: string, entries: readonly Entry[]): void {
-    const isUnder = (key: string) => (prefix.endsWith('/') ? key.startsWith(prefix) : key === prefix);
-    const before = new Map([...this.#entries].filter(([key]) => isUnder(key)));
-    for (const key of before.keys()) this.#entries.delete(key);
-    if (prefix.endsWith('/')) this.#options.snapshot.replace(prefix, entries);
-    else if (entries[0] === undefined) this.#options.snapshot.remove(prefix);
-    else this.#options.snapshot.put(entries[0]);
-    for (const entry of entries) this.#remember(entry, before.get(entry.key));
-  }
-
-  /** What the copy has to hold: of an object that cannot be read now, what is in force, be that from the life before. */
-  #remember(entry: Entry, before: Entry | undefined): void {
-    const { snapshot } = this.#options;
-    this.#entries.set(entry.key, entry);
-    if (!snapshot.unreadable.has(entry.key)) return;
-    const good = before ?? (this.#inSync ? undefined : this.#copied.get(entry.key));
-    if (good?.createRevision !== entry.createRevision) return;
-    if (!snapshot.has(entry)) for (const each of [good, entry]) snapshot.put(each);
-    this.#entries.set(entry.key, good);
   }
 
   /** @param keys that changed; without, any under the prefix may have */
@@ -257,35 +220,30 @@ export class ClusterView {
   }
 
   #changed(changed?: readonly string[]): void {
-    this.#troubles.noteUnreadable(this.#options.snapshot);
-    if (this.#options.snapshot.cluster !== undefined) this.#onceBorn?.();
+    this.#troubles.noteUnreadable(this.#options.replica.snapshot);
+    if (this.#options.replica.snapshot.cluster !== undefined) this.#onceBorn?.();
     if (this.#inSync) this.#options.onChange(changed);
     this.#cacheTimer ??= setTimeout(
       () => {
         this.#cacheTimer = undefined;
         if (this.#inSync) this.#writeCache();
       },
-      CACHE_DELAY_MS.least + CACHE_DELAY_MS.perEntry * this.#entries.size,
+      CACHE_DELAY_MS.least + CACHE_DELAY_MS.perEntry * this.#options.replica.size,
     );
   }
 
   #writeCache(): void {
-    const { remembered, stateDir, log } = this.#options;
-    const [seen, entries] = [[...this.#seen], [...this.#entries.values()]];
-    writeCopy(stateDir, { seen, entries, history: remembered() }, log);
+    const { remembered, stateDir, replica, log } = this.#options;
+    writeCopy(stateDir, { seen: [...this.#seen], entries: replica.entries(), history: remembered() }, log);
   }
 
   /** @returns whether there is a copy of all that this node needs: half of it could lack what forbids */
   #readCache(): boolean {
-    const { stateDir, log, snapshot, copy } = this.#options;
-    if (copy === undefined) return false;
-    for (const entry of copy.entries) {
-      if (this.#entries.has(entry.key)) continue;
-      this.#entries.set(entry.key, entry);
-      snapshot.put(entry);
-    }
-    const seen = new Set([...copy.seen, ...this.#seen]);
-    if (snapshot.cluster === undefined || [...this.#wanted()].some((prefix) => !seen.has(prefix))) return false;
+    const { stateDir, log, replica, copied } = this.#options;
+    if (copied === undefined) return false;
+    replica.takeCopied();
+    const seen = new Set([...copied, ...this.#seen]);
+    if (replica.snapshot.cluster === undefined || [...this.#wanted()].some((prefix) => !seen.has(prefix))) return false;
     for (const prefix of seen) this.#seen.add(prefix);
     const fields = { op: 'start', path: copyPath(stateDir) };
     log.warn(fields, 'the store does not answer: starting from the last known state');

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Blocks } from '../../../../cni-plugin/agent/addresses/blocks.ts';
 import { Journal } from '../../../../cni-plugin/agent/endpoints/journal.ts';
+import { SnapshotReplica } from '../../../../cni-plugin/agent/watch/replica.ts';
 import { Snapshot } from '../../../../cni-plugin/agent/watch/snapshot.ts';
 import { Exhausted, Unavailable } from '../../../../controller/errors.ts';
 import { formatRecord } from '../../../../controller/model/kinds/kind.ts';
@@ -29,7 +30,7 @@ beforeEach(async () => {
   store = new MemoryStore();
   snapshot = new Snapshot();
   journal = Journal.open(dir, 'node1');
-  blocks = new Blocks({ node: 'node1', store, journal, snapshot, mayAdopt: () => true });
+  blocks = new Blocks({ node: 'node1', store, journal, replica: new SnapshotReplica(snapshot), mayAdopt: () => true });
   for (const { key, value } of entries({ tenants: [red] })) await put(key, value);
   await hear();
 });

@@ -33,7 +33,6 @@ function register(options: Partial<RegistrationOptions> = {}) {
       node: () => node(1),
       needsSystemAddress: true,
       onNameTaken: () => undefined,
-      onChange: () => undefined,
       over: () => over.signal,
       reclaim: async () => undefined,
       onRegistered: () => known.times++,

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readCopy } from '../../../../cni-plugin/agent/watch/cluster-copy.ts';
 import { ClusterView, type ClusterViewOptions } from '../../../../cni-plugin/agent/watch/cluster-view.ts';
+import { SnapshotReplica } from '../../../../cni-plugin/agent/watch/replica.ts';
 import { Snapshot } from '../../../../cni-plugin/agent/watch/snapshot.ts';
 import { Unavailable } from '../../../../controller/errors.ts';
 import { formatRecord } from '../../../../controller/model/kinds/kind.ts';
@@ -53,12 +54,13 @@ function open(answers: Partial<Pick<Store, 'list'>> = {}, told: Partial<ClusterV
     watch: (prefix, after, signal) => store.watch(prefix, after, signal),
     close: () => Promise.resolve(),
   };
+  const copy = readCopy(dir, log);
   const ignore = () => undefined;
   const options = {
     store: met,
-    snapshot,
+    replica: new SnapshotReplica(snapshot, copy),
     stateDir: dir,
-    copy: readCopy(dir, log),
+    copied: copy?.seen,
     remembered: () => ({}),
     log,
     book: problemBook(),
