@@ -201,6 +201,21 @@ describe('a planted fault is found', () => {
     });
   });
 
+  test('imports that go round, if only for a type', () => {
+    const found = checkSources(
+      new Map([
+        ['controller/operations/a.ts', `${HEADER}import { b } from './b.ts';`],
+        ['controller/operations/b.ts', `${HEADER}import { c } from './c.ts';`],
+        ['controller/operations/c.ts', `${HEADER}import type { A } from './a.ts';`],
+        ['controller/operations/d.ts', `${HEADER}import { c } from './c.ts';`],
+      ]),
+    );
+    const path = ['a', 'b', 'c', 'a'].map((name) => `controller/operations/${name}.ts`).join(' → ');
+    expect(found).toEqual([
+      { rule: 'circle', file: 'controller/operations/c.ts', line: 4, message: `closes a circle: ${path}` },
+    ]);
+  });
+
   test('the CNI binary loads a library through another file', () => {
     const found = checkSources(
       new Map([
