@@ -157,7 +157,7 @@ async function untilIntact(): Promise<void> {
     if (missing.length + alien.length === 0) return true;
     throw new Error(`missing: ${missing.slice(0, 3).join('; ')}, alien: ${alien.slice(0, 3).join('; ')}`);
   };
-  await waitFor(look, { what: 'node1 is as it should be', everyMs: 100 });
+  await waitFor(look, { what: 'node1 is as it should be', everyMs: 250 });
 }
 
 describe('while the agent runs', () => {

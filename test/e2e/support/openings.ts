@@ -6,7 +6,7 @@
 import type { Lab } from '../../lab/lab.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
 import { BACKEND } from './backend.ts';
-import { inside, POD_LINKS } from './node-state.ts';
+import { inside, podFilters } from './node-state.ts';
 
 /** Rules to take out: all of a chain whose comment is this, but for the hash at its end. */
 export interface Cut {
@@ -203,11 +203,9 @@ async function inTable(lab: Lab, { node, chain, comment }: Cut): Promise<readonl
 
 /** Guards of pod links at one place: at the egress none lets in what no rule has admitted, whichever rule is cut. */
 async function linkGuards(lab: Lab, node: string, place: 'ingress' | 'egress'): Promise<readonly string[]> {
-  const guarded = await inside(
-    lab.host(node),
-    `for link in $(${POD_LINKS}); do if tc filter show dev $link ${place} | grep -q bpf; then echo $link; fi; done`,
-  );
-  return guarded.split('\n').flatMap((link) => (link === '' ? [] : [`tc filter del dev ${link} ${place}`]));
+  const filters = await podFilters(lab.host(node));
+  const guarded = new Set(filters.flatMap((each) => (each.place === place ? [each.link] : [])));
+  return [...guarded].map((link) => `tc filter del dev ${link} ${place}`);
 }
 
 async function inChains(lab: Lab, { node, chain, comment }: Cut): Promise<readonly string[]> {
