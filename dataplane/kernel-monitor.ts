@@ -2,7 +2,6 @@
  * Hears of changes to our kernel objects that other programs made: from multicast notifications, which carry the port of who asked
  * for the change. Says that something changed, never what to do about it.
  */
-
 import { decodeAddress } from './codecs/rtnetlink/ifaddr.ts';
 import { decodeLink, decodeSettingsNews, type Link } from './codecs/rtnetlink/link.ts';
 import { decodeNeighbour, type Neighbour } from './codecs/rtnetlink/neighbour.ts';
