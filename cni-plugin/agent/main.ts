@@ -11,6 +11,7 @@ import { parseConfig } from './config.ts';
 import { Journal } from './endpoints/journal.ts';
 import { flowBounds } from './machine/flow-bounds.ts';
 import { type NodePorts, portConflicts } from './machine/masquerade-ports.ts';
+import { lockNamespace, NotAlone } from './machine/only-agent.ts';
 import { findStoreAddresses } from './machine/store-addresses.ts';
 import type { TableFill } from './machine/table-watch.ts';
 import { findUnderlay } from './machine/underlay.ts';
@@ -29,6 +30,7 @@ if (process.getuid?.() !== 0) {
 }
 
 try {
+  lockNamespace();
   const dataplane = KernelDataplane.open({ backend: config.backend, iptables: config.iptablesVariant });
   const storeAddresses = await findStoreAddresses(config.etcd);
   if (storeAddresses === undefined)
@@ -102,9 +104,9 @@ try {
   await agent.start();
   log.info({ op: 'start' }, 'in sync: every rule is in force');
 } catch (error) {
-  if (error instanceof InvalidInput) {
+  if (error instanceof InvalidInput || error instanceof NotAlone) {
     process.stderr.write(`error: ${error.message}\n`);
-    process.exit(2);
+    process.exit(error instanceof NotAlone ? 1 : 2);
   }
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
   process.exit(1);

@@ -2,10 +2,14 @@
  * Another program changes what is Tenet's in a node's kernel, while the agent runs or while it is dead: it is put right, at once or at the
  * next start, and what others made stays as they made it.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Container } from '../lab/container.ts';
 import { type Lab, type LabHost, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
+import { agentCommand } from '../lab/services.ts';
 import { BACKEND } from './support/backend.ts';
 import { makeTenant } from './support/cluster.ts';
 import { inside, tenetState } from './support/node-state.ts';
@@ -182,6 +186,18 @@ describe('while the agent runs', () => {
     await inside(node, `nft -f - <<'END'\n${theirs}\nEND`);
     others = await othersState();
   });
+});
+
+test('a second agent is refused, whatever its name and directory, and changes nothing', async () => {
+  const state = mkdtempSync(join(tmpdir(), 'tenet-second-'));
+  onTestFinished(() => rmSync(state, { recursive: true }));
+  const [program, main = ''] = agentCommand(lab.topology, { ...node, role: 'compute' });
+  const flags = `--node other --etcd ${lab.topology.etcdUrl} --state-dir ${state} --socket ${state}/agent.sock --underlay-interface eth0`;
+  const second = inside(node, `${program} ${main} ${flags}`);
+  await expect(second).rejects.toThrow(
+    `another tenet-agent manages this machine already (process ${lab.pid('node1')})`,
+  );
+  expect(await tenetState(node)).toEqual(intact);
 });
 
 describe('while the agent is dead', () => {
