@@ -45,10 +45,25 @@ try {
   });
   const facts = readFacts();
   dataplane.enableForwarding(facts.underlay.link);
+  /** Others may have switched it off, or the underlay may be on another link by now. */
+  const keepForwarding = (link: string) => {
+    try {
+      if (dataplane.enableForwarding(link)) log.warn({ op: 'underlay', link }, 'forwarding was off: it is on again');
+    } catch (error) {
+      log.error(
+        { op: 'underlay', link, err: error },
+        'forwarding cannot be switched on: nothing from outside comes in',
+      );
+    }
+  };
   for (const conflict of portConflicts(config.masqueradePorts, readNodePorts())) log.warn({ op: 'start' }, conflict);
   const agent = new Agent({
     facts,
-    readFacts,
+    readFacts: () => {
+      const now = readFacts();
+      keepForwarding(now.underlay.link);
+      return now;
+    },
     readTable,
     version: packageJson.version,
     store: await openEtcdStore({ endpoints: config.etcd, timeoutMs: config.etcdTimeoutMs, logger: log }),

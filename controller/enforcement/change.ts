@@ -16,6 +16,8 @@ export interface Change {
   readonly revision: Revision;
   /** tenants whose nodes are concerned, besides gateways and manage nodes where they follow such records */
   readonly holders: readonly string[];
+  /** so are nodes of those that the tenant has a peering in force with, whose policies may select what was written */
+  readonly withPeers?: true;
 }
 
 /** The same with the history that it happened in. */

@@ -5,6 +5,7 @@
 import { blocks } from '../model/kinds/block.ts';
 import { Unreadable } from '../model/kinds/kind.ts';
 import { followsAllTenants as followsAll, nodes } from '../model/kinds/node.ts';
+import { peerings } from '../model/kinds/peering.ts';
 import type { ProblemBook } from '../model/problems.ts';
 import type { FollowWatcher } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
@@ -15,6 +16,19 @@ import type { Entry, Store } from '../store/store.ts';
 export async function findHolders(store: Store, tenants: readonly string[]): Promise<Set<string>> {
   const lists = await Promise.all(tenants.map((tenant) => store.list(keys.blocks(tenant))));
   return new Set(lists.flatMap(({ entries }) => entries.flatMap((entry) => blocks.find(entry)?.node ?? [])));
+}
+
+/** Tenants that this one has a peering in force with: both ask. @throws Unavailable */
+export async function findPeers(store: Store, tenant: string): Promise<readonly string[]> {
+  const { entries } = await store.list(keys.peerings(tenant));
+  const asked = entries.flatMap((entry) => peerings.find(entry)?.peer ?? []);
+  const asks = await Promise.all(
+    asked.map(async (peer) => {
+      const { entry } = await store.get(keys.peering(peer, tenant));
+      return entry !== undefined && peerings.find(entry) !== undefined;
+    }),
+  );
+  return asked.filter((_, index) => asks[index]);
 }
 
 /** Is the node there, and does it follow every tenant, or can that not be read? As the store has it now. */

@@ -4,7 +4,14 @@
  */
 
 import { encodeAddAddress, encodeDelAddress } from '../codecs/rtnetlink/ifaddr.ts';
-import { encodeAddVxlan, encodeDelLink, encodeSetLink, type Link, type LinkChanges } from '../codecs/rtnetlink/link.ts';
+import {
+  encodeAddVxlan,
+  encodeDelLink,
+  encodeSetLink,
+  type Ipv4Settings,
+  type Link,
+  type LinkChanges,
+} from '../codecs/rtnetlink/link.ts';
 import {
   encodeDelFdb,
   encodeDelNeighbour,
@@ -48,6 +55,21 @@ const LINK_SETTINGS = {
 
 export const OUR_LINK_SETTINGS: LinkChanges = { noArp: true, ipv4: LINK_SETTINGS, ipv6LinkLocal: false };
 
+/** Does a link treat IPv4 and IPv6 as ours do? What the kernel does not tell counts as right. */
+export function hasOurSettings({ ipv4, ipv6LinkLocal }: Pick<Link, 'ipv4' | 'ipv6LinkLocal'>): boolean {
+  return ipv6LinkLocal !== true && (ipv4 === undefined || areOurs(ipv4));
+}
+
+/** @param settings some of them, or all */
+export function areOurs(settings: Partial<Ipv4Settings>): boolean {
+  const wanted: Partial<Ipv4Settings> = LINK_SETTINGS;
+  for (const name in settings) {
+    const setting = name as keyof Ipv4Settings;
+    if (wanted[setting] !== undefined && wanted[setting] !== settings[setting]) return false;
+  }
+  return true;
+}
+
 /** Reads back everything of ours. */
 export function observeLinks(rtnetlink: Rtnetlink): Map<string, Item> {
   const items = new Map<string, Item>();
@@ -83,7 +105,9 @@ export function observeLinks(rtnetlink: Rtnetlink): Map<string, Item> {
 
 function linkItem(link: Link, nameOf: ReadonlyMap<number, string>): Item | undefined {
   const { name, mtu, vxlan } = link;
-  if (isPodLink(name)) return { kind: 'podLink', name, mtu, up: link.up && link.noArp && link.group === POD_GROUP };
+  // One that is not as ours are counts as down, and is set anew.
+  const isOurs = link.noArp && hasOurSettings(link);
+  if (isPodLink(name)) return { kind: 'podLink', name, mtu, up: link.up && isOurs && link.group === POD_GROUP };
   if (!isOverlayLink(name) || vxlan?.local === undefined || link.mac === undefined) return undefined;
   return {
     kind: 'overlayLink',
@@ -95,7 +119,7 @@ function linkItem(link: Link, nameOf: ReadonlyMap<number, string>): Item | undef
     underlay: vxlan.learning ? '' : (nameOf.get(vxlan.underlayIndex) ?? ''),
     mac: link.mac,
     mtu,
-    up: link.up && link.noArp && link.group === OVERLAY_GROUP,
+    up: link.up && isOurs && link.group === OVERLAY_GROUP,
   };
 }
 

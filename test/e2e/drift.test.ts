@@ -144,6 +144,9 @@ const OF_LINKS: Damages = {
   'ARP switched on': ({ overlay }) => `ip link set ${overlay} arp on`,
   'an overlay down': ({ overlay }) => `ip link set ${overlay} down`,
   'a container’s link down': ({ pod }) => `ip link set ${pod} down`,
+  'forwarding switched off': () => 'sysctl -qw net.ipv4.ip_forward=1 net.ipv4.ip_forward=0',
+  'a reverse path filter': ({ pod }) => `sysctl -qw net.ipv4.conf.${pod}.rp_filter=1`,
+  'ARP answered for others': ({ overlay }) => `sysctl -qw net.ipv4.conf.${overlay}.proxy_arp=1`,
   'an overlay deleted': ({ overlay }) => `ip link del ${overlay}`,
 };
 

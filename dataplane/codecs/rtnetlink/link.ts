@@ -26,7 +26,13 @@ export interface Link {
   /** such as `veth`; undefined for hardware */
   readonly linkKind: string | undefined;
   readonly vxlan: VxlanSettings | undefined;
+  /** its own, by sysctl's names: net.ipv4.conf.LINK; undefined where a message does not tell */
+  readonly ipv4: Ipv4Settings | undefined;
+  /** false: the kernel gives the link no IPv6 address by itself; undefined: it does not tell, or has no IPv6 */
+  readonly ipv6LinkLocal: boolean | undefined;
 }
+
+export type Ipv4Settings = Readonly<Record<keyof typeof u.IPV4_DEVCONF, number>>;
 
 export interface VxlanSettings {
   readonly vni: number;
@@ -43,6 +49,7 @@ function ifinfomsg(out: ByteWriter, index: number, flags: number, change: number
 }
 
 const IFINFOMSG = 16;
+const NETCONFMSG = 4;
 
 export interface VethSpec {
   readonly name: string;
@@ -129,7 +136,7 @@ export interface LinkChanges {
   readonly group?: number;
   readonly mac?: MacAddress;
   /** sysctl net.ipv4.conf.LINK by name */
-  readonly ipv4?: Partial<Record<keyof typeof u.IPV4_DEVCONF, number>>;
+  readonly ipv4?: Partial<Ipv4Settings>;
   /** false: the kernel gives the link no IPv6 address by itself */
   readonly ipv6LinkLocal?: boolean;
 }
@@ -202,6 +209,44 @@ export function decodeLink(payload: Uint8Array): Link {
     noArp: (flags & u.IFF_NOARP) !== 0,
     linkKind,
     vxlan: linkKind === 'vxlan' && data !== undefined ? decodeVxlan(data) : undefined,
+    ...decodeFamilies(attributes.get(u.IFLA_AF_SPEC)?.nested()),
+  };
+}
+
+/** The kernel lists IPv4's settings as u32 by number, from 1 on. @see net/ipv4/devinet.c, inet_fill_link_af */
+function decodeFamilies(families: ReadonlyMap<number, Attribute> | undefined): Pick<Link, 'ipv4' | 'ipv6LinkLocal'> {
+  const conf = families?.get(u.AF_INET)?.nested().get(u.IFLA_INET_CONF)?.payload;
+  const mode = families?.get(u.AF_INET6)?.nested().get(u.IFLA_INET6_ADDR_GEN_MODE)?.u8();
+  const ipv6LinkLocal = mode === undefined ? undefined : mode !== u.IN6_ADDR_GEN_MODE_NONE;
+  if (conf === undefined) return { ipv4: undefined, ipv6LinkLocal };
+  const reader = new ByteReader(conf);
+  const values = Array.from({ length: Math.floor(conf.length / 4) }, () => reader.s32());
+  const settings = Object.entries(u.IPV4_DEVCONF).map(([name, number]) => [name, values[number - 1] ?? 0]);
+  return { ipv4: Object.fromEntries(settings) as Ipv4Settings, ipv6LinkLocal };
+}
+
+/** What has been set by sysctl. */
+export interface SettingsNews {
+  /** undefined: not of one link */
+  readonly linkIndex: number | undefined;
+  readonly settings: Partial<Pick<Ipv4Settings, 'forwarding' | 'rp_filter' | 'proxy_arp'>>;
+}
+
+/** @param payload of RTM_NEWNETCONF: struct netconfmsg (u8 family, padded), attributes @throws CodecError */
+export function decodeSettingsNews(payload: Uint8Array): SettingsNews {
+  const attributes = parseAttributes(payload, NETCONFMSG);
+  // Negative for all links and for those to come.
+  const index = (attributes.get(u.NETCONFA_IFINDEX)?.u32() ?? 0) | 0;
+  const forwarding = attributes.get(u.NETCONFA_FORWARDING)?.u32();
+  const filter = attributes.get(u.NETCONFA_RP_FILTER)?.u32();
+  const proxy = attributes.get(u.NETCONFA_PROXY_NEIGH)?.u32();
+  return {
+    linkIndex: index > 0 ? index : undefined,
+    settings: {
+      ...(forwarding === undefined ? {} : { forwarding }),
+      ...(filter === undefined ? {} : { rp_filter: filter }),
+      ...(proxy === undefined ? {} : { proxy_arp: proxy }),
+    },
   };
 }
 

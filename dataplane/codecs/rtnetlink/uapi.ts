@@ -80,6 +80,14 @@ export const IPV4_DEVCONF = {
   route_localnet: 26,
 } as const;
 
+/** What others set by sysctl is told of in messages of their own. @see include/uapi/linux/netconf.h */
+export const RTM_NEWNETCONF = 80;
+export const RTNLGRP_IPV4_NETCONF = 24;
+export const NETCONFA_IFINDEX = 1;
+export const NETCONFA_FORWARDING = 2;
+export const NETCONFA_RP_FILTER = 3;
+export const NETCONFA_PROXY_NEIGH = 5;
+
 export const IFA_ADDRESS = 1;
 export const IFA_LOCAL = 2;
 export const IFA_FLAGS = 8;

@@ -31,6 +31,9 @@ export async function allInside(node: Node, commands: readonly string[]): Promis
   return text.split(`\n${END}\n`).slice(0, -1);
 }
 
+/** Of the lab's hosts. */
+const UNDERLAY_LINK = 'eth0';
+
 /** Questions to tc, one line each: what programs are at each place of each pod link. */
 const PLACES = `while read -r link rest; do case $link in tnp????????????:*) link=\${link%%:*}
   printf 'filter show dev %s ingress\nfilter show dev %s egress\n' $link $link;; esac; done </proc/self/net/dev`;
@@ -43,7 +46,7 @@ const LOOKS = [
   'iptables-save; ip6tables-save',
   'ipset save',
   FILTERS,
-  "printf 'link show\naddress show\nroute show\nneighbour show nud permanent\n' | ip -j -d -batch -",
+  "printf 'link show\naddress show\nroute show\nneighbour show nud permanent\nnetconf show\n' | ip -j -d -batch -",
   'bridge -j fdb show',
 ];
 
@@ -53,7 +56,7 @@ const LOOKS = [
  */
 export async function tenetState(node: Node): Promise<readonly string[]> {
   const [table = '', chains = '', sets = '', filters = '', others = '', fdb = ''] = await allInside(node, LOOKS);
-  const [links = '', addresses = '', routes = '', neighbours = ''] = others.split('\n');
+  const [links = '', addresses = '', routes = '', neighbours = '', settings = ''] = others.split('\n');
   return [
     ...linesOfTable(table),
     ...linesOfTenet(chains, /TENET-/),
@@ -67,6 +70,9 @@ export async function tenetState(node: Node): Promise<readonly string[]> {
     ...parse<{ dev: string; protocol?: string }>(neighbours)
       .filter(({ dev, protocol }) => isOurName(dev) || protocol === '126')
       .map((each) => `neighbour ${JSON.stringify(each)}`),
+    ...parse<SettingsJson>(settings)
+      .filter((each) => each.family === 'inet' && (isOurName(each.interface) || each.interface === UNDERLAY_LINK))
+      .map(lineOfSettings),
     ...parse<{ ifname: string }>(fdb)
       .filter(({ ifname }) => isOurName(ifname))
       .map((each) => `fdb ${JSON.stringify(each)}`),
@@ -126,6 +132,14 @@ interface FilterJson {
   readonly options?: { readonly prog?: { readonly id?: number }; readonly bytecode?: string };
 }
 
+interface SettingsJson {
+  readonly family: string;
+  readonly interface: string;
+  readonly forwarding: boolean;
+  readonly rp_filter: string;
+  readonly proxy_neigh: boolean;
+}
+
 interface RouteJson {
   readonly dev?: string;
 }
@@ -139,6 +153,11 @@ function lineOfLink({ ifname, mtu, group, address, flags, linkinfo }: LinkJson):
   const up = flags.includes('UP');
   const noArp = flags.includes('NOARP');
   return `link ${JSON.stringify({ ifname, kind: linkinfo?.info_kind, mtu, group, address, up, noArp, id, local, port, learning })}`;
+}
+
+function lineOfSettings({ interface: link, forwarding, rp_filter, proxy_neigh }: SettingsJson): string {
+  const ofOurs = link === UNDERLAY_LINK ? {} : { rp_filter, proxy_neigh };
+  return `settings ${JSON.stringify({ link, forwarding, ...ofOurs })}`;
 }
 
 function lineOfAddresses({ ifname, addr_info }: LinkJson & AddressJson): string {
