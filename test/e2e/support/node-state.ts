@@ -23,15 +23,23 @@ export async function ruleHandles(node: Node): Promise<readonly string[]> {
   return [...text.matchAll(/# handle (\d+)$/gm)].map(([, handle]) => handle ?? '');
 }
 
+const END = '-- end of a command --';
+
+/** Of several commands the stdout of each; one process less for each than one by one. */
+export async function allInside(node: Node, commands: readonly string[]): Promise<readonly string[]> {
+  const text = await inside(node, commands.map((command) => `${command}\necho; echo '${END}'\n`).join(''));
+  return text.split(`\n${END}\n`).slice(0, -1);
+}
+
 /** Of the lab's hosts. */
 const UNDERLAY_LINK = 'eth0';
 
 /** Questions to tc, one line each: what programs are at each place of each pod link. */
 const PLACES = `while read -r link rest; do case $link in tnp????????????:*) link=\${link%%:*}
   printf 'filter show dev %s ingress\nfilter show dev %s egress\n' $link $link;; esac; done </proc/self/net/dev`;
-const FILTERS = `places=$(${PLACES}); echo "$places"; [ -z "$places" ] || echo "$places" | tc -j -batch -`;
+/** Prints what {@link filtersOf} reads. */
+export const FILTERS = `places=$(${PLACES}); echo "$places"; [ -z "$places" ] || echo "$places" | tc -j -batch -`;
 
-const END = '-- end of a command --';
 /** Each prints in JSON what one program is asked; one that is asked much answers all of it, a line each. */
 const LOOKS = [
   'nft -j list table inet tenet || true',
@@ -40,15 +48,14 @@ const LOOKS = [
   FILTERS,
   "printf 'link show\naddress show\nroute show\nneighbour show nud permanent\nnetconf show\n' | ip -j -d -batch -",
   'bridge -j fdb show',
-].join(`\necho; echo '${END}'\n`);
+];
 
 /**
  * All of Tenet's in a node's kernel, one line each, sorted: rules and elements, links, addresses, routes, neighbours, FDB entries. Two
  * equal lists are the same network.
  */
 export async function tenetState(node: Node): Promise<readonly string[]> {
-  const answers = (await inside(node, LOOKS)).split(`\n${END}\n`);
-  const [table = '', chains = '', sets = '', filters = '', others = '', fdb = ''] = answers;
+  const [table = '', chains = '', sets = '', filters = '', others = '', fdb = ''] = await allInside(node, LOOKS);
   const [links = '', addresses = '', routes = '', neighbours = '', settings = ''] = others.split('\n');
   return [
     ...linesOfTable(table),
@@ -72,12 +79,8 @@ export async function tenetState(node: Node): Promise<readonly string[]> {
   ].sort();
 }
 
-/** Filters with a program at pod links, by link and place. */
-export async function podFilters(node: Node): Promise<readonly PodFilter[]> {
-  return filtersOf(await inside(node, FILTERS));
-}
-
-function filtersOf(text: string): readonly PodFilter[] {
+/** Filters with a program at pod links, by link and place. @param text what FILTERS has printed */
+export function filtersOf(text: string): readonly PodFilter[] {
   const lines = text.split('\n').filter((line) => line !== '');
   const places = lines.filter((line) => line.startsWith('filter show dev '));
   const answers = lines.slice(places.length);
