@@ -2,7 +2,6 @@
  * The rtnetlink half of a node's state: links, addresses, routes, neighbours and FDB entries, read back and changed. Items are named
  * by links; the kernel by their numbers, which this file looks up.
  */
-
 import { encodeAddAddress, encodeDelAddress } from '../codecs/rtnetlink/ifaddr.ts';
 import {
   encodeAddVxlan,
