@@ -4,24 +4,24 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { IpAddress } from './address.ts';
-import { type BackendChoice, type ChosenBackend, chooseBackend } from './backends.ts';
-import { Conntrack } from './conntrack/conntrack.ts';
+import { type BackendChoice, type ChosenBackend, chooseBackend } from './backends/backends.ts';
+import type { BackendName } from './backends/isolation-backend.ts';
+import { Conntrack } from './codecs/conntrack/conntrack.ts';
+import type { InterfaceAddress } from './codecs/rtnetlink/ifaddr.ts';
+import type { Link } from './codecs/rtnetlink/link.ts';
+import type { Route } from './codecs/rtnetlink/route.ts';
+import { Rtnetlink } from './codecs/rtnetlink/rtnetlink.ts';
 import type { Dataplane, Failures, LinkTraffic, PodSpec, PodView, Refusal } from './dataplane.ts';
 import type { Change } from './diff.ts';
 import { ERRNO, isErrno } from './errors.ts';
-import { FragmentGuards } from './fragment-guards.ts';
-import type { BackendName } from './isolation-backend.ts';
-import { applyLinks, observeLinks } from './kernel-links.ts';
+import { FragmentGuards } from './fragments/fragment-guards.ts';
 import { KernelMonitor } from './kernel-monitor.ts';
-import { createPod, setPodMtu, viewPod } from './kernel-pods.ts';
-import { LinkDeleter } from './link-deleter.ts';
+import { applyLinks, observeLinks } from './links/kernel-links.ts';
+import { createPod, setPodMtu, viewPod } from './links/kernel-pods.ts';
+import { LinkDeleter } from './links/link-deleter.ts';
 import { NetlinkConnection } from './netlink/connection.ts';
 import { isPodLink } from './ownership.ts';
 import { listenForRefusals } from './refusal-log.ts';
-import type { InterfaceAddress } from './rtnetlink/ifaddr.ts';
-import type { Link } from './rtnetlink/link.ts';
-import type { Route } from './rtnetlink/route.ts';
-import { Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { type Item, itemKey, type NodeState, type OverlayLinkItem, type PodLinkItem } from './state.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
 

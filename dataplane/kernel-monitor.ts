@@ -2,7 +2,13 @@
  * Hears of changes to our kernel objects that other programs made: from multicast notifications, which carry the port of who asked
  * for the change. Says that something changed, never what to do about it.
  */
+import { decodeAddress } from './codecs/rtnetlink/ifaddr.ts';
+import { decodeLink, decodeSettingsNews, type Link } from './codecs/rtnetlink/link.ts';
+import { decodeNeighbour, type Neighbour } from './codecs/rtnetlink/neighbour.ts';
+import { decodeRoute } from './codecs/rtnetlink/route.ts';
+import * as u from './codecs/rtnetlink/uapi.ts';
 import { ERRNO, isErrno } from './errors.ts';
+import { areOurs, hasOurSettings } from './links/kernel-links.ts';
 import { parseAttributes } from './netlink/attribute.ts';
 import { type NetlinkMessage, NLM_F_REPLACE, parseMessages } from './netlink/message.ts';
 import {
@@ -14,11 +20,6 @@ import {
   POD_GROUP,
   ROUTE_PROTOCOL,
 } from './ownership.ts';
-import { decodeAddress } from './rtnetlink/ifaddr.ts';
-import { decodeLink, type Link } from './rtnetlink/link.ts';
-import { decodeNeighbour, type Neighbour } from './rtnetlink/neighbour.ts';
-import { decodeRoute } from './rtnetlink/route.ts';
-import * as u from './rtnetlink/uapi.ts';
 import { type FdbItem, itemKey, type NodeState, sameItem } from './state.ts';
 import { linkName } from './system/libc.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './system/netlink-socket.ts';
@@ -36,6 +37,8 @@ const NFTA_TABLE = 1;
 /** Changes come in bursts: a link that goes takes its routes along. */
 const QUIET_MS = 50;
 const LOOK_AGAIN_MS = 500;
+/** Of some settings of links the kernel tells nothing when they change. */
+const LOOK_AT_LINKS_MS = 60_000;
 
 export interface MonitorOptions {
   /** ports of our own sockets: what they caused is no news */
@@ -46,6 +49,8 @@ export interface MonitorOptions {
   readonly alsoLinks: ReadonlySet<string>;
   /** reads back how the links are now, before anything is heard of them */
   readonly links: () => readonly Link[];
+  /** how often links are looked at, 60,000 unless given */
+  readonly lookAtLinksMs?: number;
   /** what of ours should be in the kernel now: tells our own changes where the kernel does not say whose they are */
   readonly wanted: () => NodeState;
   readonly onForeignChange: (what: string) => void;
@@ -64,6 +69,7 @@ export class KernelMonitor {
     u.RTNLGRP_TC,
     u.RTNLGRP_IPV4_IFADDR,
     u.RTNLGRP_IPV4_ROUTE,
+    u.RTNLGRP_IPV4_NETCONF,
     u.RTNLGRP_IPV6_IFADDR,
     u.RTNLGRP_IPV6_ROUTE,
   ]);
@@ -73,6 +79,7 @@ export class KernelMonitor {
   readonly #known = new Map<string, Link>();
   /** unsettled links last heard of as they should not be */
   readonly #doubtful = new Set<string>();
+  readonly #looking: NodeJS.Timeout;
   #quiet: NodeJS.Timeout | undefined;
   /** heard of a change of the rules, or of nothing for sure, and not yet told */
   #rulesTouched = false;
@@ -84,6 +91,7 @@ export class KernelMonitor {
       this.#drain(this.#route, (message) => this.#aboutRoute(message));
       this.#hearFilter();
     });
+    this.#looking = setInterval(() => this.look(), options.lookAtLinksMs ?? LOOK_AT_LINKS_MS).unref();
   }
 
   /** Has another program changed our rules or elements, so that they have to be read back? Hears what there is to hear first. */
@@ -92,7 +100,19 @@ export class KernelMonitor {
     return this.#rulesTouched;
   }
 
+  /** Looks at all links for what the kernel does not tell. */
+  look(): void {
+    const off = this.#options.links().find((link) => {
+      const { wanted, unsettled, alsoLinks } = this.#options;
+      if (alsoLinks.has(link.name)) return link.ipv4?.forwarding === 0;
+      const isOurs = wanted().has(`link ${link.name}`) && !unsettled.has(link.name);
+      return isOurs && !this.#isAsWanted(link);
+    });
+    if (off !== undefined) this.#tell(`link ${off.name}`);
+  }
+
   close(): void {
+    clearInterval(this.#looking);
     this.#stopWaiting();
     clearTimeout(this.#quiet);
     this.#route.close();
@@ -167,6 +187,8 @@ export class KernelMonitor {
         const isOurs = message.portId !== 0 && ourLink(entry.linkIndex) !== undefined;
         return isOurs || this.#isAlso(entry.linkIndex) ? `address ${entry.address}` : undefined;
       }
+      case u.RTM_NEWNETCONF:
+        return this.#aboutSettings(message);
       case u.RTM_DELQDISC:
       case u.RTM_NEWTFILTER:
       case u.RTM_DELTFILTER: {
@@ -207,6 +229,18 @@ export class KernelMonitor {
     return undefined;
   }
 
+  /** What is set by sysctl; also what a link is born with. */
+  #aboutSettings({ payload }: NetlinkMessage): string | undefined {
+    const { linkIndex, settings } = decodeSettingsNews(payload);
+    const name = linkIndex === undefined ? undefined : linkName(linkIndex);
+    if (name === undefined) return undefined;
+    if (this.#options.alsoLinks.has(name)) return settings.forwarding === 0 ? `forwarding of ${name}` : undefined;
+    if (!(isPodLink(name) || isOverlayLink(name)) || areOurs(settings)) return undefined;
+    if (!this.#options.unsettled.has(name)) return `settings of ${name}`;
+    this.#doubt(name);
+    return undefined;
+  }
+
   /** The kernel speaks of a link for many reasons: carrier, statistics, an overlay link put upon it. */
   #hasChanged(link: Link, isGone: boolean): boolean {
     const before = this.#known.get(link.name);
@@ -215,10 +249,12 @@ export class KernelMonitor {
     return isGone || before === undefined || !alike(before, link);
   }
 
-  #isAsWanted({ name, up, noArp, group, mtu }: Link): boolean {
+  #isAsWanted(link: Link): boolean {
+    const { name, up, noArp, group, mtu } = link;
     const wanted = this.#options.wanted().get(`link ${name}`);
     const wantedMtu = wanted?.kind === 'overlayLink' || wanted?.kind === 'podLink' ? wanted.mtu : mtu;
-    return up && noArp && group === (isPodLink(name) ? POD_GROUP : OVERLAY_GROUP) && mtu === wantedMtu;
+    const isOurs = noArp && group === (isPodLink(name) ? POD_GROUP : OVERLAY_GROUP) && hasOurSettings(link);
+    return up && isOurs && mtu === wantedMtu;
   }
 
   /** Has an FDB entry gone that is wanted, or one come that is not? */

@@ -3,13 +3,13 @@
  * which costs the rules nothing.
  */
 
+import { REFUSALS } from './backends/common.ts';
+import { parseShown, writeListen } from './codecs/nflog/nflog.ts';
 import type { Refusal } from './dataplane.ts';
 import { ERRNO, isErrno } from './errors.ts';
-import { REFUSALS } from './isolation/common.ts';
 import { ByteWriter } from './netlink/bytes.ts';
 import { NetlinkConnection } from './netlink/connection.ts';
 import { parseMessages } from './netlink/message.ts';
-import { parseShown, writeListen } from './nflog/nflog.ts';
 import { linkName } from './system/libc.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from './system/netlink-socket.ts';
 import { whenReadable } from './system/readiness.ts';

@@ -176,9 +176,15 @@ describe('a planted fault is found', () => {
       4,
     ],
     ['a key taken apart', 'controller/operations/nodes.ts', "const x = key.split('/');", 'record', 4],
-    ['a name cut out of a key', 'cni-plugin/agent/blocks.ts', 'const x = key.slice(keys.nodes.length);', 'record', 4],
+    [
+      'a name cut out of a key',
+      'cni-plugin/agent/addresses/blocks.ts',
+      'const x = key.slice(keys.nodes.length);',
+      'record',
+      4,
+    ],
     ['a stored value parsed', 'controller/operations/nodes.ts', 'const x = JSON.parse(entry.value);', 'record', 4],
-    ['a record believed', 'cni-plugin/agent/blocks.ts', 'const x = y as Endpoint;', 'record', 4],
+    ['a record believed', 'cni-plugin/agent/addresses/blocks.ts', 'const x = y as Endpoint;', 'record', 4],
     ['an index file', 'controller/api/index.ts', '', 'file-name', 0],
     ['a file of odds and ends', 'controller/api/utils.ts', '', 'file-name', 0],
     ['a long file', 'controller/api/app.ts', 'let x;\n'.repeat(300), 'file-length', 0],
@@ -193,6 +199,21 @@ describe('a planted fault is found', () => {
       file,
       line,
     });
+  });
+
+  test('imports that go round, if only for a type', () => {
+    const found = checkSources(
+      new Map([
+        ['controller/operations/a.ts', `${HEADER}import { b } from './b.ts';`],
+        ['controller/operations/b.ts', `${HEADER}import { c } from './c.ts';`],
+        ['controller/operations/c.ts', `${HEADER}import type { A } from './a.ts';`],
+        ['controller/operations/d.ts', `${HEADER}import { c } from './c.ts';`],
+      ]),
+    );
+    const path = ['a', 'b', 'c', 'a'].map((name) => `controller/operations/${name}.ts`).join(' → ');
+    expect(found).toEqual([
+      { rule: 'circle', file: 'controller/operations/c.ts', line: 4, message: `closes a circle: ${path}` },
+    ]);
   });
 
   test('the CNI binary loads a library through another file', () => {

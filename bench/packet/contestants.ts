@@ -1,5 +1,5 @@
 /** Who forwards in this benchmark: a node without rules, with connection tracking alone, with Tenet's rules, with rules one by one. */
-import type { BackendName } from '../../dataplane/isolation-backend.ts';
+import type { BackendName } from '../../dataplane/backends/isolation-backend.ts';
 import { podLinkName } from '../../dataplane/ownership.ts';
 import { ForwardingPath } from './forwarding-path.ts';
 import { addressOf, stateKnowing, stateWithoutRules } from './known-world.ts';

@@ -2,8 +2,9 @@
  * The way of the measured packets: a pod, its node, another pod of that node, each a network namespace, wired as Tenet wires them. The
  * receiver counts and throws away. What rules the node has is for the caller; the way is always the same.
  */
+
+import type { BackendName } from '../../dataplane/backends/isolation-backend.ts';
 import { diff } from '../../dataplane/diff.ts';
-import type { BackendName } from '../../dataplane/isolation-backend.ts';
 import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
 import { podLinkName } from '../../dataplane/ownership.ts';
 import type { NodeState } from '../../dataplane/state.ts';

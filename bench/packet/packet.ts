@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import type { BackendName } from '../../dataplane/isolation-backend.ts';
+import type { BackendName } from '../../dataplane/backends/isolation-backend.ts';
 import { HOST_END_MAC } from '../../dataplane/ownership.ts';
 import type { Figure, Part, PartResult, RunOptions, Target } from '../result.ts';
 import { summarise } from '../sample.ts';

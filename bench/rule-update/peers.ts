@@ -1,6 +1,6 @@
 /** The other ways of updating rules: programs that are started, told, and waited for, as most controllers do it. */
 
-import { SETS } from '../../dataplane/isolation/sets.ts';
+import { SETS } from '../../dataplane/backends/nftables/sets.ts';
 import type { ElementItem } from '../../dataplane/state.ts';
 import { addressOf, type Contestant, linkOf, OPERATIONS } from './contestant.ts';
 import { additions, planNode } from './node-workload.ts';

@@ -8,7 +8,7 @@ import type { BenchNamespace } from '../namespace.ts';
 import { type Contestant, OPERATIONS } from './contestant.ts';
 import { additions, planNode, removals } from './node-workload.ts';
 
-/** A backend as far as it is measured. @see dataplane/isolation-backend.ts */
+/** A backend as far as it is measured. @see dataplane/backends/isolation-backend.ts */
 export interface MeasuredBackend {
   apply(changes: readonly Change[], desired: NodeState): void;
   close(): void;

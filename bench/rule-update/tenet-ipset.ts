@@ -1,9 +1,9 @@
 /** Tenet's ipset side of the comparisons: the product's own classes and socket, and the set type that its iptables backend uses most. */
 import { parseIp } from '../../dataplane/address.ts';
-import { Ipset, type IpsetChange, type IpsetSpec } from '../../dataplane/ipset/ipset.ts';
-import { IptablesIsolation } from '../../dataplane/iptables-isolation.ts';
+import { IptablesIsolation } from '../../dataplane/backends/iptables/iptables-isolation.ts';
+import { Ipset, type IpsetChange, type IpsetSpec } from '../../dataplane/codecs/ipset/ipset.ts';
+import { Rtnetlink } from '../../dataplane/codecs/rtnetlink/rtnetlink.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
-import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import type { BenchNamespace } from '../namespace.ts';
 import { addressOf, type Contestant, linkOf, OPERATIONS } from './contestant.ts';

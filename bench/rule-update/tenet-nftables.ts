@@ -1,9 +1,9 @@
 /** Tenet's nftables side of the rule update comparison: the product's own batch, client and socket, nothing made for the occasion. */
 
+import { NftablesIsolation } from '../../dataplane/backends/nftables/nftables-isolation.ts';
+import { Nftables } from '../../dataplane/codecs/nftables/nftables.ts';
+import type { NftSet } from '../../dataplane/codecs/nftables/set.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
-import { Nftables } from '../../dataplane/nftables/nftables.ts';
-import type { NftSet } from '../../dataplane/nftables/set.ts';
-import { NftablesIsolation } from '../../dataplane/nftables-isolation.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import type { BenchNamespace } from '../namespace.ts';
 import { addressOf, type Contestant, linkOf, OPERATIONS } from './contestant.ts';

@@ -14,34 +14,35 @@ import type { ConnectedStore } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import { POD_LINK_PREFIX, podLinkName } from '../../dataplane/ownership.ts';
 import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../agent-protocol.ts';
-import { Acknowledger } from './acknowledger.ts';
-import { AfterPass } from './after-pass.ts';
-import { BlockUpkeep } from './block-upkeep.ts';
-import { Blocks } from './blocks.ts';
-import { readCopy } from './cluster-copy.ts';
-import { ClusterView } from './cluster-view.ts';
+import { BlockUpkeep } from './addresses/block-upkeep.ts';
+import { Blocks } from './addresses/blocks.ts';
 import type { AgentContext } from './context.ts';
 import { Desired } from './desired/desired.ts';
 import { type NodeFacts, overlayMtu, reachesAllTenants } from './desired/node-facts.ts';
+import type { Journal } from './endpoints/journal.ts';
+import { Leaving } from './endpoints/leaving.ts';
+import { tellOfQuarantine } from './endpoints/quarantine.ts';
+import { rememberChanges } from './endpoints/relabelling.ts';
 import { cniError } from './errors.ts';
-import type { Journal } from './journal.ts';
 import { KeyedLock } from './keyed-lock.ts';
-import { Leaving } from './leaving.ts';
-import { loggedBook, ProblemTeller } from './problem-teller.ts';
-import { Publisher } from './publisher.ts';
-import { tellOfQuarantine } from './quarantine.ts';
+import { type TableFill, TableWatch } from './machine/table-watch.ts';
+import { AfterPass } from './reconcile/after-pass.ts';
 import { Reconciler } from './reconcile/loop.ts';
-import { stayRegistered } from './registration.ts';
-import { rememberChanges } from './relabelling.ts';
-import { parseEndpointRequest } from './request.ts';
-import { Sightings } from './sightings.ts';
-import { Sweeper } from './sweeper.ts';
-import { type TableFill, TableWatch } from './table-watch.ts';
+import { Sweeper } from './reconcile/sweeper.ts';
+import { Acknowledger } from './reports/acknowledger.ts';
+import { loggedBook, ProblemTeller } from './reports/problem-teller.ts';
+import { Publisher } from './reports/publisher.ts';
+import { stayRegistered } from './reports/registration.ts';
+import { Sightings } from './reports/sightings.ts';
+import { parseEndpointRequest } from './socket/request.ts';
 import { add } from './verbs/add.ts';
 import { check } from './verbs/check.ts';
 import { del, undo } from './verbs/del.ts';
 import { gc } from './verbs/gc.ts';
 import { statusOf } from './verbs/status.ts';
+import { readCopy } from './watch/cluster-copy.ts';
+import { ClusterView } from './watch/cluster-view.ts';
+import { SnapshotReplica } from './watch/replica.ts';
 import { Snapshot } from './watch/snapshot.ts';
 
 export interface AgentOptions {
@@ -92,6 +93,7 @@ export class Agent {
     const book = loggedBook(log, () => this.#problems.tell());
     const copy = readCopy(stateDir, log);
     const remembered = copy?.history;
+    const replica = new SnapshotReplica(snapshot, copy);
     const store = new HistoryKeeper({ store: options.store, name, log, watcher: followingProblems(book), remembered });
     this.#store = store;
     store.onHistory(() => {
@@ -111,8 +113,8 @@ export class Agent {
     });
     const view = new ClusterView({
       store,
-      snapshot,
-      ...{ stateDir, copy, remembered: () => store.remembered },
+      replica,
+      ...{ stateDir, copied: copy?.seen, remembered: () => store.remembered },
       log,
       book,
       allTenants: reachesAllTenants(roles),
@@ -126,7 +128,7 @@ export class Agent {
       view,
       journal,
       blocks: new Blocks({
-        ...{ node: name, store, journal, snapshot },
+        ...{ node: name, store, journal, replica },
         mayAdopt: () => dataplane.podLinks().every((link) => journal.endpoints.has(link.slice(POD_LINK_PREFIX.length))),
       }),
       publisher: new Publisher({ store, journal, book, log, known: (tenant) => snapshot.tenants.get(tenant) }),
@@ -186,7 +188,6 @@ export class Agent {
           version: this.#options.version,
         }),
         needsSystemAddress: reachesAllTenants(this.#facts.roles),
-        onChange: () => reconciler.request(),
         over: () => this.#inHistory.signal,
         reclaim: () => this.#upkeep.reclaim(),
         onRegistered: () => {

@@ -4,11 +4,11 @@ import { isSubdomain } from '../../controller/model/names.ts';
 import type { NodeRole } from '../../controller/model/records.ts';
 import { DEFAULT_TIMEOUT_MS } from '../../controller/store/etcd-endpoints.ts';
 import { type IpAddress, parseIp } from '../../dataplane/address.ts';
-import type { BackendName } from '../../dataplane/isolation-backend.ts';
+import type { BackendName } from '../../dataplane/backends/isolation-backend.ts';
 import type { XtablesVariant } from '../../dataplane/system/xtables.ts';
 import { DEFAULT_AGENT_SOCKET } from '../agent-protocol.ts';
-import { type FlowBounds, LEAST_FLOWS, MOST_FLOWS } from './flow-bounds.ts';
-import { DEFAULT_MASQUERADE_PORTS, type PortRange, parseMasqueradePorts } from './masquerade-ports.ts';
+import { type FlowBounds, LEAST_FLOWS, MOST_FLOWS } from './machine/flow-bounds.ts';
+import { DEFAULT_MASQUERADE_PORTS, type PortRange, parseMasqueradePorts } from './machine/masquerade-ports.ts';
 
 export interface AgentConfig {
   readonly node: string;

@@ -3,15 +3,15 @@ import type { Logger } from 'pino';
 import type { ProblemBook } from '../../controller/model/problems.ts';
 import type { Store } from '../../controller/store/store.ts';
 import type { Dataplane } from '../../dataplane/dataplane.ts';
-import type { Blocks } from './blocks.ts';
-import type { ClusterView } from './cluster-view.ts';
+import type { Blocks } from './addresses/blocks.ts';
 import type { Desired } from './desired/desired.ts';
 import type { NodeFacts } from './desired/node-facts.ts';
-import type { Journal } from './journal.ts';
+import type { Journal } from './endpoints/journal.ts';
+import type { Leaving } from './endpoints/leaving.ts';
 import type { KeyedLock } from './keyed-lock.ts';
-import type { Leaving } from './leaving.ts';
-import type { Publisher } from './publisher.ts';
 import type { Reconciler } from './reconcile/loop.ts';
+import type { Publisher } from './reports/publisher.ts';
+import type { ClusterView } from './watch/cluster-view.ts';
 import type { Snapshot } from './watch/snapshot.ts';
 
 export interface AgentContext {

@@ -8,13 +8,14 @@ import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { Agent } from './agent.ts';
 import { parseConfig } from './config.ts';
-import { flowBounds } from './flow-bounds.ts';
-import { Journal } from './journal.ts';
-import { type NodePorts, portConflicts } from './masquerade-ports.ts';
-import { serve } from './server.ts';
-import { findStoreAddresses } from './store-addresses.ts';
-import type { TableFill } from './table-watch.ts';
-import { findUnderlay } from './underlay.ts';
+import { Journal } from './endpoints/journal.ts';
+import { flowBounds } from './machine/flow-bounds.ts';
+import { type NodePorts, portConflicts } from './machine/masquerade-ports.ts';
+import { lockNamespace, NotAlone } from './machine/only-agent.ts';
+import { findStoreAddresses } from './machine/store-addresses.ts';
+import type { TableFill } from './machine/table-watch.ts';
+import { findUnderlay } from './machine/underlay.ts';
+import { serve } from './socket/server.ts';
 
 const config = parseConfig(process.argv.slice(2), hostname());
 const log = pino({
@@ -29,6 +30,7 @@ if (process.getuid?.() !== 0) {
 }
 
 try {
+  lockNamespace();
   const dataplane = KernelDataplane.open({ backend: config.backend, iptables: config.iptablesVariant });
   const storeAddresses = await findStoreAddresses(config.etcd);
   if (storeAddresses === undefined)
@@ -45,10 +47,25 @@ try {
   });
   const facts = readFacts();
   dataplane.enableForwarding(facts.underlay.link);
+  /** Others may have switched it off, or the underlay may be on another link by now. */
+  const keepForwarding = (link: string) => {
+    try {
+      if (dataplane.enableForwarding(link)) log.warn({ op: 'underlay', link }, 'forwarding was off: it is on again');
+    } catch (error) {
+      log.error(
+        { op: 'underlay', link, err: error },
+        'forwarding cannot be switched on: nothing from outside comes in',
+      );
+    }
+  };
   for (const conflict of portConflicts(config.masqueradePorts, readNodePorts())) log.warn({ op: 'start' }, conflict);
   const agent = new Agent({
     facts,
-    readFacts,
+    readFacts: () => {
+      const now = readFacts();
+      keepForwarding(now.underlay.link);
+      return now;
+    },
     readTable,
     version: packageJson.version,
     store: await openEtcdStore({ endpoints: config.etcd, timeoutMs: config.etcdTimeoutMs, logger: log }),
@@ -87,9 +104,9 @@ try {
   await agent.start();
   log.info({ op: 'start' }, 'in sync: every rule is in force');
 } catch (error) {
-  if (error instanceof InvalidInput) {
+  if (error instanceof InvalidInput || error instanceof NotAlone) {
     process.stderr.write(`error: ${error.message}\n`);
-    process.exit(2);
+    process.exit(error instanceof NotAlone ? 1 : 2);
   }
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
   process.exit(1);

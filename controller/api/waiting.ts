@@ -8,7 +8,7 @@ import type { Change } from '../enforcement/change.ts';
 import type { Enforcement } from '../enforcement/enforcement.ts';
 import { InvalidInput } from '../errors.ts';
 import { DEFAULT_WAIT_MS, MAX_WAIT_MS, parseDurationMs } from '../model/duration.ts';
-import type { Stored } from '../operations/stored.ts';
+import type { Written } from '../operations/written.ts';
 import { sendObject } from './conditions.ts';
 import { answer, noContent } from './schemas/common.ts';
 import { DeletedView } from './schemas/enforcement.ts';
@@ -79,26 +79,23 @@ export function timeoutOf(timeout: string | undefined, otherwise: number): numbe
   return timeoutMs;
 }
 
-/** A write that has been done. */
-export interface Written {
-  readonly stored: Stored<unknown>;
-  readonly body: object;
-  /** 200 or 201 */
-  readonly status?: number;
-  readonly change: Change;
-}
-
-/** Sends the object written, after the nodes if that was asked for. */
+/**
+ * Sends the object written, after the nodes if that was asked for.
+ * @param body the object on the wire
+ * @param done the answer's code, by whether the object is new unless given
+ */
 export async function sendWritten(
   request: FastifyRequest,
   reply: FastifyReply,
   enforcement: Enforcement,
   wait: Wait | undefined,
-  { stored, body, status = 200, change }: Written,
+  written: Written<unknown>,
+  body: object,
+  done = written.created ? 201 : 200,
 ): Promise<FastifyReply> {
-  if (wait === undefined) return sendObject(request, reply, stored, body, status);
-  const outcome = await enforcement.wait(change, wait.timeoutMs);
-  return sendObject(request, reply, stored, { ...body, status: outcome }, outcome.enforced ? status : 202);
+  if (wait === undefined) return sendObject(request, reply, written, body, done);
+  const outcome = await enforcement.wait(written.change, wait.timeoutMs);
+  return sendObject(request, reply, written, { ...body, status: outcome }, outcome.enforced ? done : 202);
 }
 
 /** Answers a deletion, after the nodes if that was asked for. */

@@ -15,7 +15,7 @@ import { addTenant } from './commands/tenant.ts';
 import { addVersion } from './commands/version.ts';
 import { Connection, DEFAULT_SERVER, DEFAULT_TOKEN_FILE } from './connection.ts';
 import { CliFailure, EXIT, EXIT_HELP, type ExitCode } from './failures.ts';
-import type { Session, Terminal } from './terminal.ts';
+import type { OpenSession, Terminal } from './terminal.ts';
 import { joinWait } from './waiting.ts';
 
 /** Options that every command has. */
@@ -23,9 +23,6 @@ interface GlobalOptions {
   readonly server?: string;
   readonly tokenFile?: string;
 }
-
-/** Opens the session a command works with; called by actions, so that `--help` needs no server. */
-export type OpenSession = (command: Command) => Session;
 
 /**
  * Runs one command line.

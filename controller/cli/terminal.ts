@@ -1,6 +1,7 @@
 /**
  * What a command gets from the process it runs in, so that tests can run commands without one. Types only.
  */
+import type { Command } from 'commander';
 import type { Connection } from './connection.ts';
 
 /** Environment, streams and clock. */
@@ -19,3 +20,6 @@ export interface Terminal {
 export interface Session extends Terminal {
   readonly connection: Connection;
 }
+
+/** Opens the session a command works with; called by actions, so that `--help` needs no server. */
+export type OpenSession = (command: Command) => Session;

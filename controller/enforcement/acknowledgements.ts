@@ -4,32 +4,41 @@
  */
 
 import { enforcedBy } from '../model/kinds/enforced.ts';
-import { type FollowWatcher, follow } from '../store/follow.ts';
+import type { ProblemBook } from '../model/problems.ts';
+import { noteReading } from '../store/findings.ts';
+import type { FollowWatcher } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
-import type { Entry, Store, WatchBatch } from '../store/store.ts';
+import { Replica } from '../store/replica.ts';
+import type { Entry, Store } from '../store/store.ts';
 import { Acknowledgement } from './change.ts';
 
 /** Told of a node's new acknowledgement; undefined: the node has been forgotten. */
 export type Listener = (node: string, now: Acknowledgement | undefined, before: Acknowledgement | undefined) => void;
 
 export class Acknowledgements {
-  readonly #latest = new Map<string, Acknowledgement>();
+  readonly #latest: Replica<Acknowledgement>;
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #nowMs: () => number;
-  /** Resolves when all there are have been seen once. */
-  readonly synced: Promise<void>;
-  #resolveSynced: () => void = () => {};
+  readonly #book: ProblemBook;
 
   /** @param nowMs a monotonic clock */
-  constructor(nowMs: () => number) {
+  constructor(nowMs: () => number, book: ProblemBook) {
     this.#nowMs = nowMs;
-    this.synced = new Promise((resolve) => {
-      this.#resolveSynced = resolve;
+    this.#book = book;
+    this.#latest = new Replica({
+      book,
+      read: (entry, before) => this.#read(entry, before),
+      onChange: (key, now, before) => this.#tell(key, now, before),
     });
   }
 
+  /** Resolves when all there are have been seen once. */
+  get synced(): Promise<void> {
+    return this.#latest.synced;
+  }
+
   of(node: string): Acknowledgement | undefined {
-    return this.#latest.get(node);
+    return this.#latest.get(keys.enforced(node));
   }
 
   listen(node: string, listener: Listener): void {
@@ -44,40 +53,22 @@ export class Acknowledgements {
 
   /** Runs until `signal` aborts. */
   async follow(store: Store, signal: AbortSignal, watcher: FollowWatcher): Promise<void> {
-    const sink = {
-      snapshot: (entries: readonly Entry[]) => {
-        const gone = new Set(this.#latest.keys());
-        for (const entry of entries) {
-          gone.delete(nodeOf(entry.key));
-          this.#learn(entry);
-        }
-        for (const node of gone) this.#tell(node, undefined);
-        this.#resolveSynced();
-      },
-      events: ({ events }: WatchBatch) => {
-        for (const event of events) {
-          if (event.kind === 'put') this.#learn(event.entry);
-          else this.#tell(nodeOf(event.key), undefined);
-        }
-      },
-    };
-    await follow(store, keys.allEnforced, sink, signal, watcher);
+    await this.#latest.follow(store, keys.allEnforced, signal, watcher);
   }
 
-  /** What a listing after a break repeats is old news. */
-  #learn(entry: Entry): void {
-    if (this.#latest.get(nodeOf(entry.key))?.isOf(entry)) return;
-    this.#tell(nodeOf(entry.key), new Acknowledgement(entry, this.#nowMs()));
+  /** What a listing after a break repeats is old news. One that cannot be read says nothing, and no older one in its stead. */
+  #read(entry: Entry, before: Acknowledgement | undefined): Acknowledgement | undefined {
+    if (before?.isOf(entry)) return before;
+    const place = enforcedBy.place(entry.key);
+    return place && new Acknowledgement(entry, this.#nowMs(), (found) => noteReading(this.#book, entry.key, found));
   }
 
-  #tell(node: string, now: Acknowledgement | undefined): void {
-    const before = this.#latest.get(node);
-    if (now === undefined) this.#latest.delete(node);
-    else this.#latest.set(node, now);
+  #tell(key: string, now: Acknowledgement | undefined, before: Acknowledgement | undefined): void {
+    if (before?.isUnreadable) {
+      if (now === undefined) this.#book.solved('record_unreadable', key);
+      else now.read();
+    }
+    const node = enforcedBy.place(key)?.node ?? key;
     for (const listener of [...(this.#listeners.get(node) ?? [])]) listener(node, now, before);
   }
-}
-
-function nodeOf(key: string): string {
-  return enforcedBy.place(key)?.node ?? key;
 }

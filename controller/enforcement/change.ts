@@ -2,7 +2,7 @@
  * What a write changed, as far as nodes have to learn of it, and whether a node says that it has. Decides only; reads nothing.
  */
 import { type Enforced, type EnforcedRevisions, enforcedBy } from '../model/kinds/enforced.ts';
-import type { Acknowledged } from '../model/kinds/kind.ts';
+import { type Acknowledged, Unreadable } from '../model/kinds/kind.ts';
 import type { Entry, Revision } from '../store/store.ts';
 
 /** Records that nodes acknowledge apart from each other. */
@@ -16,6 +16,8 @@ export interface Change {
   readonly revision: Revision;
   /** tenants whose nodes are concerned, besides gateways and manage nodes where they follow such records */
   readonly holders: readonly string[];
+  /** so are nodes of those that the tenant has a peering in force with, whose policies may select what was written */
+  readonly withPeers?: true;
 }
 
 /** The same with the history that it happened in. */
@@ -34,11 +36,14 @@ export class Acknowledgement {
   /** when this controller learned of it, on its own monotonic clock */
   readonly learnedMs: number;
   readonly #entry: Entry;
-  #record: Enforced | 'unreadable' | undefined;
+  readonly #onRead: (found: Enforced | Unreadable) => void;
+  #found: Enforced | Unreadable | undefined;
 
-  constructor(entry: Entry, learnedMs: number) {
+  /** @param onRead told what it says, once that has been read */
+  constructor(entry: Entry, learnedMs: number, onRead: (found: Enforced | Unreadable) => void) {
     this.#entry = entry;
     this.learnedMs = learnedMs;
+    this.#onRead = onRead;
   }
 
   /** Was it read from this very record? In another history of the store, another one can have its revision. */
@@ -46,10 +51,24 @@ export class Acknowledgement {
     return this.#entry.modRevision === modRevision && this.#entry.value === value;
   }
 
-  /** Parsed at the first read: most are never read. Undefined if the record is not readable. */
+  /** It has been read, and that failed. */
+  get isUnreadable(): boolean {
+    return this.#found instanceof Unreadable;
+  }
+
+  /** Parsed at the first call: most are never read. */
+  read(): Enforced | Unreadable {
+    if (this.#found === undefined) {
+      this.#found = enforcedBy.read(this.#entry);
+      this.#onRead(this.#found);
+    }
+    return this.#found;
+  }
+
+  /** Undefined if it cannot be read. */
   get record(): Enforced | undefined {
-    this.#record ??= enforcedBy.find(this.#entry) ?? 'unreadable';
-    return this.#record === 'unreadable' ? undefined : this.#record;
+    const found = this.read();
+    return found instanceof Unreadable ? undefined : found;
   }
 
   /** Does it say that the change is in the kernel, all of it? */

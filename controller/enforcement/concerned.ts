@@ -3,10 +3,14 @@
  * nothing but who the latter are.
  */
 import { blocks } from '../model/kinds/block.ts';
+import { Unreadable } from '../model/kinds/kind.ts';
 import { followsAllTenants as followsAll, nodes } from '../model/kinds/node.ts';
-import { type FollowWatcher, follow } from '../store/follow.ts';
+import { peerings } from '../model/kinds/peering.ts';
+import type { ProblemBook } from '../model/problems.ts';
+import type { FollowWatcher } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
-import type { Entry, Store, WatchBatch } from '../store/store.ts';
+import { Replica } from '../store/replica.ts';
+import type { Entry, Store } from '../store/store.ts';
 
 /** Nodes that hold a block of any of the tenants. */
 export async function findHolders(store: Store, tenants: readonly string[]): Promise<Set<string>> {
@@ -14,23 +18,46 @@ export async function findHolders(store: Store, tenants: readonly string[]): Pro
   return new Set(lists.flatMap(({ entries }) => entries.flatMap((entry) => blocks.find(entry)?.node ?? [])));
 }
 
+/** Tenants that this one has a peering in force with: both ask. @throws Unavailable */
+export async function findPeers(store: Store, tenant: string): Promise<readonly string[]> {
+  const { entries } = await store.list(keys.peerings(tenant));
+  const asked = entries.flatMap((entry) => peerings.find(entry)?.peer ?? []);
+  const asks = await Promise.all(
+    asked.map(async (peer) => {
+      const { entry } = await store.get(keys.peering(peer, tenant));
+      return entry !== undefined && peerings.find(entry) !== undefined;
+    }),
+  );
+  return asked.filter((_, index) => asks[index]);
+}
+
 /** Is the node there, and does it follow every tenant, or can that not be read? As the store has it now. */
 export async function followsAllTenants(store: Store, node: string): Promise<boolean> {
   const { entry } = await store.get(keys.node(node));
-  return entry !== undefined && isFollowerOfAll(entry) !== false;
+  return entry !== undefined && followsAllOf(entry) !== false;
 }
 
 /** Gateways and manage nodes, followed. A few milliseconds behind the store: one that is newer begins with what is newer. */
 export class Overseers {
   readonly #names = new Set<string>();
-  /** Resolves when all nodes have been seen once. */
-  readonly synced: Promise<void>;
-  #resolveSynced: () => void = () => {};
+  readonly #nodes: Replica<boolean>;
 
-  constructor() {
-    this.synced = new Promise((resolve) => {
-      this.#resolveSynced = resolve;
+  /** @param book told of nodes that cannot be read: what such a node was before, it still is */
+  constructor(book: ProblemBook) {
+    this.#nodes = new Replica({
+      book,
+      read: (entry) => followsAllOf(entry),
+      onChange: (key, isOverseer) => {
+        const node = nodes.place(key)?.name ?? key;
+        if (isOverseer === true) this.#names.add(node);
+        else this.#names.delete(node);
+      },
     });
+  }
+
+  /** Resolves when all nodes have been seen once. */
+  get synced(): Promise<void> {
+    return this.#nodes.synced;
   }
 
   get names(): ReadonlySet<string> {
@@ -39,35 +66,11 @@ export class Overseers {
 
   /** Runs until `signal` aborts. */
   async follow(store: Store, signal: AbortSignal, watcher: FollowWatcher): Promise<void> {
-    const learn = (entry: Entry) => {
-      const follows = isFollowerOfAll(entry);
-      if (follows === true) this.#names.add(nodeOf(entry.key));
-      else if (follows === false) this.#names.delete(nodeOf(entry.key));
-    };
-    const sink = {
-      snapshot: (entries: readonly Entry[]) => {
-        const there = new Set(entries.map(({ key }) => nodeOf(key)));
-        for (const name of this.#names) if (!there.has(name)) this.#names.delete(name);
-        for (const entry of entries) learn(entry);
-        this.#resolveSynced();
-      },
-      events: ({ events }: WatchBatch) => {
-        for (const event of events) {
-          if (event.kind === 'put') learn(event.entry);
-          else this.#names.delete(nodeOf(event.key));
-        }
-      },
-    };
-    await follow(store, keys.nodes, sink, signal, watcher);
+    await this.#nodes.follow(store, keys.nodes, signal, watcher);
   }
 }
 
-/** @returns undefined for one that cannot be read: what it was before, it still is */
-function isFollowerOfAll(entry: Entry): boolean | undefined {
-  const node = nodes.find(entry);
-  return node && followsAll(node);
-}
-
-function nodeOf(key: string): string {
-  return nodes.place(key)?.name ?? key;
+function followsAllOf(entry: Entry): boolean | Unreadable {
+  const node = nodes.read(entry);
+  return node instanceof Unreadable ? node : followsAll(node);
 }

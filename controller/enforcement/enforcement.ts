@@ -11,7 +11,7 @@ import { keys } from '../store/keys.ts';
 import type { Revision, Store } from '../store/store.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import { type Change, concernsOverseers, type PlacedChange } from './change.ts';
-import { findHolders, followsAllTenants, Overseers } from './concerned.ts';
+import { findHolders, findPeers, followsAllTenants, Overseers } from './concerned.ts';
 import { type SetDeadline, setDeadline } from './deadline.ts';
 import { type NodeStatus, Waiter } from './waiter.ts';
 
@@ -42,7 +42,7 @@ export class Enforcement {
   readonly #options: EnforcementOptions;
   readonly #nowMs: () => number;
   readonly #acknowledgements: Acknowledgements;
-  readonly #overseers = new Overseers();
+  readonly #overseers: Overseers;
   readonly #closing = new AbortController();
   /** what ends each wait that is under way */
   readonly #waits = new Set<AbortController>();
@@ -53,7 +53,8 @@ export class Enforcement {
   constructor(options: EnforcementOptions) {
     this.#options = options;
     this.#nowMs = options.nowMs ?? (() => performance.now());
-    this.#acknowledgements = new Acknowledgements(this.#nowMs);
+    this.#acknowledgements = new Acknowledgements(this.#nowMs, options.book);
+    this.#overseers = new Overseers(options.book);
   }
 
   /** Begins to follow what nodes say. Who is going to wait calls it before he writes, so that no time is lost afterwards. */
@@ -158,10 +159,11 @@ export class Enforcement {
     }
   }
 
-  async #holdersNow({ holders }: Change): Promise<Set<string>> {
+  async #holdersNow({ tenant: own, holders, withPeers }: Change): Promise<Set<string>> {
     const { store, endpointNodes } = this.#options;
-    const nodes = await findHolders(store, holders);
-    for (const tenant of holders) for (const node of endpointNodes(tenant)) nodes.add(node);
+    const tenants = withPeers ? [...holders, ...(await findPeers(store, own))] : holders;
+    const nodes = await findHolders(store, tenants);
+    for (const tenant of tenants) for (const node of endpointNodes(tenant)) nodes.add(node);
     return nodes;
   }
 

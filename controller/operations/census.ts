@@ -4,44 +4,43 @@
  */
 import { Unavailable } from '../errors.ts';
 import { endpoints } from '../model/kinds/endpoint.ts';
-import { type FollowWatcher, follow } from '../store/follow.ts';
+import type { ProblemBook } from '../model/problems.ts';
+import type { FollowWatcher } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
-import type { Entry, Store, WatchBatch } from '../store/store.ts';
+import { Replica } from '../store/replica.ts';
+import type { Store } from '../store/store.ts';
 
 /** tenant → node → endpoints, none of them zero */
 type Counts = Map<string, Map<string, number>>;
 
+type Place = NonNullable<ReturnType<typeof endpoints.place>>;
+
 export class Census {
   readonly #store: Store;
-  #counts: Counts | undefined;
-  /** Resolves when everything has been counted once. */
-  readonly synced: Promise<void>;
-  #resolveSynced: () => void = () => {};
+  readonly #counts: Counts = new Map();
+  /** where each endpoint is, by its key alone: one whose record cannot be read has its address all the same */
+  readonly #places: Replica<Place>;
 
-  constructor(store: Store) {
+  constructor(store: Store, book: ProblemBook) {
     this.#store = store;
-    this.synced = new Promise((resolve) => {
-      this.#resolveSynced = resolve;
+    this.#places = new Replica({
+      book,
+      read: ({ key }, before) => before ?? endpoints.place(key),
+      onChange: (_, now, before) => {
+        if (before !== undefined) add(this.#counts, before, -1);
+        if (now !== undefined) add(this.#counts, now, 1);
+      },
     });
+  }
+
+  /** Resolves when everything has been counted once. */
+  get synced(): Promise<void> {
+    return this.#places.synced;
   }
 
   /** Runs until `signal` aborts. */
   async follow(signal: AbortSignal, watcher: FollowWatcher): Promise<void> {
-    const sink = {
-      snapshot: (entries: readonly Entry[]) => {
-        const counts: Counts = new Map();
-        for (const { key } of entries) add(counts, key, 1);
-        this.#counts = counts;
-        this.#resolveSynced();
-      },
-      events: ({ events }: WatchBatch) => {
-        for (const event of events) {
-          if (event.kind === 'delete') add(this.#counted(), event.key, -1);
-          else if (event.entry.createRevision === event.entry.modRevision) add(this.#counted(), event.entry.key, 1);
-        }
-      },
-    };
-    await follow(this.#store, keys.allEndpoints, sink, signal, watcher);
+    await this.#places.follow(this.#store, keys.allEndpoints, signal, watcher);
   }
 
   /** @throws Unavailable before the first count is done */
@@ -66,19 +65,16 @@ export class Census {
 
   /** Nodes with an endpoint of the tenant; none before the first count is done. */
   nodesOf(tenant: string): string[] {
-    return [...(this.#counts?.get(tenant)?.keys() ?? [])];
+    return [...(this.#counts.get(tenant)?.keys() ?? [])];
   }
 
   #counted(): Counts {
-    if (this.#counts === undefined) throw new Unavailable('store', 'endpoints have not been counted yet');
+    if (!this.#places.isSynced) throw new Unavailable('store', 'endpoints have not been counted yet');
     return this.#counts;
   }
 }
 
-function add(counts: Counts, key: string, change: 1 | -1): void {
-  const at = endpoints.place(key);
-  if (at === undefined) return;
-  const { tenant, node } = at;
+function add(counts: Counts, { tenant, node }: Place, change: 1 | -1): void {
   const nodes = counts.get(tenant) ?? new Map<string, number>();
   counts.set(tenant, nodes);
   const count = (nodes.get(node) ?? 0) + change;

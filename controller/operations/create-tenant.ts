@@ -15,19 +15,21 @@ import { type Candidates, learnHolders, learnOwn, type Pools, pickCandidates } f
 import { putClaim, refuseTakenNamespace, refuseTakenSubnet, subnetGuards } from './claims.ts';
 import type { Registry } from './registry.ts';
 import { findRecord, retryLost, type Stored } from './stored.ts';
+import { writtenTenant } from './tenants.ts';
+import type { Written } from './written.ts';
 
 /**
  * @throws Conflict when the name, a namespace or a subnet that the caller named is taken; Exhausted, QuotaExceeded, InvalidInput,
  * Unavailable; nothing is written then
  */
-export async function createTenant(registry: Registry, spec: TenantSpec): Promise<Stored<Tenant>> {
+export async function createTenant(registry: Registry, spec: TenantSpec): Promise<Written<Tenant>> {
   const limit = spec.quota.subnets;
   if (limit !== undefined && spec.subnets.length > limit)
     throw new QuotaExceeded('quota.subnets', `${spec.subnets.length} subnets are requested, the quota is ${limit}`);
   const pools: Pools = { store: registry.store, claims: registry.claims, cluster: registry.cluster() };
   const operation = registry.newId();
   const createdAt = registry.now().toISOString();
-  return await retryLost(async () => {
+  const made = await retryLost(async (): Promise<Stored<Tenant> | undefined> => {
     const candidates = await pickCandidates(pools, spec.subnets, { vni: true });
     try {
       const tenant = tenantOf(spec, candidates, { operation, createdAt });
@@ -46,6 +48,7 @@ export async function createTenant(registry: Registry, spec: TenantSpec): Promis
       candidates.release();
     }
   });
+  return writtenTenant(made, true);
 }
 
 function tenantOf(

@@ -18,6 +18,7 @@ import type { ProblemBook } from '../model/problems.ts';
 import { followingProblems } from '../store/findings.ts';
 import { type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
+import { Replica } from '../store/replica.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../store/store.ts';
 import { DenialSubscription } from './denial-subscription.ts';
 import type { Hold, Wanted } from './wanted.ts';
@@ -87,7 +88,7 @@ export class DenialFeeds {
     if (this.#closed) throw new Unavailable('controller', 'the controller is closing');
     const known = this.#feeds.get(tenant);
     if (known !== undefined) return known;
-    const feed = new Feed(tenant, this.#options.wanted.hold(subjects.denials(tenant)));
+    const feed = new Feed(tenant, this.#options.wanted.hold(subjects.denials(tenant)), this.#options.book);
     // Told to those who subscribe, if there are any left by then.
     feed.hold.answered.catch(() => undefined);
     this.#feeds.set(tenant, feed);
@@ -128,27 +129,32 @@ class Feed {
   readonly #subscriptions = new Set<DenialSubscription>();
   /** those that have been told what there is, and so hear what comes */
   readonly #begun = new Set<DenialSubscription>();
-  #hasSnapshot = false;
+  readonly #said: Replica<Denials>;
   /** of the tenant's record: another of the same name is another tenant */
   #incarnation: Revision | undefined;
-  readonly synced: Promise<void>;
   readonly ended: Promise<void>;
-  #resolveSynced: () => void = () => {};
   #resolveEnded: () => void = () => {};
 
-  constructor(tenant: string, hold: Hold) {
+  constructor(tenant: string, hold: Hold, book: ProblemBook) {
     this.#tenant = tenant;
     this.hold = hold;
-    this.synced = new Promise((resolve) => {
-      this.#resolveSynced = resolve;
+    this.#said = new Replica({
+      book,
+      read: (entry) => denials.read(entry),
+      onChange: (key, now) => now && this.#learn(key, now),
     });
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
   }
 
+  /** Resolves when all that nodes had said has been seen. */
+  get synced(): Promise<void> {
+    return this.#said.synced;
+  }
+
   get isSynced(): boolean {
-    return this.#hasSnapshot;
+    return this.#said.isSynced;
   }
 
   join(subscription: DenialSubscription): void {
@@ -193,7 +199,7 @@ class Feed {
   async follow(store: Store, watcher: FollowWatcher): Promise<void> {
     const { signal } = this.#stopping;
     const parts = [
-      follow(store, keys.denials(this.#tenant), this.#denialsSink(), signal, watcher),
+      this.#said.follow(store, keys.denials(this.#tenant), signal, watcher),
       follow(store, keys.tenant(this.#tenant), this.#tenantSink(), signal, watcher),
     ];
     try {
@@ -211,25 +217,10 @@ class Feed {
     this.#resolveEnded();
   }
 
-  #denialsSink() {
-    return {
-      snapshot: (entries: readonly Entry[]) => {
-        // The first one is what was before anybody listened; a later one has what a break of the watch kept from us.
-        const tell = this.#hasSnapshot;
-        for (const entry of entries) this.#learn(entry, tell);
-        this.#hasSnapshot = true;
-        this.#resolveSynced();
-      },
-      events: ({ events }: WatchBatch) => {
-        for (const event of events) if (event.kind === 'put') this.#learn(event.entry, true);
-      },
-    };
-  }
-
-  #learn(entry: Entry, tell: boolean): void {
-    const said = denials.find(entry);
-    const node = denials.place(entry.key)?.node;
-    if (said === undefined || node === undefined) return;
+  /** The first listing is what was before there was a subscription; a later one has what a break of the watch kept from us. */
+  #learn(key: string, said: Denials): void {
+    const tell = this.#said.isSynced;
+    const node = denials.place(key)?.node ?? key;
     const before = this.#latest.get(node);
     this.#latest.set(node, said);
     if (!tell) return;

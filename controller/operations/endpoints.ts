@@ -1,14 +1,16 @@
 /**
  * Endpoints as REST sees them: agents write them, people read them and may change their labels and named ports.
  */
+import type { Change } from '../enforcement/change.ts';
 import { NotFound } from '../errors.ts';
 import { type EndpointFilter, matchesFilter } from '../model/endpoint.ts';
 import { type Endpoint, endpoints } from '../model/kinds/endpoint.ts';
 import { keys } from '../store/keys.ts';
-import type { Entry, Store } from '../store/store.ts';
+import type { Entry, Revision, Store } from '../store/store.ts';
 import { listPage, type Page, type PageRequest, type Source } from './paging.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
 import { getTenant } from './tenants.ts';
+import type { Written } from './written.ts';
 
 /** @throws NotFound for the tenant, Unavailable */
 export async function listEndpoints(
@@ -47,20 +49,27 @@ export async function changeEndpoint(
   id: string,
   change: EndpointChange,
   precondition: Precondition,
-): Promise<Stored<Endpoint>> {
+): Promise<Written<Endpoint>> {
   return await retryLost(async () => {
     const entry = await readEndpoint(store, tenant, id);
     checkPrecondition(entry, precondition);
     const { key, modRevision } = entry;
     const record: Endpoint = { ...endpoints.get(entry), ...change };
     const value = endpoints.format(record);
-    if (value === entry.value) return { record, revision: modRevision };
+    if (value === entry.value) return written(record, modRevision);
     const { committed, revision } = await commitSurely(
       store,
       [{ kind: 'unchanged', key, modRevision }],
       [{ kind: 'put', key, value }],
       { key, value },
     );
-    return committed ? { record, revision } : undefined;
+    return committed ? written(record, revision) : undefined;
   });
+}
+
+/** Policies select endpoints by their labels and find ports by their names: those of the tenant, and those of its peers. */
+function written(record: Endpoint, revision: Revision): Written<Endpoint> {
+  const { tenant } = record;
+  const change: Change = { tenant, kinds: ['endpoints'], revision, holders: [tenant], withPeers: true };
+  return { record, revision, created: false, change };
 }

@@ -12,7 +12,8 @@ import { putClaim, refuseTakenSubnet, subnetGuards } from './claims.ts';
 import type { Registry } from './registry.ts';
 import type { Precondition, Stored } from './stored.ts';
 import { retryLost } from './stored.ts';
-import { commitTenant, readChangeable } from './tenants.ts';
+import { commitTenant, readChangeable, writtenTenant } from './tenants.ts';
+import type { Written } from './written.ts';
 
 /** Subnets a tenant may have at most, so that it can be taken away in one commit. */
 export const MAX_SUBNETS = 32;
@@ -26,7 +27,7 @@ export async function growTenant(
   name: string,
   wish: SubnetWish,
   precondition: Precondition = {},
-): Promise<Stored<Tenant>> {
+): Promise<Written<Tenant>> {
   const pools: Pools = { store: registry.store, claims: registry.claims, cluster: registry.cluster() };
   return await retryLost(async () => {
     const found = await readChangeable(registry, name, precondition);
@@ -36,7 +37,7 @@ export async function growTenant(
       const grown = await tryToGrow(registry, pools, found, candidates.subnets);
       if (grown !== undefined) {
         learnOwn(pools.claims, candidates, grown.revision);
-        return grown;
+        return writtenTenant(grown, false);
       }
       await refuseDuringRecovery(pools.store);
       if (wish.kind === 'exact') await refuseTakenSubnet(pools.store, pools.cluster, wish.prefix, wish.field);

@@ -1,6 +1,7 @@
 /**
  * A tenant's namespaces: claimed by one tenant at most, in the same commit as the tenant's own list of them.
  */
+import type { Change } from '../enforcement/change.ts';
 import { Conflict, NotFound, QuotaExceeded } from '../errors.ts';
 import { endpoints } from '../model/kinds/endpoint.ts';
 import { namespaces as kind, type Namespace } from '../model/kinds/namespace.ts';
@@ -11,16 +12,10 @@ import { putClaim, refuseTakenNamespace } from './claims.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
 import { commitTenant, getTenant, readChangeable } from './tenants.ts';
+import type { Written } from './written.ts';
 
 /** Namespaces a tenant may have at most: its record lists them all. */
 export const MAX_NAMESPACES = 500;
-
-/** A namespace as it was written. */
-export interface WrittenNamespace extends Stored<Namespace> {
-  readonly created: boolean;
-  /** at `revision` its tenant's own record was written as well, for it lists the namespaces */
-  readonly withTenant: boolean;
-}
 
 /** @throws NotFound for the tenant or the namespace, Unavailable */
 export async function getNamespace(store: Store, tenant: string, name: string): Promise<Stored<Namespace>> {
@@ -38,7 +33,7 @@ export async function putNamespace(
   registry: Registry,
   namespace: Namespace,
   precondition: Precondition,
-): Promise<WrittenNamespace> {
+): Promise<Written<Namespace>> {
   return await retryLost(async () => {
     const tenant = await readChangeable(registry, namespace.tenant);
     const key = keys.namespace(namespace.tenant, namespace.name);
@@ -47,15 +42,15 @@ export async function putNamespace(
     const write: Write = { kind: 'put', key, value: kind.format(namespace) };
     if (entry === undefined) {
       const revision = await addNamespace(registry, tenant, namespace, write);
-      return revision === undefined ? undefined : { record: namespace, revision, created: true, withTenant: true };
+      return revision === undefined ? undefined : written(namespace, revision, true, true);
     }
     if (entry.value === write.value) {
       const withTenant = entry.createRevision === entry.modRevision;
-      return { ...toStored(kind, entry), created: false, withTenant };
+      return written(kind.get(entry), entry.modRevision, false, withTenant);
     }
     const guard = { kind: 'unchanged', key, modRevision: entry.modRevision } as const;
     const { committed, revision } = await commitSurely(registry.store, [guard], [write], write);
-    return committed ? { record: namespace, revision, created: false, withTenant: false } : undefined;
+    return committed ? written(namespace, revision, false, false) : undefined;
   });
 }
 
@@ -90,7 +85,6 @@ async function addNamespace(
 
 /**
  * With its policies. The one of the tenant's own name stays as long as the tenant: containers without a namespace live there.
- * @returns the commit's revision
  * @throws NotFound, Conflict while endpoints live in it, PreconditionFailed, Unavailable
  */
 export async function deleteNamespace(
@@ -98,7 +92,7 @@ export async function deleteNamespace(
   tenantName: string,
   name: string,
   precondition: Precondition,
-): Promise<Revision> {
+): Promise<Change> {
   return await retryLost(async () => {
     const tenant = await readChangeable(registry, tenantName);
     const { record } = await getNamespace(registry.store, tenantName, name);
@@ -120,8 +114,21 @@ export async function deleteNamespace(
         ],
       },
     );
-    return changed?.revision;
+    return changed && changeOf(tenantName, changed.revision, true);
   });
+}
+
+function written(record: Namespace, revision: Revision, created: boolean, withTenant: boolean): Written<Namespace> {
+  return { record, revision, created, change: changeOf(record.tenant, revision, withTenant) };
+}
+
+/**
+ * Policies of peers may select it by its labels.
+ * @param withTenant at the revision its tenant's own record was written as well, for it lists the namespaces
+ */
+function changeOf(tenant: string, revision: Revision, withTenant: boolean): Change {
+  const kinds = withTenant ? (['namespaces', 'tenant'] as const) : (['namespaces'] as const);
+  return { tenant, kinds, revision, holders: [tenant], withPeers: true };
 }
 
 async function refuseInhabited(store: Store, { tenant, name }: Namespace): Promise<void> {

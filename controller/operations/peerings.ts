@@ -2,16 +2,18 @@
  * Peerings: what one tenant asks of another, in force only while the other asks the same. Each request is a record of its own, so
  * neither tenant can speak for the other.
  */
+import type { Change } from '../enforcement/change.ts';
 import { Conflict, NotFound } from '../errors.ts';
 import { type Peering, peerings } from '../model/kinds/peering.ts';
 import { tenants } from '../model/kinds/tenant.ts';
 import type { PeeringPair } from '../model/peering.ts';
 import { keys } from '../store/keys.ts';
-import type { Entry, Guard, Store } from '../store/store.ts';
+import type { Entry, Guard, Revision, Store } from '../store/store.ts';
 import { listPage, type Page, type PageRequest, type Source } from './paging.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
 import { getTenant } from './tenants.ts';
+import type { Written } from './written.ts';
 
 /** A peering with what only the other side's record tells. */
 export interface PeeringState extends Stored<Peering> {
@@ -47,14 +49,6 @@ async function findAsked(store: Store, { tenant, peer }: PeeringPair): Promise<{
   return { isThere: entry !== undefined, asks: entry !== undefined && peerings.find(entry) !== undefined };
 }
 
-/** A tenant and those it has a peering in force with: whose nodes have to know its namespaces and endpoints. @throws Unavailable */
-export async function withPeers(store: Store, tenant: string): Promise<string[]> {
-  const { entries } = await store.list(keys.peerings(tenant));
-  const peers = entries.flatMap((entry) => peerings.find(entry)?.peer ?? []);
-  const asks = await Promise.all(peers.map((peer) => isAsked(store, { tenant: peer, peer: tenant })));
-  return [tenant, ...peers.filter((_, index) => asks[index])];
-}
-
 async function readPeering(store: Store, { tenant, peer }: PeeringPair): Promise<Entry> {
   const { entry } = await store.get(keys.peering(tenant, peer));
   if (entry !== undefined) return entry;
@@ -71,7 +65,7 @@ export async function putPeering(
   { store, now }: Registry,
   { tenant, peer }: PeeringPair,
   precondition: Precondition,
-): Promise<PeeringState & { readonly created: boolean }> {
+): Promise<PeeringState & Written<Peering>> {
   const createdAt = now().toISOString();
   return await retryLost(async () => {
     const key = keys.peering(tenant, peer);
@@ -84,8 +78,7 @@ export async function putPeering(
     const inForce = other.asks;
     checkPrecondition(entry, precondition);
     const before = entry && peerings.find(entry);
-    if (entry !== undefined && before !== undefined)
-      return { record: before, revision: entry.modRevision, inForce, created: false };
+    if (entry !== undefined && before !== undefined) return written(before, entry.modRevision, inForce, false);
     const record: Peering = { tenant, peer, createdAt };
     const write = { kind: 'put', key, value: peerings.format(record) } as const;
     const guards: Guard[] = [
@@ -94,20 +87,19 @@ export async function putPeering(
       otherSide(tenant, peer, other.isThere),
     ];
     const { committed, revision } = await commitSurely(store, guards, [write], write);
-    return committed ? { record, revision, inForce, created: entry === undefined } : undefined;
+    return committed ? written(record, revision, inForce, entry === undefined) : undefined;
   });
 }
 
 /**
  * Asks no longer: it is out of force at once, whatever the other side asks.
- * @returns the commit's revision, and whether it had been in force
  * @throws NotFound for the tenant or the peering, PreconditionFailed, Unavailable
  */
 export async function deletePeering(
   { store }: Registry,
   { tenant, peer }: PeeringPair,
   precondition: Precondition,
-): Promise<Pick<PeeringState, 'revision' | 'inForce'>> {
+): Promise<Change> {
   return await retryLost(async () => {
     const entry = await readPeering(store, { tenant, peer });
     checkPrecondition(entry, precondition);
@@ -118,8 +110,23 @@ export async function deletePeering(
       key,
       value: undefined,
     });
-    return committed ? { revision, inForce: other.asks && peerings.find(entry) !== undefined } : undefined;
+    const wasInForce = other.asks && peerings.find(entry) !== undefined;
+    return committed ? changeOf({ tenant, peer }, revision, wasInForce) : undefined;
   });
+}
+
+function written(
+  record: Peering,
+  revision: Revision,
+  inForce: boolean,
+  created: boolean,
+): PeeringState & Written<Peering> {
+  return { record, revision, inForce, created, change: changeOf(record, revision, inForce) };
+}
+
+/** Where both have asked, nodes of either side have to know what either asks; where not, the other's need not. */
+function changeOf({ tenant, peer }: PeeringPair, revision: Revision, inForce: boolean): Change {
+  return { tenant, kinds: ['peerings'], revision, holders: inForce ? [tenant, peer] : [tenant] };
 }
 
 /** @param field of the request @throws NotFound, Conflict */

@@ -2,6 +2,7 @@
  * Policies: a namespace's, kept for as long as it and its tenant are. Each write is guarded by the tenant as it was read: a namespace
  * that goes changes it, and so does a tenant that goes, so neither leaves a policy for a later one of its name to inherit.
  */
+import type { Change } from '../enforcement/change.ts';
 import { NotFound, QuotaExceeded } from '../errors.ts';
 import { type Policy, policies, policyTurns } from '../model/kinds/policy.ts';
 import type { PolicyContents, PolicyName } from '../model/policy.ts';
@@ -12,6 +13,7 @@ import { listPage, type Page, type PageRequest, type Source } from './paging.ts'
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
 import { getTenant, readChangeable } from './tenants.ts';
+import type { Written } from './written.ts';
 
 /** @param namespace absent: of all of them @throws NotFound for the tenant or the namespace, Unavailable */
 export async function listPolicies(
@@ -52,7 +54,7 @@ export async function putPolicy(
   at: PolicyName,
   contents: PolicyContents,
   precondition: Precondition,
-): Promise<Stored<Policy> & { readonly created: boolean }> {
+): Promise<Written<Policy>> {
   const createdAt = registry.now().toISOString();
   return await retryLost(async () => {
     const { store } = registry;
@@ -65,7 +67,7 @@ export async function putPolicy(
     const before = entry && policies.find(entry);
     const record: Policy = { ...at, ...contents, createdAt: before?.createdAt ?? createdAt };
     const write = { kind: 'put', key, value: policies.format(record) } as const;
-    if (entry?.value === write.value) return { record, revision: entry.modRevision, created: false };
+    if (entry?.value === write.value) return written(record, entry.modRevision, false);
     const guards: Guard[] = [
       { kind: 'unchanged', key: keys.tenant(at.tenant), modRevision: tenant.revision },
       entry === undefined ? { kind: 'absent', key } : { kind: 'unchanged', key, modRevision: entry.modRevision },
@@ -77,7 +79,7 @@ export async function putPolicy(
       limit === undefined
         ? await commit({ guards: [], writes: [] })
         : await registry.turns.take(at.tenant, async () => await commit(await countFor(registry, at.tenant, limit)));
-    return committed ? { record, revision, created: entry === undefined } : undefined;
+    return committed ? written(record, revision, entry === undefined) : undefined;
   });
 }
 
@@ -112,11 +114,8 @@ export async function checkQuota(store: Store, tenant: string, limit: number): P
   throw new QuotaExceeded('quota.policies', `tenant ${JSON.stringify(tenant)} has reached its limit of ${most}`);
 }
 
-/**
- * @returns the commit's revision
- * @throws NotFound for the tenant, the namespace or the policy, PreconditionFailed, Unavailable
- */
-export async function deletePolicy({ store }: Registry, at: PolicyName, precondition: Precondition): Promise<Revision> {
+/** @throws NotFound for the tenant, the namespace or the policy, PreconditionFailed, Unavailable */
+export async function deletePolicy({ store }: Registry, at: PolicyName, precondition: Precondition): Promise<Change> {
   return await retryLost(async () => {
     const entry = await readPolicy(store, at);
     checkPrecondition(entry, precondition);
@@ -124,6 +123,14 @@ export async function deletePolicy({ store }: Registry, at: PolicyName, precondi
     const gone = { key, value: undefined };
     const guard = { kind: 'unchanged', key, modRevision } as const;
     const { committed, revision } = await commitSurely(store, [guard], [{ kind: 'delete', key }], gone);
-    return committed ? revision : undefined;
+    return committed ? changeOf(at, revision) : undefined;
   });
+}
+
+function written(record: Policy, revision: Revision, created: boolean): Written<Policy> {
+  return { record, revision, created, change: changeOf(record, revision) };
+}
+
+function changeOf({ tenant }: PolicyName, revision: Revision): Change {
+  return { tenant, kinds: ['policies'], revision, holders: [tenant] };
 }

@@ -81,7 +81,7 @@ export class Registry {
     const store = new HistoryKeeper({ store: options.store, name, log, watcher: followingProblems(book) });
     this.store = store;
     this.claims = new ClaimsView(store, options.random ?? Math.random);
-    this.census = new Census(store);
+    this.census = new Census(store, book);
     const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
     const history = () => store.history ?? BIRTH;
     this.enforcement = new Enforcement({ store, history, book, endpointNodes, setDeadline: this.setDeadline });

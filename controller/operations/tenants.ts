@@ -8,6 +8,7 @@ import { keys } from '../store/keys.ts';
 import type { Guard, Store, Write } from '../store/store.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
+import type { Written } from './written.ts';
 
 /** @throws NotFound, Unavailable */
 export async function getTenant(store: Store, name: string): Promise<Stored<Tenant>> {
@@ -63,9 +64,16 @@ export async function changeTenant(
   name: string,
   patch: TenantPatch,
   precondition: Precondition,
-): Promise<Stored<Tenant>> {
-  return await retryLost(async () => {
+): Promise<Written<Tenant>> {
+  const stored = await retryLost(async () => {
     const found = await readChangeable(registry, name, precondition);
     return await commitTenant(registry, found, patchTenant(found.record, patch));
   });
+  return writtenTenant(stored, false);
+}
+
+/** @param created with its namespaces */
+export function writtenTenant({ record, revision }: Stored<Tenant>, created: boolean): Written<Tenant> {
+  const kinds = created ? (['tenant', 'namespaces'] as const) : (['tenant'] as const);
+  return { record, revision, created, change: { tenant: record.name, kinds, revision, holders: [record.name] } };
 }

@@ -5,14 +5,15 @@
  */
 
 import type { Logger } from 'pino';
+import { Unreadable } from '../model/kinds/kind.ts';
 import { tenants } from '../model/kinds/tenant.ts';
 import type { ProblemBook } from '../model/problems.ts';
 import { finishDeletion } from '../operations/delete-tenant.ts';
 import { followingProblems, noteStoreError } from '../store/findings.ts';
-import { follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import { pause } from '../store/pause.ts';
-import type { Entry, Store, WatchBatch } from '../store/store.ts';
+import { Replica } from '../store/replica.ts';
+import type { Entry, Store } from '../store/store.ts';
 import type { LeaderGuard } from './election.ts';
 
 export interface DeletionsOptions {
@@ -29,13 +30,13 @@ export async function finishDeletions(
   signal: AbortSignal,
   guard: LeaderGuard,
 ): Promise<void> {
-  const deleting = new Set<string>();
+  const deleting = new Replica<string>({ book, read: nameIfDeleting });
   const over = new AbortController();
   const both = AbortSignal.any([signal, over.signal]);
-  const following = follow(store, keys.tenants, deletingTenants(deleting), both, followingProblems(book));
+  const following = deleting.follow(store, keys.tenants, both, followingProblems(book));
   const working = (async () => {
     while (!both.aborted) {
-      for (const tenant of [...deleting]) await tryToFinish({ store, log, book }, tenant, guard);
+      for (const tenant of [...deleting.values()]) await tryToFinish({ store, log, book }, tenant, guard);
       await pause(intervalMs, both);
     }
   })();
@@ -47,25 +48,11 @@ export async function finishDeletions(
   }
 }
 
-function deletingTenants(deleting: Set<string>) {
-  // A record that cannot be read is left alone.
-  const learn = (entry: Entry) => {
-    const name = tenants.place(entry.key)?.name ?? '';
-    if (tenants.find(entry)?.phase === 'deleting') deleting.add(name);
-    else deleting.delete(name);
-  };
-  return {
-    snapshot: (entries: readonly Entry[]) => {
-      deleting.clear();
-      for (const entry of entries) learn(entry);
-    },
-    events: ({ events }: WatchBatch) => {
-      for (const event of events) {
-        if (event.kind === 'put') learn(event.entry);
-        else deleting.delete(tenants.place(event.key)?.name ?? '');
-      }
-    },
-  };
+/** A record that cannot be read is left alone, unless its deletion had begun before. */
+function nameIfDeleting(entry: Entry): string | Unreadable | undefined {
+  const tenant = tenants.read(entry);
+  if (tenant instanceof Unreadable) return tenant;
+  return tenant.phase === 'deleting' ? tenant.name : undefined;
 }
 
 /** What one tenant's deletion stumbles over ends neither the others' nor the leadership. */

@@ -38,6 +38,8 @@ const ATTACH_ATTR = 32;
 const QUERY_ATTR = 64;
 /** struct bpf_prog_info up to name: u32 type, u32 id, u8 tag[8] at its beginning, name at its end */
 const INFO = 80;
+/** More than signals come in a row. */
+const LOAD_TRIES = 100;
 /** What hangs at one place of a link, at most: BPF_MPROG_MAX */
 const PROGRAMS = 64;
 
@@ -207,13 +209,24 @@ function load(count: number, at: Readonly<Record<'instructions' | 'license', Mem
   attributes.setBigUint64(8, at.instructions.address, true);
   attributes.setBigUint64(16, at.license.address, true);
   putName(attributes, 48, name);
-  const fd = bpf(BPF_PROG_LOAD, attributes, 'load a classifier');
+  const fd = loadUninterrupted(attributes);
   try {
     const { id, tag } = informationAbout(fd);
     return { fd, id, tag, close: () => close(fd) };
   } catch (error) {
     close(fd);
     throw error;
+  }
+}
+
+/** The kernel gives up its check of a program when a signal comes, such as that a child has ended. */
+function loadUninterrupted(attributes: DataView): number {
+  for (let left = LOAD_TRIES; ; left--) {
+    try {
+      return bpf(BPF_PROG_LOAD, attributes, 'load a classifier');
+    } catch (error) {
+      if (left <= 1 || !isErrno(error, ERRNO.EAGAIN)) throw error;
+    }
   }
 }
 

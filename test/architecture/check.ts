@@ -3,6 +3,7 @@
  * texts in memory, so that planted faults can prove each rule; reads no file.
  */
 import { dirname, posix } from 'node:path';
+import { checkCircles } from './circles.ts';
 import {
   AREAS,
   type Area,
@@ -29,6 +30,7 @@ export interface Violation {
     | 'pure'
     | 'single-importer'
     | 'library-free'
+    | 'circle'
     | 'record'
     | 'file-name'
     | 'opening-comment'
@@ -210,7 +212,11 @@ export function checkSources(sources: Sources, areas: readonly Area[] = AREAS): 
     ...checkRecords(file, text),
     ...checkFile(file, text),
   ]);
-  return [...perFile, ...checkLibraryFree(sources)];
+  const importsOf = (file: string, text: string) =>
+    parseImports(text)
+      .filter(({ specifier }) => isRelative(specifier))
+      .map(({ specifier, line }) => ({ target: resolve(file, specifier), line }));
+  return [...perFile, ...checkLibraryFree(sources), ...checkCircles(sources, importsOf)];
 }
 
 /** Judges the lines of every text file of the repository; binary files (with a NUL) are passed over. */

@@ -27,7 +27,7 @@ export const AREAS: readonly Area[] = [
   },
   {
     name: 'dataplane/kernel-families',
-    files: ['dataplane/{rtnetlink/rtnetlink,nftables/nftables,conntrack/conntrack,ipset/ipset}.ts'],
+    files: ['dataplane/codecs/{rtnetlink/rtnetlink,nftables/nftables,conntrack/conntrack,ipset/ipset}.ts'],
     mayImport: [
       'dataplane/codecs',
       'dataplane/netlink',
@@ -38,13 +38,47 @@ export const AREAS: readonly Area[] = [
   },
   {
     name: 'dataplane/codecs',
-    files: ['dataplane/{rtnetlink,nftables,conntrack,ipset,nflog}/**'],
+    files: ['dataplane/codecs/**'],
     mayImport: ['dataplane/netlink-codec', 'dataplane/errors', 'dataplane/address'],
     pure: true,
   },
   {
+    name: 'dataplane/links',
+    files: ['dataplane/links/**'],
+    mayImport: [
+      'dataplane/state',
+      'dataplane/kernel-families',
+      'dataplane/codecs',
+      'dataplane/netlink',
+      'dataplane/netlink-codec',
+      'dataplane/system',
+      'dataplane/errors',
+      'dataplane/address',
+    ],
+  },
+  {
+    name: 'dataplane/backends',
+    files: [
+      'dataplane/backends/backends.ts',
+      'dataplane/backends/nftables/nftables-isolation.ts',
+      'dataplane/backends/iptables/{iptables-isolation,link-guards}.ts',
+      'dataplane/fragments/fragment-guards.ts',
+    ],
+    mayImport: [
+      'dataplane/links',
+      'dataplane/state',
+      'dataplane/kernel-families',
+      'dataplane/codecs',
+      'dataplane/netlink',
+      'dataplane/netlink-codec',
+      'dataplane/system',
+      'dataplane/errors',
+      'dataplane/address',
+    ],
+  },
+  {
     name: 'dataplane/state',
-    files: ['dataplane/{state,diff,ownership,dataplane}.ts', 'dataplane/{isolation,iptables,fragments}/**'],
+    files: ['dataplane/{state,diff,ownership,dataplane}.ts', 'dataplane/{backends,fragments}/**'],
     mayImport: ['dataplane/codecs', 'dataplane/netlink-codec', 'dataplane/errors', 'dataplane/address'],
     pure: true,
   },
@@ -137,7 +171,7 @@ export const AREAS: readonly Area[] = [
   { name: 'cni-plugin', files: ['cni-plugin/*.ts'], mayImport: ['cni-plugin/protocol'] },
   {
     name: 'agent/snapshot',
-    files: ['cni-plugin/agent/watch/**'],
+    files: ['cni-plugin/agent/watch/{snapshot,by-tenant}.ts'],
     mayImport: [
       'controller/model',
       'controller/store-format',
@@ -159,7 +193,7 @@ export const AREAS: readonly Area[] = [
     ],
     pure: true,
   },
-  { name: 'agent/reconcile', files: ['cni-plugin/agent/reconcile/**'], mayImport: ['dataplane/state'] },
+  { name: 'agent/reconcile', files: ['cni-plugin/agent/reconcile/loop.ts'], mayImport: ['dataplane/state'] },
   {
     name: 'agent',
     files: ['cni-plugin/agent/**'],
@@ -231,7 +265,7 @@ export const FILE_LINES_LIMIT = 300;
 /** Files over the limit. One that is back under it has to leave the list. */
 export const LONG_FILES: readonly { readonly file: string; readonly why: string }[] = [
   {
-    file: 'dataplane/iptables-isolation.ts',
+    file: 'dataplane/backends/iptables/iptables-isolation.ts',
     why: 'one backend: reading back, changing, growing and checking share what it knows of its sets',
   },
 ];

@@ -17,9 +17,9 @@ export const MAY_RUN_AGAIN: readonly string[] = [
   'test/lab/setup.test.ts',
   'test/lab/topology.test.ts',
   // the CNI binary, the agent's socket and files
-  'test/cni-plugin/agent/journal.test.ts',
-  'test/cni-plugin/agent/request.test.ts',
-  'test/cni-plugin/agent/server.test.ts',
+  'test/cni-plugin/agent/endpoints/journal.test.ts',
+  'test/cni-plugin/agent/socket/request.test.ts',
+  'test/cni-plugin/agent/socket/server.test.ts',
   'test/cni-plugin/binary.test.ts',
   'test/cni-plugin/plugin.test.ts',
   'test/cni-plugin/protocol.test.ts',

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, test as base, beforeAll, describe, expect } from 'vitest';
-import { type AgentServer, type Handler, serve } from '../../cni-plugin/agent/server.ts';
+import { type AgentServer, type Handler, serve } from '../../cni-plugin/agent/socket/server.ts';
 import type { AgentRequest } from '../../cni-plugin/agent-protocol.ts';
 import { buildPlugin } from '../../deploy/build.ts';
 import { configuration, environment, RESULT } from './calls.ts';

@@ -7,6 +7,7 @@ import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { Flow } from '../lab/probe/flow.ts';
 import type { LabOptions } from '../lab/topology.ts';
+import { forgetFlows } from '../lab/tracked-flows.ts';
 import type { Action, FlowPlan, NamedPort, Places, PodPlan } from './case.ts';
 import { NAMESPACES, OUTSIDE_ADDRESSES, PODS, TENANT, TENANTS, tenantOf } from './cast.ts';
 import type { Labels, Spec } from './policy-input.ts';
@@ -174,6 +175,8 @@ export class Scene {
     this.#labels.clear();
     this.#ports.clear();
     await Promise.all([...this.#namespaces.keys()].map((name) => this.#resetNamespace(name)));
+    // A kernel counts a pod's flows at each new one: with thousands of earlier cases' still there, that is what a packet costs.
+    for (const { netns } of this.lab.hosts) forgetFlows(netns);
   }
 
   async close(): Promise<void> {

@@ -2,10 +2,14 @@
  * Another program changes what is Tenet's in a node's kernel, while the agent runs or while it is dead: it is put right, at once or at the
  * next start, and what others made stays as they made it.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Container } from '../lab/container.ts';
 import { type Lab, type LabHost, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
+import { agentCommand } from '../lab/services.ts';
 import { BACKEND } from './support/backend.ts';
 import { makeTenant } from './support/cluster.ts';
 import { inside, tenetState } from './support/node-state.ts';
@@ -144,6 +148,9 @@ const OF_LINKS: Damages = {
   'ARP switched on': ({ overlay }) => `ip link set ${overlay} arp on`,
   'an overlay down': ({ overlay }) => `ip link set ${overlay} down`,
   'a container’s link down': ({ pod }) => `ip link set ${pod} down`,
+  'forwarding switched off': () => 'sysctl -qw net.ipv4.ip_forward=1 net.ipv4.ip_forward=0',
+  'a reverse path filter': ({ pod }) => `sysctl -qw net.ipv4.conf.${pod}.rp_filter=1`,
+  'ARP answered for others': ({ overlay }) => `sysctl -qw net.ipv4.conf.${overlay}.proxy_arp=1`,
   'an overlay deleted': ({ overlay }) => `ip link del ${overlay}`,
 };
 
@@ -157,7 +164,7 @@ async function untilIntact(): Promise<void> {
     if (missing.length + alien.length === 0) return true;
     throw new Error(`missing: ${missing.slice(0, 3).join('; ')}, alien: ${alien.slice(0, 3).join('; ')}`);
   };
-  await waitFor(look, { what: 'node1 is as it should be', everyMs: 100 });
+  await waitFor(look, { what: 'node1 is as it should be', everyMs: 250 });
 }
 
 describe('while the agent runs', () => {
@@ -179,6 +186,18 @@ describe('while the agent runs', () => {
     await inside(node, `nft -f - <<'END'\n${theirs}\nEND`);
     others = await othersState();
   });
+});
+
+test('a second agent is refused, whatever its name and directory, and changes nothing', async () => {
+  const state = mkdtempSync(join(tmpdir(), 'tenet-second-'));
+  onTestFinished(() => rmSync(state, { recursive: true }));
+  const [program, main = ''] = agentCommand(lab.topology, { ...node, role: 'compute' });
+  const flags = `--node other --etcd ${lab.topology.etcdUrl} --state-dir ${state} --socket ${state}/agent.sock --underlay-interface eth0`;
+  const second = inside(node, `${program} ${main} ${flags}`);
+  await expect(second).rejects.toThrow(
+    `another tenet-agent manages this machine already (process ${lab.pid('node1')})`,
+  );
+  expect(await tenetState(node)).toEqual(intact);
 });
 
 describe('while the agent is dead', () => {

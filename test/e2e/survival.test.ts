@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { type CniFailure, type Container, cniCheck, cniDel } from '../lab/container.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
+import { PLUGIN } from './support/backend.ts';
 import { contradictions, etcdDump, makeTenant, untilListed, untilReached } from './support/cluster.ts';
 import { allowed, Flood, forbidden } from './support/flood.ts';
 import { inside, ruleHandles } from './support/node-state.ts';
@@ -17,7 +18,7 @@ let red: readonly [Container, Container, Container];
 let blue: readonly [Container, Container];
 
 beforeAll(async () => {
-  lab = await startLab({ nodes: 2, gateways: 1, plugin: 'binary' });
+  lab = await startLab({ nodes: 2, gateways: 1, plugin: PLUGIN });
   await makeTenant(lab, 'red');
   await makeTenant(lab, 'blue');
   red = [await attach('node1', 'red'), await attach('node1', 'red'), await attach('node2', 'red')];

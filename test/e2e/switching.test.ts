@@ -8,7 +8,7 @@ import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { makeTenant, silentPairs, untilReached } from './support/cluster.ts';
 import { allowed, Flood, forbidden } from './support/flood.ts';
-import { inside, POD_LINKS } from './support/node-state.ts';
+import { FILTERS, filtersOf, inside } from './support/node-state.ts';
 
 const NODES = ['node1', 'node2', 'gw1'];
 
@@ -60,7 +60,7 @@ async function found(node: string): Promise<Readonly<Record<string, number>>> {
     nftables: await count('nft list table inet tenet 2>/dev/null'),
     iptables: await count('{ iptables-save; ip6tables-save; iptables-legacy-save; } 2>/dev/null | grep TENET-'),
     ipsets: await count('ipset list -name | grep tenet-'),
-    filters: await count(`for link in $(${POD_LINKS}); do tc filter show dev $link ingress | grep bpf || true; done`),
+    filters: filtersOf(await inside(lab.host(node), FILTERS)).filter(({ place }) => place === 'ingress').length,
   };
 }
 

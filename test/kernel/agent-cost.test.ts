@@ -8,16 +8,20 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Agent } from '../../cni-plugin/agent/agent.ts';
-import { Journal } from '../../cni-plugin/agent/journal.ts';
+import { Journal } from '../../cni-plugin/agent/endpoints/journal.ts';
 import type { AgentRequest, CniCommand } from '../../cni-plugin/agent-protocol.ts';
 import { formatRecord } from '../../controller/model/kinds/kind.ts';
 import { keys } from '../../controller/store/keys.ts';
 import { MemoryStore } from '../../controller/store/memory-store.ts';
 import { parsePrefix } from '../../dataplane/address.ts';
+import {
+  NFT_MSG_DELSETELEM,
+  NFT_MSG_NEWSETELEM,
+  NFTA_SET_ELEM_LIST_ELEMENTS,
+} from '../../dataplane/codecs/nftables/uapi.ts';
 import { KernelDataplane } from '../../dataplane/kernel-dataplane.ts';
 import { parseAttributes } from '../../dataplane/netlink/attribute.ts';
 import { parseMessages } from '../../dataplane/netlink/message.ts';
-import { NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM, NFTA_SET_ELEM_LIST_ELEMENTS } from '../../dataplane/nftables/uapi.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { cluster, entries, facts, node, tenant } from '../cni-plugin/agent/builders.ts';
 import { waitFor } from '../lab/probe/deadline.ts';

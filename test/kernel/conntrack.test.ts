@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseIp } from '../../dataplane/address.ts';
-import { Conntrack } from '../../dataplane/conntrack/conntrack.ts';
+import { Conntrack } from '../../dataplane/codecs/conntrack/conntrack.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { assertOwn, enterOwnNamespace, run } from './namespace.ts';

@@ -1,11 +1,11 @@
 /** What Tenet does not own stays as it was, byte for byte, whatever Tenet does beside it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { familyOf, parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
+import { Rtnetlink } from '../../dataplane/codecs/rtnetlink/rtnetlink.ts';
 import { diff } from '../../dataplane/diff.ts';
 import { ERRNO, KernelError } from '../../dataplane/errors.ts';
-import { applyLinks, observeLinks } from '../../dataplane/kernel-links.ts';
+import { applyLinks, observeLinks } from '../../dataplane/links/kernel-links.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
-import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
 import { type Item, itemKey } from '../../dataplane/state.ts';
 import { NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { enterOwnNamespace, ip, run } from './namespace.ts';

@@ -1,6 +1,6 @@
 /** Fragments that might have the kernel keep what the program at a pod's link takes for complete, or does not see. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import type { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
+import type { Rtnetlink } from '../../dataplane/codecs/rtnetlink/rtnetlink.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { type Ipv4Fields, PROTOCOL } from '../lab/probe/packet.ts';
 import { BOUNDS, enterNode, type FragmentStage, held, keepFragmentsFor, raiseFragmentStage } from './fragment-stage.ts';

@@ -1,9 +1,9 @@
 /** ipset on a real kernel: what is written is what the stock tool lists, what the stock tool makes is read, refusals are named. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
+import { Ipset, type IpsetChange, type IpsetMember, type IpsetSpec } from '../../dataplane/codecs/ipset/ipset.ts';
+import { IPSET_ERR_HASH_FULL, IPSET_ERR_TYPE_MISMATCH } from '../../dataplane/codecs/ipset/uapi.ts';
 import { CodecError, ERRNO } from '../../dataplane/errors.ts';
-import { Ipset, type IpsetChange, type IpsetMember, type IpsetSpec } from '../../dataplane/ipset/ipset.ts';
-import { IPSET_ERR_HASH_FULL, IPSET_ERR_TYPE_MISMATCH } from '../../dataplane/ipset/uapi.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { enterOwnNamespace, run } from './namespace.ts';

@@ -4,12 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parsePrefix } from '../../dataplane/address.ts';
+import {
+  IptablesIsolation,
+  type IptablesIsolationOptions,
+} from '../../dataplane/backends/iptables/iptables-isolation.ts';
+import { Ipset } from '../../dataplane/codecs/ipset/ipset.ts';
+import { Nftables } from '../../dataplane/codecs/nftables/nftables.ts';
+import { Rtnetlink } from '../../dataplane/codecs/rtnetlink/rtnetlink.ts';
 import { diff } from '../../dataplane/diff.ts';
-import { Ipset } from '../../dataplane/ipset/ipset.ts';
-import { IptablesIsolation, type IptablesIsolationOptions } from '../../dataplane/iptables-isolation.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
-import { Nftables } from '../../dataplane/nftables/nftables.ts';
-import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
 import { type Collection, type ElementItem, type NodeState, PORT_SET } from '../../dataplane/state.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { RULE_SET } from '../dataplane/rule-set.ts';

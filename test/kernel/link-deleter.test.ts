@@ -1,9 +1,9 @@
 /** Many links deleted at once: together, away from this thread, and no other links with them. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { LinkDeleter } from '../../dataplane/link-deleter.ts';
+import { Rtnetlink } from '../../dataplane/codecs/rtnetlink/rtnetlink.ts';
+import { LinkDeleter } from '../../dataplane/links/link-deleter.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { POD_GROUP } from '../../dataplane/ownership.ts';
-import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
 import { NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { enterOwnNamespace, ip, ipJson } from './namespace.ts';
 

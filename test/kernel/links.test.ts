@@ -2,11 +2,11 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
+import { Rtnetlink } from '../../dataplane/codecs/rtnetlink/rtnetlink.ts';
 import { diff } from '../../dataplane/diff.ts';
-import { applyLinks, observeLinks } from '../../dataplane/kernel-links.ts';
+import { applyLinks, observeLinks } from '../../dataplane/links/kernel-links.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { OVERLAY_GROUP } from '../../dataplane/ownership.ts';
-import { Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
 import type {
   AddressItem,
   FdbItem,

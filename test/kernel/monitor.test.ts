@@ -114,6 +114,43 @@ describe('the monitor tells of', () => {
     if (/ (replace|add) .* eth8/.test(command)) ip(...command.replace(/ (replace|add) /, ' del ').split(' '));
   });
 
+  it.each([
+    ['net.ipv4.conf.tnt42.forwarding=0', /^(settings of|link) tnt42$/],
+    ['net.ipv4.conf.tnt42.rp_filter=1', /^(settings of|link) tnt42$/],
+    ['net.ipv4.conf.tnt42.proxy_arp=1', /^(settings of|link) tnt42$/],
+    ['net.ipv4.conf.eth9.forwarding=0', /^forwarding of eth9$/],
+  ])('sysctl %s', async (setting, what) => {
+    run('sysctl', ['-qw', 'net.ipv4.conf.eth9.forwarding=1']);
+    run('sysctl', ['-qw', setting]);
+    expect(await firstNews()).toMatch(what);
+    await settle(TENANT);
+  });
+
+  it('forwarding that is switched off for the whole node', async () => {
+    run('sysctl', ['-qw', 'net.ipv4.ip_forward=1']);
+    run('sysctl', ['-qw', 'net.ipv4.ip_forward=0']);
+    expect(await firstNews()).toMatch(/^((settings of|link) tnt42|forwarding of eth9)$/);
+    await settle(TENANT);
+  });
+
+  it('settings of which the kernel tells nothing, at its next look', async () => {
+    const looking = new KernelMonitor({
+      ...{ ownPorts: new Set(), unsettled: new Set(), alsoLinks: new Set(), lookAtLinksMs: 20 },
+      ...{ links: () => dataplane.links(), wanted: () => TENANT, onIptables: () => undefined },
+      onForeignChange: (what) => news.push(what),
+    });
+    try {
+      for (const setting of ['accept_redirects=1', 'send_redirects=1', 'route_localnet=1', 'arp_ignore=0']) {
+        news = [];
+        run('sysctl', ['-qw', `net.ipv4.conf.tnt42.${setting}`]);
+        expect(await firstNews()).toBe('link tnt42');
+        await settle(TENANT);
+      }
+    } finally {
+      looking.close();
+    }
+  });
+
   it('a tunnel’s end that is taken away', async () => {
     run('bridge', ['fdb', 'del', NEXT_HOP, 'dev', 'tnt42', 'dst', GATEWAY]);
     expect(await firstNews()).toBe(`neighbour ${GATEWAY}`);

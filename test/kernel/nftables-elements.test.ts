@@ -1,10 +1,10 @@
 /** Elements in a real kernel's sets: thousands at once, refused by name, destroyed, replaced. */
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { SetElement } from '../../dataplane/codecs/nftables/element.ts';
+import { Nftables } from '../../dataplane/codecs/nftables/nftables.ts';
+import type { NftSet } from '../../dataplane/codecs/nftables/set.ts';
 import { ERRNO } from '../../dataplane/errors.ts';
-import type { SetElement } from '../../dataplane/nftables/element.ts';
-import { Nftables } from '../../dataplane/nftables/nftables.ts';
-import type { NftSet } from '../../dataplane/nftables/set.ts';
-import { addSampleTable, GUARD4, IDENTITY4, TABLE } from '../dataplane/nftables/sample-table.ts';
+import { addSampleTable, GUARD4, IDENTITY4, TABLE } from '../dataplane/codecs/nftables/sample-table.ts';
 import { nft, pod, refusal, useNftables } from './nftables-fixture.ts';
 
 const { connected, nftables } = useNftables();

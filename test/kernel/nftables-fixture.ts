@@ -4,10 +4,10 @@
  */
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, beforeEach } from 'vitest';
+import type { SetElement } from '../../dataplane/codecs/nftables/element.ts';
+import { Nftables } from '../../dataplane/codecs/nftables/nftables.ts';
 import { KernelError } from '../../dataplane/errors.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
-import type { SetElement } from '../../dataplane/nftables/element.ts';
-import { Nftables } from '../../dataplane/nftables/nftables.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { unshareNetns } from '../../dataplane/system/netns.ts';
 

@@ -1,10 +1,13 @@
 /** The nftables backend beside others who write: transactions on the table as it was read, sets that fill, what is left when it goes. */
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  NftablesIsolation,
+  type NftablesIsolationOptions,
+} from '../../dataplane/backends/nftables/nftables-isolation.ts';
+import { Nftables } from '../../dataplane/codecs/nftables/nftables.ts';
 import { diff } from '../../dataplane/diff.ts';
 import { ERRNO } from '../../dataplane/errors.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
-import { Nftables } from '../../dataplane/nftables/nftables.ts';
-import { NftablesIsolation, type NftablesIsolationOptions } from '../../dataplane/nftables-isolation.ts';
 import { type ElementItem, type NodeState, PORT_SET } from '../../dataplane/state.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { RULE_SET as RULES } from '../dataplane/rule-set.ts';

@@ -1,12 +1,12 @@
 /** nf_tables of a real kernel: what we write is what nft would have written, and a transaction happens wholly or not at all. */
 import { beforeEach, describe, expect, it } from 'vitest';
+import * as field from '../../dataplane/codecs/nftables/field.ts';
+import { match } from '../../dataplane/codecs/nftables/match.ts';
+import { Nftables, type TableDump } from '../../dataplane/codecs/nftables/nftables.ts';
+import { buildRule } from '../../dataplane/codecs/nftables/rule-builder.ts';
+import type { NftSet } from '../../dataplane/codecs/nftables/set.ts';
+import { accept, counter, drop } from '../../dataplane/codecs/nftables/statement.ts';
 import { ERRNO } from '../../dataplane/errors.ts';
-import * as field from '../../dataplane/nftables/field.ts';
-import { match } from '../../dataplane/nftables/match.ts';
-import { Nftables, type TableDump } from '../../dataplane/nftables/nftables.ts';
-import { buildRule } from '../../dataplane/nftables/rule-builder.ts';
-import type { NftSet } from '../../dataplane/nftables/set.ts';
-import { accept, counter, drop } from '../../dataplane/nftables/statement.ts';
 import {
   addSampleTable,
   FORWARD,
@@ -14,7 +14,7 @@ import {
   IDENTITY4,
   SAMPLE_TABLE_TEXT,
   TABLE,
-} from '../dataplane/nftables/sample-table.ts';
+} from '../dataplane/codecs/nftables/sample-table.ts';
 import { load, nft, pod, refusal, useNftables } from './nftables-fixture.ts';
 
 const { connected, nftables } = useNftables();

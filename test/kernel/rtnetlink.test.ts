@@ -3,18 +3,23 @@ import { readFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addressAt, hostPrefix, parseIp, parseMac, parsePrefix } from '../../dataplane/address.ts';
-import { ERRNO } from '../../dataplane/errors.ts';
-import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import {
   encodeAddVeth,
   encodeAddVxlan,
   encodeDelLinkGroup,
   encodeSetLink,
   type LinkChanges,
-} from '../../dataplane/rtnetlink/link.ts';
-import { encodeAddRoute, encodeDelRoute, encodeReplaceRoute, type Route } from '../../dataplane/rtnetlink/route.ts';
-import { RtBatch, Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
-import { IPV4_DEVCONF } from '../../dataplane/rtnetlink/uapi.ts';
+} from '../../dataplane/codecs/rtnetlink/link.ts';
+import {
+  encodeAddRoute,
+  encodeDelRoute,
+  encodeReplaceRoute,
+  type Route,
+} from '../../dataplane/codecs/rtnetlink/route.ts';
+import { RtBatch, Rtnetlink } from '../../dataplane/codecs/rtnetlink/rtnetlink.ts';
+import { IPV4_DEVCONF } from '../../dataplane/codecs/rtnetlink/uapi.ts';
+import { ERRNO } from '../../dataplane/errors.ts';
+import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
 import { linkIndex } from '../../dataplane/system/libc.ts';
 import { NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { whenReadable } from '../../dataplane/system/readiness.ts';

@@ -1,10 +1,10 @@
 /** FIB rules as iproute2 shows them, and as we read what iproute2 made. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parsePrefix } from '../../dataplane/address.ts';
+import { RtBatch, Rtnetlink } from '../../dataplane/codecs/rtnetlink/rtnetlink.ts';
+import { encodeAddRule, encodeDelRule, type Rule } from '../../dataplane/codecs/rtnetlink/rule.ts';
 import { ERRNO } from '../../dataplane/errors.ts';
 import { NetlinkConnection } from '../../dataplane/netlink/connection.ts';
-import { RtBatch, Rtnetlink } from '../../dataplane/rtnetlink/rtnetlink.ts';
-import { encodeAddRule, encodeDelRule, type Rule } from '../../dataplane/rtnetlink/rule.ts';
 import { NETLINK_ROUTE, NetlinkSocket } from '../../dataplane/system/netlink-socket.ts';
 import { enterOwnNamespace, ip, ipJson } from './namespace.ts';
 

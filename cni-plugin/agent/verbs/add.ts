@@ -14,7 +14,7 @@ import type { CniResult } from '../../agent-protocol.ts';
 import type { AgentContext } from '../context.ts';
 import { macOfAddress, overlayMtu } from '../desired/node-facts.ts';
 import { NotInSync } from '../reconcile/loop.ts';
-import type { EndpointRequest } from '../request.ts';
+import type { EndpointRequest } from '../socket/request.ts';
 import { undo } from './del.ts';
 import { type Ownership, ownershipOf } from './tenancy.ts';
 

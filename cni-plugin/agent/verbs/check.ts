@@ -2,7 +2,7 @@
 import { Conflict, NotFound } from '../../../controller/errors.ts';
 import { podLinkName } from '../../../dataplane/ownership.ts';
 import type { AgentContext } from '../context.ts';
-import type { EndpointRequest } from '../request.ts';
+import type { EndpointRequest } from '../socket/request.ts';
 
 /** @throws NotFound for a container never added, Conflict naming the first thing that is not as it was */
 export async function check(request: EndpointRequest, prevResult: unknown, context: AgentContext): Promise<void> {

@@ -5,7 +5,7 @@
  */
 import { podLinkName } from '../../../dataplane/ownership.ts';
 import type { AgentContext } from '../context.ts';
-import type { EndpointRequest } from '../request.ts';
+import type { EndpointRequest } from '../socket/request.ts';
 
 /** How long DEL waits for the store to hear of it; what is owed is paid later. */
 const UNPUBLISH_PATIENCE_MS = 300;

@@ -4,7 +4,7 @@
  */
 import type { NetworkConfig } from '../../agent-protocol.ts';
 import type { AgentContext } from '../context.ts';
-import { endpointId } from '../request.ts';
+import { endpointId } from '../socket/request.ts';
 import { del } from './del.ts';
 
 export async function gc(config: NetworkConfig, context: AgentContext): Promise<void> {

@@ -7,7 +7,7 @@ import { type AgentRequest, type AgentResponse, CNI_ERROR } from '../../agent-pr
 import type { AgentContext } from '../context.ts';
 import { reachesAllTenants } from '../desired/node-facts.ts';
 import { systemAddressOf } from '../desired/world.ts';
-import { REGISTRATION } from '../registration.ts';
+import { REGISTRATION } from '../reports/registration.ts';
 
 export function statusOf({ config }: AgentRequest, context: AgentContext): AgentResponse {
   const { book, view, snapshot, facts } = context;

@@ -5,7 +5,7 @@ import { RecordError } from '../../../controller/model/kinds/kind.ts';
 import { SYSTEM_TENANT, type Tenant } from '../../../controller/model/kinds/tenant.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import type { AgentContext } from '../context.ts';
-import type { EndpointRequest } from '../request.ts';
+import type { EndpointRequest } from '../socket/request.ts';
 
 /** The tenant that owns a container, and the namespace it counts as. */
 export interface Ownership {

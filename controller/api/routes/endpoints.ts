@@ -5,7 +5,6 @@ import type { FastifyPluginAsyncTypebox, Static } from '@fastify/type-provider-t
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { parseEndpointLabels, parseEndpointPorts } from '../../model/endpoint.ts';
 import { changeEndpoint, type EndpointChange, getEndpoint, listEndpoints } from '../../operations/endpoints.ts';
-import { withPeers } from '../../operations/peerings.ts';
 import type { Registry } from '../../operations/registry.ts';
 import { keys } from '../../store/keys.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
@@ -60,7 +59,6 @@ export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> =
     },
   );
 
-  /** Policies select endpoints by their labels and find ports by their names: those of the tenant, and those of its peers. */
   const change = async (
     request: FastifyRequest,
     reply: FastifyReply,
@@ -68,13 +66,8 @@ export const endpointRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> =
     wanted: EndpointChange,
     wait: Wait | undefined,
   ): Promise<FastifyReply> => {
-    const stored = await changeEndpoint(store, tenant, id, wanted, preconditionOf(request));
-    const holders = wait === undefined ? [] : await withPeers(store, tenant);
-    return await sendWritten(request, reply, enforcement, wait, {
-      stored,
-      body: viewEndpoint(stored),
-      change: { tenant, kinds: ['endpoints'], revision: stored.revision, holders },
-    });
+    const written = await changeEndpoint(store, tenant, id, wanted, preconditionOf(request));
+    return await sendWritten(request, reply, enforcement, wait, written, viewEndpoint(written));
   };
 
   const responses = {

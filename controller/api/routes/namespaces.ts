@@ -2,22 +2,19 @@
  * /v1/tenants/{tenant}/namespaces: a tenant's namespaces and their labels.
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { Change } from '../../enforcement/change.ts';
 import { namespaces } from '../../model/kinds/namespace.ts';
 import { parseNamespace } from '../../model/namespace.ts';
 import { deleteNamespace, getNamespace, putNamespace } from '../../operations/namespaces.ts';
 import { listPage } from '../../operations/paging.ts';
-import { withPeers } from '../../operations/peerings.ts';
 import type { Registry } from '../../operations/registry.ts';
 import { getTenant } from '../../operations/tenants.ts';
 import { keys } from '../../store/keys.ts';
-import type { Revision } from '../../store/store.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
 import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
 import { answer, PutHeaders, ReadHeaders, TenantParams, UNCHANGED, WriteHeaders } from '../schemas/common.ts';
 import { NamespaceBody, NamespaceParams, NamespaceView, viewNamespace } from '../schemas/namespace.ts';
-import { deletedResponses, lateResponse, sendDeleted, sendWritten, type Wait, WaitQuery, waitOf } from '../waiting.ts';
+import { deletedResponses, lateResponse, sendDeleted, sendWritten, WaitQuery, waitOf } from '../waiting.ts';
 
 const tags = ['namespaces'];
 const PATH = '/v1/tenants/:tenant/namespaces/:namespace';
@@ -95,14 +92,8 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
     async (request, reply) => {
       const wait = waitOf(request.query, enforcement);
       const namespace = parseNamespace(request.params.tenant, request.params.namespace, request.body.labels);
-      const stored = await putNamespace(registry, namespace, preconditionOf(request));
-      const { revision, created, withTenant } = stored;
-      return await sendWritten(request, reply, enforcement, wait, {
-        stored,
-        body: viewNamespace(stored),
-        status: created ? 201 : 200,
-        change: await namespaceChange(registry, namespace.tenant, { revision, withTenant }, wait),
-      });
+      const written = await putNamespace(registry, namespace, preconditionOf(request));
+      return await sendWritten(request, reply, enforcement, wait, written, viewNamespace(written));
     },
   );
 
@@ -127,23 +118,8 @@ export const namespaceRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> 
     async (request, reply) => {
       const { tenant, namespace } = request.params;
       const wait = waitOf(request.query, enforcement);
-      const revision = await deleteNamespace(registry, tenant, namespace, preconditionOf(request));
-      const change = await namespaceChange(registry, tenant, { revision, withTenant: true }, wait);
+      const change = await deleteNamespace(registry, tenant, namespace, preconditionOf(request));
       return await sendDeleted(reply, enforcement, wait, change);
     },
   );
 };
-
-/**
- * Policies of peers may select it by its labels.
- * @param withTenant the tenant's own list of namespaces has changed as well
- */
-async function namespaceChange(
-  { store }: Registry,
-  tenant: string,
-  { revision, withTenant }: { readonly revision: Revision; readonly withTenant: boolean },
-  wait: Wait | undefined,
-): Promise<Change> {
-  const holders = wait === undefined ? [] : await withPeers(store, tenant);
-  return { tenant, kinds: withTenant ? ['namespaces', 'tenant'] : ['namespaces'], revision, holders };
-}

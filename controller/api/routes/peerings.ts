@@ -2,9 +2,8 @@
  * /v1/tenants/{tenant}/peerings: what a tenant asks of others, and whether it is in force.
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { Change } from '../../enforcement/change.ts';
-import { type PeeringPair, parsePeering } from '../../model/peering.ts';
-import { deletePeering, getPeering, listPeerings, type PeeringState, putPeering } from '../../operations/peerings.ts';
+import { parsePeering } from '../../model/peering.ts';
+import { deletePeering, getPeering, listPeerings, putPeering } from '../../operations/peerings.ts';
 import type { Registry } from '../../operations/registry.ts';
 import { keys } from '../../store/keys.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
@@ -90,13 +89,8 @@ export const peeringRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
     async (request, reply) => {
       const wait = waitOf(request.query, enforcement);
       const pair = parsePeering(request.params.tenant, request.params.peer);
-      const state = await putPeering(registry, pair, preconditionOf(request));
-      return await sendWritten(request, reply, enforcement, wait, {
-        stored: state,
-        body: viewPeering(state),
-        status: state.created ? 201 : 200,
-        change: peeringChange(pair, state),
-      });
+      const written = await putPeering(registry, pair, preconditionOf(request));
+      return await sendWritten(request, reply, enforcement, wait, written, viewPeering(written));
     },
   );
 
@@ -119,16 +113,8 @@ export const peeringRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = 
     },
     async (request, reply) => {
       const wait = waitOf(request.query, enforcement);
-      const gone = await deletePeering(registry, request.params, preconditionOf(request));
-      return await sendDeleted(reply, enforcement, wait, peeringChange(request.params, gone));
+      const change = await deletePeering(registry, request.params, preconditionOf(request));
+      return await sendDeleted(reply, enforcement, wait, change);
     },
   );
 };
-
-/** Where both have asked, nodes of either side have to know what either asks; where not, the other's need not. */
-function peeringChange(
-  { tenant, peer }: PeeringPair,
-  { revision, inForce }: Pick<PeeringState, 'revision' | 'inForce'>,
-): Change {
-  return { tenant, kinds: ['peerings'], revision, holders: inForce ? [tenant, peer] : [tenant] };
-}

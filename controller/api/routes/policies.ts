@@ -2,12 +2,10 @@
  * /v1/tenants/{tenant}/namespaces/{namespace}/policies: Kubernetes' NetworkPolicy, as JSON or YAML.
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { Change } from '../../enforcement/change.ts';
 import { type PolicyName, parsePolicy } from '../../model/policy.ts';
 import { deletePolicy, getPolicy, listPolicies, policiesPrefix, putPolicy } from '../../operations/policies.ts';
 import { previewPolicy } from '../../operations/reachability.ts';
 import type { Registry } from '../../operations/registry.ts';
-import type { Revision } from '../../store/store.ts';
 import { preconditionOf, sendObject } from '../conditions.ts';
 import { formatPage, listOf, NoQuery, PageQuery, pageOf } from '../pages.ts';
 import { problemResponses } from '../problems.ts';
@@ -136,13 +134,8 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
         const policy = { ...at, ...contents, createdAt: registry.now().toISOString() };
         return viewPreview(await previewPolicy(registry, { kind: 'put', policy }, preconditionOf(request)));
       }
-      const stored = await putPolicy(registry, at, contents, preconditionOf(request));
-      return await sendWritten(request, reply, enforcement, wait, {
-        stored,
-        body: viewPolicy(stored),
-        status: stored.created ? 201 : 200,
-        change: policyChange(at, stored.revision),
-      });
+      const written = await putPolicy(registry, at, contents, preconditionOf(request));
+      return await sendWritten(request, reply, enforcement, wait, written, viewPolicy(written));
     },
   );
 
@@ -173,16 +166,11 @@ export const policyRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
       const at = nameOf(request.params);
       if (isDryRun(request.query))
         return viewPreview(await previewPolicy(registry, { kind: 'delete', policy: at }, preconditionOf(request)));
-      const revision = await deletePolicy(registry, at, preconditionOf(request));
-      return await sendDeleted(reply, enforcement, wait, policyChange(at, revision));
+      return await sendDeleted(reply, enforcement, wait, await deletePolicy(registry, at, preconditionOf(request)));
     },
   );
 };
 
 function nameOf({ tenant, namespace, policy }: Omit<PolicyName, 'name'> & { readonly policy: string }): PolicyName {
   return { tenant, namespace, name: policy };
-}
-
-function policyChange({ tenant }: PolicyName, revision: Revision): Change {
-  return { tenant, kinds: ['policies'], revision, holders: [tenant] };
 }

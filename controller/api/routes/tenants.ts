@@ -3,7 +3,6 @@
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply } from 'fastify';
-import type { Change } from '../../enforcement/change.ts';
 import type { EnforcementStatus } from '../../enforcement/enforcement.ts';
 import { type Tenant, tenants } from '../../model/kinds/tenant.ts';
 import { parseSubnet, parseTenant } from '../../model/tenant.ts';
@@ -47,15 +46,9 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
     },
     async (request, reply) => {
       const wait = waitOf(request.query, enforcement);
-      const stored = await createTenant(registry, parseTenant(request.body, registry.cluster()));
-      reply.header('location', `/v1/tenants/${stored.record.name}`);
-      const change = tenantChange(stored, ['tenant', 'namespaces']);
-      return await sendWritten(request, reply, enforcement, wait, {
-        stored,
-        body: viewTenant(stored, 0),
-        status: 201,
-        change,
-      });
+      const written = await createTenant(registry, parseTenant(request.body, registry.cluster()));
+      reply.header('location', `/v1/tenants/${written.record.name}`);
+      return await sendWritten(request, reply, enforcement, wait, written, viewTenant(written, 0));
     },
   );
 
@@ -124,9 +117,8 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
     },
     async (request, reply) => {
       const wait = waitOf(request.query, enforcement);
-      const stored = await changeTenant(registry, request.params.tenant, request.body, preconditionOf(request));
-      const change = tenantChange(stored, ['tenant']);
-      return await sendWritten(request, reply, enforcement, wait, { stored, body: view(stored), change });
+      const written = await changeTenant(registry, request.params.tenant, request.body, preconditionOf(request));
+      return await sendWritten(request, reply, enforcement, wait, written, view(written));
     },
   );
 
@@ -190,10 +182,9 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<{ registry: Registry }> = a
     async (request, reply) => {
       const wait = waitOf(request.query, enforcement);
       const wish = parseSubnet(request.body, registry.cluster());
-      const stored = await growTenant(registry, request.params.tenant, wish, preconditionOf(request));
-      reply.header('location', `/v1/tenants/${stored.record.name}`);
-      const change = tenantChange(stored, ['tenant']);
-      return await sendWritten(request, reply, enforcement, wait, { stored, body: view(stored), status: 201, change });
+      const written = await growTenant(registry, request.params.tenant, wish, preconditionOf(request));
+      reply.header('location', `/v1/tenants/${written.record.name}`);
+      return await sendWritten(request, reply, enforcement, wait, written, view(written), 201);
     },
   );
 };
@@ -210,8 +201,4 @@ function sendDeletion(
   if (isGone && status === undefined) return reply.code(204).send();
   const phase = isGone ? 'deleted' : 'deleting';
   return reply.code(202).send({ tenant, phase, nodes: remaining, ...(status && { status }) });
-}
-
-function tenantChange({ record: { name }, revision }: Stored<Tenant>, kinds: Change['kinds']): Change {
-  return { tenant: name, kinds, revision, holders: [name] };
 }

@@ -11,10 +11,9 @@ import { CliFailure, EXIT, invalidInput } from '../failures.ts';
 import { parseManifest, type Read, type Source, type UnownedPolicy, type Wanted } from '../manifest.ts';
 import { CLUSTER, tenantPath } from '../paths.ts';
 import { type Plan, pathOf, planChange, referenceOf } from '../plan.ts';
-import type { OpenSession } from '../program.ts';
 import { ownerOf } from '../queries.ts';
 import { formatFlips } from '../reachability.ts';
-import type { Terminal } from '../terminal.ts';
+import type { OpenSession, Terminal } from '../terminal.ts';
 import { isTooLate, Outcomes, waitRequest } from '../waiting.ts';
 import { collect, waitOption } from './options.ts';
 

@@ -8,8 +8,7 @@ import { isJson, type Json } from '../connection.ts';
 import { CliFailure, EXIT, invalidInput } from '../failures.ts';
 import { type Column, formatObjects } from '../output.ts';
 import { BACKUP, RESTORE } from '../paths.ts';
-import type { OpenSession } from '../program.ts';
-import type { Session } from '../terminal.ts';
+import type { OpenSession, Session } from '../terminal.ts';
 
 const TYPE = 'application/x-ndjson';
 const DEFAULT_TIMEOUT = `${DEFAULT_RECOVERY_MS / 60_000}m`;

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { isJson, type Json } from '../connection.ts';
 import type { Format } from '../output.ts';
 import { namespacePath, peeringPath, TENANTS } from '../paths.ts';
-import type { OpenSession } from '../program.ts';
+import type { OpenSession } from '../terminal.ts';
 import { reportOutcome, waitRequest } from '../waiting.ts';
 import { collect, collectLabel, formatOption, prefixLength, waitOption, wholeNumber } from './options.ts';
 import { showWritten } from './show.ts';

@@ -4,8 +4,8 @@
 import type { Command } from 'commander';
 import { type Connection, isJson, type Json } from '../connection.ts';
 import { namespacePath, nodePath, peeringPath, policyPath, tenantPath } from '../paths.ts';
-import type { OpenSession } from '../program.ts';
 import { ownerOf } from '../queries.ts';
+import type { OpenSession } from '../terminal.ts';
 import { Outcomes, waitRequest } from '../waiting.ts';
 import { waitOption } from './options.ts';
 

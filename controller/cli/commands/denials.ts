@@ -10,8 +10,7 @@ import type { ServerEvent } from '../events.ts';
 import { CliFailure, EXIT } from '../failures.ts';
 import { formatObjects } from '../output.ts';
 import { denialsPath } from '../paths.ts';
-import type { OpenSession } from '../program.ts';
-import type { Session } from '../terminal.ts';
+import type { OpenSession, Session } from '../terminal.ts';
 import { wholeNumber } from './options.ts';
 
 interface DenialOptions {

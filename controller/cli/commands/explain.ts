@@ -6,9 +6,9 @@ import { type Connection, isJson, type Json } from '../connection.ts';
 import { CliFailure, EXIT, invalidInput } from '../failures.ts';
 import { formatObjects } from '../output.ts';
 import { REACHABILITY } from '../paths.ts';
-import type { OpenSession } from '../program.ts';
 import { ownerOf } from '../queries.ts';
 import { formatAnyEnd, formatPorts } from '../reachability.ts';
+import type { OpenSession } from '../terminal.ts';
 import { wholeNumber } from './options.ts';
 
 interface ExplainOptions {

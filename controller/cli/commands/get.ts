@@ -18,8 +18,8 @@ import {
   tenantPath,
   tenantProblemsPath,
 } from '../paths.ts';
-import type { OpenSession } from '../program.ts';
 import { findEndpoints, listEndpoints, listNamespaces, listPeerings, listPolicies, ownerOf } from '../queries.ts';
+import type { OpenSession } from '../terminal.ts';
 import { formatOption } from './options.ts';
 import { show } from './show.ts';
 

@@ -6,8 +6,7 @@ import type { Json } from '../connection.ts';
 import { problemsOf } from '../kinds.ts';
 import type { Format } from '../output.ts';
 import { NODES, nodePath } from '../paths.ts';
-import type { OpenSession } from '../program.ts';
-import type { Session } from '../terminal.ts';
+import type { OpenSession, Session } from '../terminal.ts';
 import { formatOption } from './options.ts';
 import { objectsOf, show } from './show.ts';
 

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { isJson } from '../connection.ts';
 import { invalidInput } from '../failures.ts';
 import { subnetsPath } from '../paths.ts';
-import type { OpenSession } from '../program.ts';
+import type { OpenSession } from '../terminal.ts';
 import { reportOutcome, waitRequest } from '../waiting.ts';
 import { prefixLength, waitOption } from './options.ts';
 

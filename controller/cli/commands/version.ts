@@ -3,8 +3,7 @@
  */
 import type { Command } from 'commander';
 import packageJson from '../../../package.json' with { type: 'json' };
-import type { OpenSession } from '../program.ts';
-import type { Terminal } from '../terminal.ts';
+import type { OpenSession, Terminal } from '../terminal.ts';
 
 export function addVersion(program: Command, _open: OpenSession, { out }: Terminal): void {
   program

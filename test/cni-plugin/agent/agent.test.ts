@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Blocks } from '../../../cni-plugin/agent/addresses/blocks.ts';
 import { Agent, type AgentOptions } from '../../../cni-plugin/agent/agent.ts';
-import { Blocks } from '../../../cni-plugin/agent/blocks.ts';
-import { ClusterView } from '../../../cni-plugin/agent/cluster-view.ts';
-import { Journal } from '../../../cni-plugin/agent/journal.ts';
-import { endpointId } from '../../../cni-plugin/agent/request.ts';
+import { Journal } from '../../../cni-plugin/agent/endpoints/journal.ts';
+import { endpointId } from '../../../cni-plugin/agent/socket/request.ts';
+import { ClusterView } from '../../../cni-plugin/agent/watch/cluster-view.ts';
+import { SnapshotReplica } from '../../../cni-plugin/agent/watch/replica.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { AgentRequest, AgentResponse, CniCommand } from '../../../cni-plugin/agent-protocol.ts';
 import { CNI_ERROR } from '../../../cni-plugin/agent-protocol.ts';
@@ -396,7 +397,13 @@ describe('a block on its way back', () => {
       onConnection: () => undefined,
       close: async () => undefined,
     };
-    const blocks: Blocks = new Blocks({ node: 'node1', store: asking, journal, snapshot, mayAdopt: () => false });
+    const blocks: Blocks = new Blocks({
+      node: 'node1',
+      store: asking,
+      journal,
+      replica: new SnapshotReplica(snapshot),
+      mayAdopt: () => false,
+    });
     const [block] = [...journal.blocks.values()];
     if (block === undefined) throw new Error('no block');
     const isGone = await blocks.giveBack(block);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Agent } from '../../../cni-plugin/agent/agent.ts';
-import { Journal } from '../../../cni-plugin/agent/journal.ts';
+import { Journal } from '../../../cni-plugin/agent/endpoints/journal.ts';
 import { Snapshot } from '../../../cni-plugin/agent/watch/snapshot.ts';
 import type { AgentResponse } from '../../../cni-plugin/agent-protocol.ts';
 import { CNI_ERROR } from '../../../cni-plugin/agent-protocol.ts';
@@ -144,7 +144,13 @@ async function covers(of: string, kind: Kind, revision: Revision): Promise<boole
   const { entry } = await store.get(keys.enforced('node1'));
   return (
     entry !== undefined &&
-    new Acknowledgement(entry, 0).covers({ tenant: of, kinds: [kind], revision, holders: [], history: BIRTH })
+    new Acknowledgement(entry, 0, () => undefined).covers({
+      tenant: of,
+      kinds: [kind],
+      revision,
+      holders: [],
+      history: BIRTH,
+    })
   );
 }
 

@@ -2,13 +2,20 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { Acknowledgements } from '../../../controller/enforcement/acknowledgements.ts';
 import { Enforcement } from '../../../controller/enforcement/enforcement.ts';
+import { Unavailable } from '../../../controller/errors.ts';
+import { blocks } from '../../../controller/model/kinds/block.ts';
 import { enforcedBy } from '../../../controller/model/kinds/enforced.ts';
 import { BIRTH } from '../../../controller/model/kinds/history.ts';
+import { peerings } from '../../../controller/model/kinds/peering.ts';
 import { ProblemBook } from '../../../controller/model/problems.ts';
 import { HistoryKeeper } from '../../../controller/store/history-keeper.ts';
 import { ensureHistory } from '../../../controller/store/history-records.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
+import { parsePrefix } from '../../../dataplane/address.ts';
+
+const PAIR = { tenant: 'blue', peer: 'red' };
+const BACK = { tenant: 'red', peer: 'blue' };
 
 test('nothing is enforced while gateways cannot be followed, and it is again once they are', async () => {
   const store = new MemoryStore();
@@ -34,13 +41,48 @@ test('nothing is enforced while gateways cannot be followed, and it is again onc
   expect(await enforcement.wait(change, 10_000)).toMatchObject({ enforced: true });
 });
 
+test('whose peers are concerned is asked until the store answers: the write has been done', async () => {
+  const store = new MemoryStore();
+  const peer = {
+    kind: 'put',
+    key: keys.peering('blue', 'red'),
+    value: peerings.format({ ...PAIR, createdAt: '' }),
+  } as const;
+  const back = { ...peer, key: keys.peering('red', 'blue'), value: peerings.format({ ...BACK, createdAt: '' }) };
+  const block = {
+    ...peer,
+    key: keys.block('red', parsePrefix('10.129.8.0/27')),
+    value: blocks.format({ node: 'node2' }),
+  };
+  await store.commit([], [peer, back, block]);
+  const list = store.list.bind(store);
+  let refusals = 2;
+  store.list = (prefix, options) =>
+    prefix === keys.peerings('blue') && refusals-- > 0
+      ? Promise.reject(new Unavailable('store', 'away'))
+      : list(prefix, options);
+  const book = new ProblemBook({ now: () => '2026-01-01T00:00:00Z' });
+  const enforcement = new Enforcement({ store, history: () => BIRTH, book, endpointNodes: () => [] });
+  onTestFinished(() => enforcement.close());
+  const change = { tenant: 'blue', kinds: ['endpoints'], revision: 1, holders: ['blue'], withPeers: true } as const;
+  const waiting = enforcement.wait(change, 60_000);
+  await expect.poll(() => refusals).toBeLessThan(0);
+  const said = enforcedBy.format({
+    at: '',
+    history: BIRTH,
+    tenants: { red: { endpoints: 1 }, blue: { endpoints: 1 } },
+  });
+  await store.commit([], [{ kind: 'put', key: keys.enforced('node2'), value: said }]);
+  expect(await waiting).toMatchObject({ enforced: true, nodes: [{ node: 'node2' }] });
+});
+
 test('what a node says in another history is heard, though an acknowledgement of before has its revision', async () => {
   const memory = new MemoryStore();
   await ensureHistory(memory, 'a');
   const log = { info() {}, warn() {}, error() {} };
   const watcher = { failed() {}, recovered() {} };
   const store = new HistoryKeeper({ store: memory, name: 'a', log, watcher });
-  const acknowledgements = new Acknowledgements(() => 0);
+  const acknowledgements = new Acknowledgements(() => 0, new ProblemBook({ now: () => '2026-01-01T00:00:00Z' }));
   const over = new AbortController();
   onTestFinished(async () => {
     over.abort();

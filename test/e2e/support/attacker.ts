@@ -7,7 +7,7 @@ import { RawLink } from '../../lab/probe/raw.ts';
 import { type Attack, expectSilence } from './attack.ts';
 import { countFromPods } from './ears.ts';
 import { fromContainer } from './forge.ts';
-import { inside } from './node-state.ts';
+import { allInside } from './node-state.ts';
 import { borrowStage } from './shared-stage.ts';
 import { hostLink, meets, type Stage } from './stage.ts';
 
@@ -29,18 +29,28 @@ export interface Attacker {
 
 /** Neighbours and forwarding entries of Tenet's links on every node, as iproute2 prints them. */
 export async function neighbourTables({ node1, node2, gateway, cast }: Stage): Promise<string> {
-  const command = 'ip neigh show nud all | grep -E "dev tn[pt]" | sort; bridge fdb show | grep tnt | sort';
-  const shown = await Promise.all([node1, node2, gateway].map((node) => inside(node, command)));
-  expect(shown[0]).toContain(cast.red1.ip);
-  return shown.join('\n');
+  const looks = [node1, node2, gateway].map(async (node) => {
+    const [near = '', forwarded = ''] = await allInside(node, ['ip neigh show nud all', 'bridge fdb show']);
+    return [...linesWith(near, / dev tn[pt]/), ...linesWith(forwarded, / dev tnt/)];
+  });
+  const shown = await Promise.all(looks);
+  expect(shown[0]?.join('\n')).toContain(cast.red1.ip);
+  return shown.flat().join('\n');
 }
+
+const linesWith = (text: string, pattern: RegExp): string[] =>
+  text
+    .split('\n')
+    .filter((line) => pattern.test(line))
+    .sort();
 
 /** Its parts may be used inside tests and hooks alone. */
 export function setUpAttacker(): Attacker {
   let stage: Stage;
   let link: RawLink;
   let toNode: Awaited<ReturnType<typeof countFromPods>>;
-  let neighbours: string;
+  /** as the test before has left them */
+  let neighbours: string | undefined;
 
   const legitimate = async () => {
     const { cast, gateway } = stage;
@@ -63,12 +73,17 @@ export function setUpAttacker(): Attacker {
     await stage?.close();
   });
   beforeEach(async () => {
+    if (neighbours !== undefined) return;
     await legitimate();
     neighbours = await neighbourTables(stage);
   });
   afterEach(async () => {
+    const before = neighbours;
+    neighbours = undefined;
     await legitimate();
-    expect(await neighbourTables(stage)).toBe(neighbours);
+    const after = await neighbourTables(stage);
+    expect(after).toBe(before);
+    neighbours = after;
   });
 
   const shot = (name: string, frame: (token: string) => Buffer): Shot => ({

@@ -150,7 +150,8 @@ export function journalled(lab: Lab, node: string): readonly string[] {
 export async function untilNothingLeft(lab: Lab, tenant: TenantView): Promise<void> {
   const look = async () => {
     const faults = (await endpointsOf(lab, tenant.name)).map(({ id }) => `endpoint ${id} in REST`);
-    for (const host of agentHosts(lab.topology)) {
+    // A look at a whole kernel costs a dozen processes: not while the answer is known.
+    for (const host of faults.length > 0 ? [] : agentHosts(lab.topology)) {
       const isPods = (line: string) => /tnp[0-9a-f]{12}/.test(line) || line.includes(`tnt${tenant.vni}`);
       const state = (await tenetState(host)).filter(isPods);
       const journal = journalled(lab, host.name).map((id) => `journal entry ${id}`);

@@ -14,19 +14,6 @@ export function inside({ netns }: Node, command: string): Promise<string> {
   return run(['nsenter', `--net=${netnsPath(netns)}`, '--', 'sh', '-ec', command]);
 }
 
-/** Of several commands the stdout of each; one process less for each than one by one. */
-async function allInside<const Commands extends readonly string[]>(
-  node: Node,
-  commands: Commands,
-): Promise<{ [Index in keyof Commands]: string }> {
-  const end = '-- end of a command --';
-  const text = await inside(node, commands.map((command) => `${command}\necho; echo '${end}'`).join('\n'));
-  return text.split(`\n${end}\n`).slice(0, -1) as { [Index in keyof Commands]: string };
-}
-
-/** Names of pod links, one a line, for a shell. */
-export const POD_LINKS = 'ip -o link show | grep -oE "tnp[0-9a-f]{12}" | sort -u || true';
-
 /**
  * Handles of all rules, and of their tables: they change when something is made anew. On the iptables backend they are those of
  * iptables-nft's tables.
@@ -36,32 +23,45 @@ export async function ruleHandles(node: Node): Promise<readonly string[]> {
   return [...text.matchAll(/# handle (\d+)$/gm)].map(([, handle]) => handle ?? '');
 }
 
-/** Programs at pod links, one line each; without the number that the kernel gives each program it loads. */
-const FILTERS = `for link in $(${POD_LINKS}); do for place in ingress egress; do
-  tc filter show dev $link $place | grep bpf | sed "s/^/filter $link $place /; s/ id [0-9]*//" || true
-done; done`;
+const END = '-- end of a command --';
+
+/** Of several commands the stdout of each; one process less for each than one by one. */
+export async function allInside(node: Node, commands: readonly string[]): Promise<readonly string[]> {
+  const text = await inside(node, commands.map((command) => `${command}\necho; echo '${END}'\n`).join(''));
+  return text.split(`\n${END}\n`).slice(0, -1);
+}
+
+/** Of the lab's hosts. */
+const UNDERLAY_LINK = 'eth0';
+
+/** Questions to tc, one line each: what programs are at each place of each pod link. */
+const PLACES = `while read -r link rest; do case $link in tnp????????????:*) link=\${link%%:*}
+  printf 'filter show dev %s ingress\nfilter show dev %s egress\n' $link $link;; esac; done </proc/self/net/dev`;
+/** Prints what {@link filtersOf} reads. */
+export const FILTERS = `places=$(${PLACES}); echo "$places"; [ -z "$places" ] || echo "$places" | tc -j -batch -`;
+
+/** Each prints in JSON what one program is asked; one that is asked much answers all of it, a line each. */
+const LOOKS = [
+  'nft -j list table inet tenet || true',
+  'iptables-save; ip6tables-save',
+  'ipset save',
+  FILTERS,
+  "printf 'link show\naddress show\nroute show\nneighbour show nud permanent\nnetconf show\n' | ip -j -d -batch -",
+  'bridge -j fdb show',
+];
 
 /**
  * All of Tenet's in a node's kernel, one line each, sorted: rules and elements, links, addresses, routes, neighbours, FDB entries. Two
  * equal lists are the same network.
  */
 export async function tenetState(node: Node): Promise<readonly string[]> {
-  const [table, chains, sets, filters, links, addresses, routes, neighbours, fdb] = await allInside(node, [
-    'nft -j list table inet tenet || true',
-    'iptables-save; ip6tables-save',
-    'ipset save',
-    FILTERS,
-    'ip -j -d link show',
-    'ip -j address show',
-    'ip -j -4 -d route show',
-    'ip -j neighbour show nud permanent',
-    'bridge -j fdb show',
-  ]);
+  const [table = '', chains = '', sets = '', filters = '', others = '', fdb = ''] = await allInside(node, LOOKS);
+  const [links = '', addresses = '', routes = '', neighbours = '', settings = ''] = others.split('\n');
   return [
     ...linesOfTable(table),
     ...linesOfTenet(chains, /TENET-/),
     ...linesOfTenet(sets, /^\w+ tenet-/),
-    ...filters.split('\n').filter((line) => line !== ''),
+    ...filtersOf(filters).map(lineOfFilter),
     ...parse<LinkJson>(links).filter(isOurs).map(lineOfLink),
     ...parse<LinkJson & AddressJson>(addresses).filter(isOurs).map(lineOfAddresses),
     ...parse<RouteJson>(routes)
@@ -70,10 +70,33 @@ export async function tenetState(node: Node): Promise<readonly string[]> {
     ...parse<{ dev: string; protocol?: string }>(neighbours)
       .filter(({ dev, protocol }) => isOurName(dev) || protocol === '126')
       .map((each) => `neighbour ${JSON.stringify(each)}`),
+    ...parse<SettingsJson>(settings)
+      .filter((each) => each.family === 'inet' && (isOurName(each.interface) || each.interface === UNDERLAY_LINK))
+      .map(lineOfSettings),
     ...parse<{ ifname: string }>(fdb)
       .filter(({ ifname }) => isOurName(ifname))
       .map((each) => `fdb ${JSON.stringify(each)}`),
   ].sort();
+}
+
+/** Filters with a program at pod links, by link and place. @param text what FILTERS has printed */
+export function filtersOf(text: string): readonly PodFilter[] {
+  const lines = text.split('\n').filter((line) => line !== '');
+  const places = lines.filter((line) => line.startsWith('filter show dev '));
+  const answers = lines.slice(places.length);
+  if (answers.length !== places.length) throw new Error(`tc has ${answers.length} answers for ${places.length} places`);
+  return places.flatMap((asked, index) => {
+    const [, , , link = '', place = ''] = asked.split(' ');
+    return parse<FilterJson>(answers[index] ?? '')
+      .filter(({ kind }) => kind === 'bpf')
+      .map((filter) => ({ link, place, filter }));
+  });
+}
+
+/** Without the number that the kernel gives each program it loads. */
+function lineOfFilter({ link, place, filter }: PodFilter): string {
+  const { options: { prog, ...options } = {}, ...rest } = filter;
+  return `filter ${link} ${place} ${JSON.stringify({ ...rest, options, program: { ...prog, id: undefined } })}`;
 }
 
 /** Without what differs from one making to the next: seeds of hashes, sizes they have grown to. */
@@ -97,6 +120,26 @@ interface AddressJson {
   readonly addr_info: readonly { readonly local: string; readonly prefixlen: number; readonly scope: string }[];
 }
 
+interface PodFilter {
+  readonly link: string;
+  /** `ingress` or `egress` */
+  readonly place: string;
+  readonly filter: FilterJson;
+}
+
+interface FilterJson {
+  readonly kind?: string;
+  readonly options?: { readonly prog?: { readonly id?: number }; readonly bytecode?: string };
+}
+
+interface SettingsJson {
+  readonly family: string;
+  readonly interface: string;
+  readonly forwarding: boolean;
+  readonly rp_filter: string;
+  readonly proxy_neigh: boolean;
+}
+
 interface RouteJson {
   readonly dev?: string;
 }
@@ -110,6 +153,11 @@ function lineOfLink({ ifname, mtu, group, address, flags, linkinfo }: LinkJson):
   const up = flags.includes('UP');
   const noArp = flags.includes('NOARP');
   return `link ${JSON.stringify({ ifname, kind: linkinfo?.info_kind, mtu, group, address, up, noArp, id, local, port, learning })}`;
+}
+
+function lineOfSettings({ interface: link, forwarding, rp_filter, proxy_neigh }: SettingsJson): string {
+  const ofOurs = link === UNDERLAY_LINK ? {} : { rp_filter, proxy_neigh };
+  return `settings ${JSON.stringify({ link, forwarding, ...ofOurs })}`;
 }
 
 function lineOfAddresses({ ifname, addr_info }: LinkJson & AddressJson): string {

@@ -6,7 +6,7 @@
 import type { Lab } from '../../lab/lab.ts';
 import { waitFor } from '../../lab/probe/deadline.ts';
 import { BACKEND } from './backend.ts';
-import { inside, POD_LINKS } from './node-state.ts';
+import { allInside, FILTERS, filtersOf, inside } from './node-state.ts';
 
 /** Rules to take out: all of a chain whose comment is this, but for the hash at its end. */
 export interface Cut {
@@ -116,7 +116,7 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
 /** Runs `body` without the rules, then waits until the agents have put them back. @throws Error if there is no such rule */
 export async function without<T>(lab: Lab, cuts: readonly Cut[], body: () => Promise<T>): Promise<T> {
   const nodes = [...new Set(cuts.map(({ node }) => node))];
-  const before = await Promise.all(cuts.map((cut) => find(lab, cut)));
+  const before = await find(lab, cuts);
   try {
     return await frozen(lab, nodes, async () => {
       for (const node of nodes) {
@@ -126,10 +126,13 @@ export async function without<T>(lab: Lab, cuts: readonly Cut[], body: () => Pro
       return await body();
     });
   } finally {
-    for (const [index, cut] of cuts.entries())
-      await waitFor(async () => (await find(lab, cut)).length === before[index]?.length, {
-        what: `${cut.node}'s agent puts back ${cut.chain}: ${cut.comment}`,
-      });
+    const look = async () => {
+      const now = await find(lab, cuts);
+      const missing = cuts.filter((_, index) => now[index]?.length !== before[index]?.length);
+      if (missing.length === 0) return true;
+      throw new Error(missing.map(({ node, chain, comment }) => `${node} ${chain}: ${comment}`).join('; '));
+    };
+    await waitFor(look, { what: 'agents put back their rules', everyMs: 50 });
   }
 }
 
@@ -198,37 +201,60 @@ export function admission(
   };
 }
 
-/** Commands that delete the rules, as many as there are. */
-function find(lab: Lab, cut: Cut): Promise<readonly string[]> {
-  return BACKEND === 'nftables' ? inTable(lab, cut) : inChains(lab, cut);
+/** For each cut the commands that delete its rules, as many as there are. */
+async function find(lab: Lab, cuts: readonly Cut[]): Promise<readonly (readonly string[])[]> {
+  const nodes = [...new Set(cuts.map(({ node }) => node))];
+  const printed = new Map<string, Printed>();
+  const look = async (node: string): Promise<void> => {
+    const commands = [...new Set(cuts.filter((cut) => cut.node === node).flatMap(lists))];
+    const answers = await allInside(lab.host(node), commands);
+    printed.set(node, new Map(commands.map((command, index) => [command, answers[index] ?? ''])));
+  };
+  await Promise.all(nodes.map(look));
+  return cuts.map((cut) => (BACKEND === 'nftables' ? inTable : inChains)(cut, printed.get(cut.node) ?? new Map()));
 }
 
-async function inTable(lab: Lab, { node, chain, comment }: Cut): Promise<readonly string[]> {
-  const listed = await inside(lab.host(node), `nft -a list chain inet tenet ${chain}`);
+/** What commands have printed in a node, by the command. */
+type Printed = ReadonlyMap<string, string>;
+
+const listTable = ({ chain }: Cut): string => `nft -a list chain inet tenet ${chain}`;
+const listChain = ([table, name]: Rule): string => `iptables -w -t ${table} -S ${name}`;
+
+/** The commands that show the rules. */
+function lists(cut: Cut): readonly string[] {
+  return BACKEND === 'nftables' ? [listTable(cut)] : [FILTERS, ...rulesOf(cut).map(listChain)];
+}
+
+function inTable(cut: Cut, printed: Printed): readonly string[] {
+  const { node, chain, comment } = cut;
+  const listed = printed.get(listTable(cut)) ?? '';
   const lines = listed.split('\n').filter((line) => line.includes(`comment "${comment} #`));
   if (lines.length === 0) throw new Error(`${node} has no rule "${comment}" in ${chain}:\n${listed}`);
   return lines.map((line) => `nft delete rule inet tenet ${chain} handle ${/ # handle (\d+)$/.exec(line)?.[1]}`);
 }
 
-/** Guards of pod links at one place: at the egress none lets in what no rule has admitted, whichever rule is cut. */
-async function linkGuards(lab: Lab, node: string, place: 'ingress' | 'egress'): Promise<readonly string[]> {
-  const guarded = await inside(
-    lab.host(node),
-    `for link in $(${POD_LINKS}); do if tc filter show dev $link ${place} | grep -q bpf; then echo $link; fi; done`,
-  );
-  return guarded.split('\n').flatMap((link) => (link === '' ? [] : [`tc filter del dev ${link} ${place}`]));
-}
-
-async function inChains(lab: Lab, { node, chain, comment }: Cut): Promise<readonly string[]> {
+function rulesOf({ chain, comment }: Cut): readonly Rule[] {
   const rules = ON_IPTABLES[`${chain} ${comment}`];
   if (rules === undefined) throw new Error(`no rule of iptables is known for "${comment}" in ${chain}`);
-  const found = [...(await linkGuards(lab, node, 'egress'))];
-  if (rules.includes(POD_SOURCE)) found.push(...(await linkGuards(lab, node, 'ingress')));
-  for (const [table, name, text] of rules) {
-    const listed = await inside(lab.host(node), `iptables -w -t ${table} -S ${name}`);
+  return rules;
+}
+
+/** Guards of pod links at one place: at the egress none lets in what no rule has admitted, whichever rule is cut. */
+function linkGuards(printed: Printed, place: 'ingress' | 'egress'): readonly string[] {
+  const filters = filtersOf(printed.get(FILTERS) ?? '').filter((each) => each.place === place);
+  return [...new Set(filters.map(({ link }) => `tc filter del dev ${link} ${place}`))];
+}
+
+function inChains(cut: Cut, printed: Printed): readonly string[] {
+  const rules = rulesOf(cut);
+  const found = [...linkGuards(printed, 'egress')];
+  if (rules.includes(POD_SOURCE)) found.push(...linkGuards(printed, 'ingress'));
+  for (const rule of rules) {
+    const [table, name, text] = rule;
+    const listed = printed.get(listChain(rule)) ?? '';
     const lines = listed.split('\n').filter((line) => line.startsWith('-A'));
     const numbers = lines.flatMap((line, index) => (line.includes(`"${text} #`) ? [index + 1] : []));
-    if (numbers.length === 0) throw new Error(`${node} has no rule "${text}" in ${name}:\n${listed}`);
+    if (numbers.length === 0) throw new Error(`${cut.node} has no rule "${text}" in ${name}:\n${listed}`);
     found.push(...numbers.map((number) => `iptables -w -t ${table} -D ${name} ${number}`));
   }
   return found;

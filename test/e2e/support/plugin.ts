@@ -10,6 +10,7 @@ import type { Lab } from '../../lab/lab.ts';
 import { addNetns } from '../../lab/named-netns.ts';
 import { netnsPath } from '../../lab/probe/netns-path.ts';
 import { netnsName } from '../../lab/topology.ts';
+import { PLUGIN } from './backend.ts';
 
 export interface PluginCall {
   readonly verb: 'ADD' | 'DEL' | 'CHECK' | 'STATUS' | 'VERSION' | 'GC';
@@ -36,7 +37,7 @@ export function makeAttachment(lab: Lab, node: string, tenant: string): Attachme
   const id = newContainerId();
   const netns = netnsName(lab.id, `p-${++made}-${id.slice(0, 4)}`);
   addNetns(netns);
-  return { host: { ...lab.host(node), plugin: 'binary' }, id, netns, ifname: 'eth0', options: { tenant } };
+  return { host: { ...lab.host(node), plugin: PLUGIN }, id, netns, ifname: 'eth0', options: { tenant } };
 }
 
 /** Runs one command of iproute2's inside a container. */

@@ -10,6 +10,7 @@ import { waitFor } from '../../lab/probe/deadline.ts';
 import { netnsPath } from '../../lab/probe/netns-path.ts';
 import { signalProcess } from '../../lab/process.ts';
 import { listLabs, readLab } from '../../lab/state.ts';
+import { forgetFlows } from '../../lab/tracked-flows.ts';
 import { etcdDump, untilListed } from './cluster.ts';
 import { sharedIdPrefix } from './end-shared-stages.ts';
 import { inside, tenetState } from './node-state.ts';
@@ -38,7 +39,7 @@ export async function borrowStage(): Promise<Stage> {
     try {
       const isStranger = (netns: string) => /-stranger\d+$/.test(netns);
       await removeNamespaces(listNamespaces(scenery.lab.id).filter(isStranger));
-      await forgetFlows(scenery);
+      forgetTraffic(scenery);
       const look = async () => {
         expect(await lasting(scenery)).toEqual(found);
         return true;
@@ -101,8 +102,8 @@ async function untilSettled({ lab, cast }: Scenery): Promise<void> {
 }
 
 /** No file meets another's flows, or what kernels have learnt of paths by them. */
-async function forgetFlows({ lab, node1, node2, gateway }: Scenery): Promise<void> {
-  await Promise.all([node1, node2, gateway].map((node) => inside(node, 'conntrack -F 2>/dev/null')));
+function forgetTraffic({ lab, node1, node2, gateway }: Scenery): void {
+  for (const { netns } of [node1, node2, gateway]) forgetFlows(netns);
   for (const netns of listNamespaces(lab.id))
     withNetns(netnsPath(netns), () => writeFileSync('/proc/sys/net/ipv4/route/flush', '1'));
 }
