@@ -26,7 +26,7 @@ import { call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from '.
 import { byPort, refusal } from './policy-rules.ts';
 import type { PortSetRanges } from './port-table.ts';
 import { IPSETS } from './sets.ts';
-import { toVxlan, underlayChains } from './underlay-rules.ts';
+import { toVxlan, underlayChains, vxlanUntracked } from './underlay-rules.ts';
 
 const POD = 'tnp+';
 const OVERLAY = 'tnt+';
@@ -221,9 +221,11 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
             ['from a pod', fromPod, goto('POD-SRC')],
             ['from an overlay', fromOverlay, goto('OVL-SRC')],
             ['pods and gateways never come from elsewhere', '! -i lo', inSet(IPSETS.pools, 'src'), DROP],
+            vxlanUntracked(item),
           ],
           'PREROUTING',
         ),
+        chain('RAW-OUT', [vxlanUntracked(item)], 'OUTPUT'),
       ],
     },
     {

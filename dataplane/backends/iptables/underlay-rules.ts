@@ -13,6 +13,14 @@ import { IPSETS } from './sets.ts';
 /** A line's match for what would be VXLAN to a node. */
 export const toVxlan = ({ vxlanPort }: RuleSetItem) => `-p udp -m udp --dport ${vxlanPort}`;
 
+/** To a node. Else each flow of a pod would take up to three entries of the table of connections. */
+export const vxlanUntracked = (item: RuleSetItem): Line => [
+  'VXLAN is not tracked',
+  toVxlan(item),
+  inSet(IPSETS.node, 'dst'),
+  '-j CT --notrack',
+];
+
 /** Chains that TENET-INPUT goes to. */
 export function underlayChains(item: RuleSetItem): ChainRules[] {
   return [

@@ -20,7 +20,7 @@ import {
   vxlanInnerType,
 } from '../../codecs/nftables/field.ts';
 import { inSet, maskedTo, match, matchNot, matchPrefix, notInSet } from '../../codecs/nftables/match.ts';
-import { accept, drop, goto } from '../../codecs/nftables/statement.ts';
+import { accept, drop, goto, notrack } from '../../codecs/nftables/statement.ts';
 import type { RuleSetItem } from '../../state.ts';
 import { segmentsOf } from '../common.ts';
 import { type ChainSpec, chain, type Line } from './chain-spec.ts';
@@ -37,6 +37,10 @@ const FIRST_PIECE = 0x2000;
 /** @see include/uapi/linux/if_ether.h */
 const ETH_P_IP = 0x0800;
 
+/** Matches what would be VXLAN. */
+export const toVxlan = ({ vxlanPort }: RuleSetItem) =>
+  [match(l4proto, IPPROTO_UDP), match(thDport, vxlanPort)] as const;
+
 /** Whose MAC the other pieces have cannot be asked any more once they are put together. */
 export const vxlanInPieces = (item: RuleSetItem): Line => [
   'VXLAN in fragments, which no node on our segment sends',
@@ -48,21 +52,31 @@ export const vxlanInPieces = (item: RuleSetItem): Line => [
 ];
 
 /**
+ * To a node. Each flow of a pod is one of VXLAN's too, by its source port: tracked, it would take up to three entries of the table of
+ * connections instead of the one that counts. In pieces it is tracked, for those are put together first.
+ */
+export const vxlanUntracked = (item: RuleSetItem): Line => [
+  'VXLAN is not tracked',
+  match(ipFragment, 0),
+  ...toVxlan(item),
+  inSet([ipDaddr], SETS.node),
+  notrack,
+];
+
+/**
  * What pods send beyond the cluster leaves in the node's name. If it were VXLAN, and got to a node by an address that nothing here knows
  * as one, it would be that node's word for any pod here.
  */
-export const vxlanOfPods = ({ vxlanPort }: RuleSetItem): Line => [
+export const vxlanOfPods = (item: RuleSetItem): Line => [
   'VXLAN in the name of the node',
-  match(l4proto, IPPROTO_UDP),
-  match(thDport, vxlanPort),
+  ...toVxlan(item),
   goto('refuse_out'),
 ];
 
 /** Likewise what others' containers send, which other programs masquerade: only nodes send VXLAN to nodes. */
-export const vxlanForOthers = ({ vxlanPort }: RuleSetItem): Line => [
+export const vxlanForOthers = (item: RuleSetItem): Line => [
   'VXLAN in the name of the node',
-  match(l4proto, IPPROTO_UDP),
-  match(thDport, vxlanPort),
+  ...toVxlan(item),
   inSet([ipDaddr], SETS.node),
   notInSet([ipSaddr], SETS.node),
   drop,
