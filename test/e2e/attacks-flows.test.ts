@@ -179,6 +179,30 @@ test('pods of other nodes, whose own nodes do not bound them', async () => {
   });
 });
 
+test('a flow to another node is one entry of either table: what carries it is not tracked', async () => {
+  const { lab, cast } = stage;
+  const nodes = ['node1', 'node2'] as const;
+  const carrying = () => Promise.all(nodes.map((node) => flows(node, '-p udp --dport 4789')));
+  const callAcross = async () => {
+    await attack('red1', [cast.red2.ip]);
+    // Those that are not at their bound.
+    await meets(stage, cast.red1b, 'red2');
+    await meets(stage, cast.blue2, 'blue1');
+  };
+  await callAcross();
+  expectBounded(await flows('node1', from(cast.red1)), POD_FLOWS);
+  expect(await carrying()).toEqual([0, 0]);
+
+  const tracked = nodes.flatMap((node) =>
+    ['prerouting', 'output'].map((chain): Cut => ({ node, chain, comment: 'VXLAN is not tracked' })),
+  );
+  await without(lab, tracked, async () => {
+    await forgetFlows();
+    await callAcross();
+    for (const count of await carrying()) expect(count).toBeGreaterThan(POD_FLOWS * 0.8);
+  });
+});
+
 test('what a gateway brings, for it may be the whole world', async () => {
   const { lab, cast, gateway, system } = stage;
   const attackByGateway = async () => {

@@ -26,7 +26,7 @@ import { call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from '.
 import { byPort, refusal } from './policy-rules.ts';
 import type { PortSetRanges } from './port-table.ts';
 import { IPSETS } from './sets.ts';
-import { underlayChains } from './underlay-rules.ts';
+import { toVxlan, underlayChains, vxlanUntracked } from './underlay-rules.ts';
 
 const POD = 'tnp+';
 const OVERLAY = 'tnt+';
@@ -83,6 +83,8 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['no pod or overlay is beyond the cluster', toPod, goto('REFUSE-OUT')],
           ['no pod or overlay is beyond the cluster', toOverlay, goto('REFUSE-OUT')],
           ['a protocol without ports cannot share the address of the node', portless, goto('REFUSE-OUT')],
+          ['a packet of no flow would keep the address of the pod', '-m conntrack --ctstate INVALID,UNTRACKED', DROP],
+          ['VXLAN in the name of the node', toVxlan(item), goto('REFUSE-OUT')],
           ['count flows', FIRST_PACKET, call('FLOWS')],
           ['count flows to one destination', FIRST_PACKET, call('FLOWS-BEYOND')],
           ['exception: open to every pod', inSet(IPSETS.exception, 'dst,dst'), goto('CALL-OUT')],
@@ -141,6 +143,13 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
             ['from an overlay', fromOverlay, goto('FROM-OVL')],
             ['to a pod', toPod, goto('ELSEWHERE')],
             ['into an overlay', toOverlay, DROP],
+            [
+              'VXLAN in the name of the node',
+              toVxlan(item),
+              inSet(IPSETS.node, 'dst'),
+              notInSet(IPSETS.node, 'src'),
+              DROP,
+            ],
           ],
           'FORWARD',
         ),
@@ -160,7 +169,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           [
             ['from a pod', fromPod, goto('IN-POD')],
             ['from an overlay', fromOverlay, goto('IN-OVL')],
-            ['VXLAN', `-p udp -m udp --dport ${item.vxlanPort}`, goto('IN-VXLAN')],
+            ['VXLAN', toVxlan(item), goto('IN-VXLAN')],
             ['ICMP errors', '! -i lo', '-p icmp', goto('IN-ERROR')],
           ],
           'INPUT',
@@ -212,9 +221,11 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
             ['from a pod', fromPod, goto('POD-SRC')],
             ['from an overlay', fromOverlay, goto('OVL-SRC')],
             ['pods and gateways never come from elsewhere', '! -i lo', inSet(IPSETS.pools, 'src'), DROP],
+            vxlanUntracked(item),
           ],
           'PREROUTING',
         ),
+        chain('RAW-OUT', [vxlanUntracked(item)], 'OUTPUT'),
       ],
     },
     {
@@ -258,7 +269,7 @@ export function compileIpv6(item: RuleSetItem): TableRules[] {
           ],
           'FORWARD',
         ),
-        chain('INPUT', [['VXLAN comes from nodes alone', `-p udp -m udp --dport ${item.vxlanPort}`, DROP]], 'INPUT'),
+        chain('INPUT', [['VXLAN comes from nodes alone', toVxlan(item), DROP]], 'INPUT'),
         chain('SENT', [['the node sends nothing into overlays', toOverlay, DROP]], 'POSTROUTING'),
       ],
     },

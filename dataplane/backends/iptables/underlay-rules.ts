@@ -7,8 +7,19 @@ import type { RuleSetItem } from '../../state.ts';
 import { segmentsOf } from '../common.ts';
 import { errorAboutPort, tooLargeFor, VXLAN_FROM_ITS_NODE } from './bytecode.ts';
 import { type ChainRules, chain } from './chain-rules.ts';
-import { DROP, goto, inSet, type Line, program, RETURN } from './line.ts';
+import { DROP, goto, inSet, type Line, notInSet, program, RETURN } from './line.ts';
 import { IPSETS } from './sets.ts';
+
+/** A line's match for what would be VXLAN to a node. */
+export const toVxlan = ({ vxlanPort }: RuleSetItem) => `-p udp -m udp --dport ${vxlanPort}`;
+
+/** To a node. Else each flow of a pod would take up to three entries of the table of connections. */
+export const vxlanUntracked = (item: RuleSetItem): Line => [
+  'VXLAN is not tracked',
+  toVxlan(item),
+  inSet(IPSETS.node, 'dst'),
+  '-j CT --notrack',
+];
 
 /** Chains that TENET-INPUT goes to. */
 export function underlayChains(item: RuleSetItem): ChainRules[] {
@@ -18,6 +29,7 @@ export function underlayChains(item: RuleSetItem): ChainRules[] {
       ['not an address of the node that sends it', DROP],
     ]),
     chain('IN-VXLAN', [
+      ['VXLAN comes to the address that nodes know', notInSet(IPSETS.node, 'dst'), DROP],
       ['a node on our segment', inSet(IPSETS.vxlanPeers, 'src,src'), goto('VXLAN-INSIDE')],
       ['a node behind a router', inSet(IPSETS.vxlanRouted, 'src'), goto('VXLAN-INSIDE')],
       ['VXLAN comes from nodes alone', DROP],

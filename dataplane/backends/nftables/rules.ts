@@ -21,12 +21,11 @@ import {
   type CtDirection,
   ctDirection,
   ctIpSaddr,
-  etherSaddr,
+  type Field,
   iifgroup,
   iifname,
   ipDaddr,
   ipSaddr,
-  ipTtl,
   l4proto,
   oifgroup,
   oifname,
@@ -34,16 +33,7 @@ import {
   thDport,
   thSport,
 } from '../../codecs/nftables/field.ts';
-import {
-  compare,
-  ctState,
-  inSet,
-  ipHeaderLength,
-  match,
-  matchNot,
-  matchPrefix,
-  notInSet,
-} from '../../codecs/nftables/match.ts';
+import { ctState, inSet, match, matchNot, matchPrefix, notInSet } from '../../codecs/nftables/match.ts';
 import { accept, drop, goto, setMeta } from '../../codecs/nftables/statement.ts';
 import { OVERLAY_GROUP, OVERLAY_LINK_PREFIX, overlayLinkName, POD_GROUP, POD_LINK_PREFIX } from '../../ownership.ts';
 import type { RuleSetItem } from '../../state.ts';
@@ -53,11 +43,19 @@ import { flowBounds } from './flow-bounds.ts';
 import { identification, LEAVE } from './identity.ts';
 import { policy, ports, REFUSALS_CHAINS } from './policy-chains.ts';
 import { SETS } from './sets.ts';
-import { notOfPods, PORTLESS, portless, shareAddress } from './share-address.ts';
-import { icmpErrors, underlayChains, vxlanInPieces } from './underlay-chains.ts';
+import { FLOWLESS, flowless, notOfPods, PORTLESS, portless, shareAddress } from './share-address.ts';
+import { sourceChains } from './source-chains.ts';
+import {
+  icmpErrors,
+  toVxlan,
+  underlayChains,
+  vxlanForOthers,
+  vxlanInPieces,
+  vxlanOfPods,
+  vxlanUntracked,
+} from './underlay-chains.ts';
 
 const IPPROTO_ICMP = 1;
-const IPPROTO_UDP = 17;
 const SYSTEM_VNI = 1;
 
 /**
@@ -74,6 +72,12 @@ const toPod = match(oifgroup, POD_GROUP);
 const toOverlay = match(oifgroup, OVERLAY_GROUP);
 const inTracked = (direction: CtDirection) => match(ctDirection, CT_DIRECTIONS[direction]);
 const answers = [inTracked('reply'), ctState('established', 'related')] as const;
+const unready = (name: Field): readonly Line[] =>
+  [POD_LINK_PREFIX, OVERLAY_LINK_PREFIX].map((prefix) => [
+    'a link that is not set up yet',
+    match(name, `${prefix}*`),
+    drop,
+  ]);
 /** An ICMP error about no flow we know: forged, or too late to matter. */
 const strayIcmp = [match(l4proto, IPPROTO_ICMP), ctState('invalid')] as const;
 
@@ -115,6 +119,8 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ['no pod or overlay is beyond the cluster', toPod, goto('refuse_out')],
       ['no pod or overlay is beyond the cluster', toOverlay, goto('refuse_out')],
       [PORTLESS, ...portless, goto('refuse_out')],
+      [FLOWLESS, ...flowless, drop],
+      vxlanOfPods(item),
       ['exception: open to every pod', inSet([ipDaddr, l4proto, thDport], SETS.exception), goto('call_beyond')],
       ['pods may not call nodes', inSet([ipDaddr], SETS.node), goto('refuse_out')],
       ...closed.map((prefix): Line => ['never beyond the cluster', matchPrefix(ipDaddr, prefix), goto('refuse_out')]),
@@ -194,27 +200,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       ['answers from beyond the cluster', ...answers, goto('answer_beyond')],
       ['calls from elsewhere', drop],
     ]),
-    chain('pod_source', [
-      // Before any route is looked up: who gets "time exceeded" for an address learns that the node knows it.
-      ['TTL too small to be forwarded', compare(ipTtl, '<', 2), drop],
-      [
-        'the pod’s own address and MAC, no IP options',
-        inSet([iifname, etherSaddr, ipSaddr], SETS.guard),
-        ipHeaderLength(5),
-        accept,
-      ],
-      ['forged, or not IPv4', drop],
-    ]),
-    chain('overlay_source', [
-      ...identifyTenant(ipSaddr, 'identity of the sender'),
-      [
-        'a sender of this overlay, no IP options',
-        inSet([iifname, priority], SETS.overlaySource),
-        ipHeaderLength(5),
-        accept,
-      ],
-      ['forged, or not IPv4', drop],
-    ]),
+    ...sourceChains(item),
     chain('input_pod', [
       ['answers to the node', ...answers, inSet([iifname, ctIpSaddr('reply')], SETS.podAddress), accept],
       ['identity: beyond the cluster', setMeta('priority', 0)],
@@ -238,9 +224,9 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       [
         ['from a pod', fromPod, goto('pod_source')],
         ['from an overlay', fromOverlay, goto('overlay_source')],
-        ['a link that is not set up yet', match(iifname, `${POD_LINK_PREFIX}*`), drop],
-        ['a link that is not set up yet', match(iifname, `${OVERLAY_LINK_PREFIX}*`), drop],
+        ...unready(iifname),
         vxlanInPieces(item),
+        vxlanUntracked(item),
         ...pools.map(
           (pool): Line => [
             'pods and gateways never come from elsewhere',
@@ -259,8 +245,8 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['from an overlay', fromOverlay, goto('from_overlay')],
         ['to a pod', toPod, goto('from_elsewhere')],
         ['into an overlay', toOverlay, drop],
-        ['a link that is not set up yet', match(oifname, `${POD_LINK_PREFIX}*`), drop],
-        ['a link that is not set up yet', match(oifname, `${OVERLAY_LINK_PREFIX}*`), drop],
+        ...unready(oifname),
+        vxlanForOthers(item),
       ],
       base('filter', 'forward', FIRST),
     ),
@@ -269,7 +255,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
       [
         ['from a pod', fromPod, goto('input_pod')],
         ['from an overlay', fromOverlay, goto('input_overlay')],
-        ['VXLAN', match(l4proto, IPPROTO_UDP), match(thDport, item.vxlanPort), goto('input_vxlan')],
+        ['VXLAN', ...toVxlan(item), goto('input_vxlan')],
         icmpErrors,
       ],
       base('filter', 'input', FIRST),
@@ -285,6 +271,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
           accept,
         ],
         ['the node sends nothing into a tenant’s overlay', toOverlay, drop],
+        vxlanUntracked(item),
       ],
       base('filter', 'output', FIRST),
     ),

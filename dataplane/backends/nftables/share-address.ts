@@ -11,7 +11,7 @@ import {
   TCP_CALL,
   tcpCallFlags,
 } from '../../codecs/nftables/field.ts';
-import { match, matchNot, matchNotRange, matchPrefix } from '../../codecs/nftables/match.ts';
+import { ctState, match, matchNot, matchNotRange, matchPrefix } from '../../codecs/nftables/match.ts';
 import { drop, goto, masquerade, masqueradeToPorts, returnFromChain } from '../../codecs/nftables/statement.ts';
 import { OVERLAY_GROUP, POD_GROUP } from '../../ownership.ts';
 import type { RuleSetItem } from '../../state.ts';
@@ -24,6 +24,11 @@ const SOURCE_NAT = 99;
 export const PORTLESS = 'a protocol without ports cannot share the node’s address';
 /** Matches it. */
 export const portless = Object.values(SHARES_ADDRESS).map((protocol) => matchNot(l4proto, protocol));
+
+/** Translation is of flows: what is of none (a wrong checksum, flags that nothing sends, others' NOTRACK) would leave as it is. */
+export const FLOWLESS = 'a packet of no flow would keep the pod’s address';
+/** Matches it. */
+export const flowless = [ctState('invalid', 'untracked')];
 
 /**
  * Drops what comes from elsewhere to a pod and can be no answer to it, whatever translated the pod's address, and whatever a program of the

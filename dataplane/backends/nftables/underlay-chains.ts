@@ -7,6 +7,7 @@ import {
   icmpCode,
   icmpType,
   iifname,
+  ipDaddr,
   ipFragment,
   ipSaddr,
   l4proto,
@@ -19,7 +20,7 @@ import {
   vxlanInnerType,
 } from '../../codecs/nftables/field.ts';
 import { inSet, maskedTo, match, matchNot, matchPrefix, notInSet } from '../../codecs/nftables/match.ts';
-import { accept, drop, goto } from '../../codecs/nftables/statement.ts';
+import { accept, drop, goto, notrack } from '../../codecs/nftables/statement.ts';
 import type { RuleSetItem } from '../../state.ts';
 import { segmentsOf } from '../common.ts';
 import { type ChainSpec, chain, type Line } from './chain-spec.ts';
@@ -36,6 +37,10 @@ const FIRST_PIECE = 0x2000;
 /** @see include/uapi/linux/if_ether.h */
 const ETH_P_IP = 0x0800;
 
+/** Matches what would be VXLAN. */
+export const toVxlan = ({ vxlanPort }: RuleSetItem) =>
+  [match(l4proto, IPPROTO_UDP), match(thDport, vxlanPort)] as const;
+
 /** Whose MAC the other pieces have cannot be asked any more once they are put together. */
 export const vxlanInPieces = (item: RuleSetItem): Line => [
   'VXLAN in fragments, which no node on our segment sends',
@@ -43,6 +48,37 @@ export const vxlanInPieces = (item: RuleSetItem): Line => [
   match(ipFragment, FIRST_PIECE),
   match(thDport, item.vxlanPort),
   notInSet([ipSaddr], SETS.vxlanRouted),
+  drop,
+];
+
+/**
+ * To a node. Each flow of a pod is one of VXLAN's too, by its source port: tracked, it would take up to three entries of the table of
+ * connections instead of the one that counts. In pieces it is tracked, for those are put together first.
+ */
+export const vxlanUntracked = (item: RuleSetItem): Line => [
+  'VXLAN is not tracked',
+  match(ipFragment, 0),
+  ...toVxlan(item),
+  inSet([ipDaddr], SETS.node),
+  notrack,
+];
+
+/**
+ * What pods send beyond the cluster leaves in the node's name. If it were VXLAN, and got to a node by an address that nothing here knows
+ * as one, it would be that node's word for any pod here.
+ */
+export const vxlanOfPods = (item: RuleSetItem): Line => [
+  'VXLAN in the name of the node',
+  ...toVxlan(item),
+  goto('refuse_out'),
+];
+
+/** Likewise what others' containers send, which other programs masquerade: only nodes send VXLAN to nodes. */
+export const vxlanForOthers = (item: RuleSetItem): Line => [
+  'VXLAN in the name of the node',
+  ...toVxlan(item),
+  inSet([ipDaddr], SETS.node),
+  notInSet([ipSaddr], SETS.node),
   drop,
 ];
 
@@ -73,6 +109,8 @@ export function underlayChains(item: RuleSetItem): ChainSpec[] {
       ['not an address of the node that sends it', drop],
     ]),
     chain('input_vxlan', [
+      // By others it may come from whatever shares the address of a node.
+      ['VXLAN comes to the address that nodes know', notInSet([ipDaddr], SETS.node), drop],
       ['a node on our segment', inSet([ipSaddr, etherSaddr], SETS.vxlanPeer), goto('vxlan_inside')],
       ['a node behind a router', inSet([ipSaddr], SETS.vxlanRouted), goto('vxlan_inside')],
       ['VXLAN comes from nodes alone', drop],

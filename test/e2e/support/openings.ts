@@ -24,6 +24,9 @@ const OVERLAY_SOURCE: Rule = ['raw', 'TENET-OVL-SRC', 'forged'];
 const FORGED = 'forged, or not IPv4';
 const UNKNOWN = 'a link that is not set up yet';
 const PORTLESS = 'a protocol without ports cannot share the node’s address';
+const FLOWLESS = 'a packet of no flow would keep the pod’s address';
+const UNTRACKED = 'VXLAN is not tracked';
+const VXLAN_OF_OTHERS = 'VXLAN in the name of the node';
 const OUTSIDER = 'pods and gateways never come from elsewhere';
 /** One look at all pairs is two there: what a pod may call in the cluster, and what it may call beyond. */
 const BEYOND: readonly Rule[] = [
@@ -80,6 +83,15 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
     'a protocol without ports cannot share the address of the node',
   ),
   [`beyond ${PORTLESS}`]: same('TENET-BEYOND', 'a protocol without ports cannot share the address of the node'),
+  [`beyond ${FLOWLESS}`]: same('TENET-BEYOND', 'a packet of no flow would keep the address of the pod'),
+  [`beyond ${VXLAN_OF_OTHERS}`]: same('TENET-BEYOND', VXLAN_OF_OTHERS),
+  [`prerouting ${UNTRACKED}`]: [['raw', 'TENET-RAW', UNTRACKED]],
+  [`output ${UNTRACKED}`]: [['raw', 'TENET-RAW-OUT', UNTRACKED]],
+  [`forward ${VXLAN_OF_OTHERS}`]: same('TENET-FORWARD', VXLAN_OF_OTHERS),
+  'input_vxlan VXLAN comes to the address that nodes know': same(
+    'TENET-IN-VXLAN',
+    'VXLAN comes to the address that nodes know',
+  ),
   [`prerouting ${OUTSIDER}`]: [['raw', 'TENET-RAW', OUTSIDER]],
   // A link is known by its members alone.
   [`prerouting ${UNKNOWN}`]: [POD_SOURCE, OVERLAY_SOURCE, ...BEYOND, ...UNCALLED],
