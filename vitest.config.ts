@@ -13,6 +13,7 @@ const DEPENDS_ON_BACKEND = [
   'denials',
   'drift',
   'enforced',
+  'faults',
   'isolation',
   'lifecycle',
   'peering',

@@ -62,6 +62,11 @@ export function parseTimeout(value: string): number {
   return Math.round(seconds * 1000);
 }
 
+export function parseDays(value: string): number {
+  if (!/^\d{1,4}$/.test(value)) throw new InvalidArgumentError(`${JSON.stringify(value)} is not 0 to 9999 days`);
+  return Number(value);
+}
+
 export function parseLevel(value: string): LogLevel {
   const level = LOG_LEVELS.find((each) => each === value);
   if (level === undefined)

@@ -7,6 +7,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { AddressError } from '../dataplane/address.ts';
 import {
   parseCidr,
+  parseDays,
   parseEtcdListen,
   parseException,
   parseLength,
@@ -32,6 +33,8 @@ export interface ControllerConfig {
   readonly etcd: EtcdConfig;
   /** how long a call to etcd may take */
   readonly etcdTimeoutMs: number;
+  /** the last backup may be so old without a warning; 0: it may be of any age */
+  readonly warnBackupDays: number;
   /** only what was given: it must fit a cluster that exists, and makes one that does not */
   readonly cluster: ClusterOptions;
   readonly tokenFile: string;
@@ -85,6 +88,7 @@ export function parseConfig(
       listen: values.listen ?? [{ kind: 'tcp', host: '127.0.0.1', port: 7480 }],
       etcd: etcdConfig(values),
       etcdTimeoutMs: values.etcdTimeout ?? DEFAULT_TIMEOUT_MS,
+      warnBackupDays: values.warnBackupDays ?? 7,
       cluster,
       tokenFile: values.tokenFile ?? '/var/lib/tenet/token',
       logLevel: values.logLevel ?? 'info',
@@ -133,6 +137,11 @@ const SINGLE = {
   ),
   tokenFile: flag('--token-file <path>', "the API's token, created if absent (default: /var/lib/tenet/token)", text),
   name: flag('--name <name>', "this controller's name (default: the host's)", text),
+  warnBackupDays: flag(
+    '--warn-backup-days <n>',
+    'warn once `tenetctl backup` was last run so many days ago, 0 for never (default: 7)',
+    parseDays,
+  ),
   logLevel: flag('--log-level <level>', `${LOG_LEVELS.join(', ')} (default: info)`, parseLevel),
 };
 
@@ -203,6 +212,7 @@ function readValues(
     defaultTenant: single(SINGLE.defaultTenant),
     tokenFile: single(SINGLE.tokenFile),
     name: single(SINGLE.name),
+    warnBackupDays: single(SINGLE.warnBackupDays),
     logLevel: single(SINGLE.logLevel),
     listen: repeated(REPEATED.listen),
     pools: repeated(REPEATED.pools),

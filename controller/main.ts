@@ -23,6 +23,7 @@ import { openEtcdKeeper, openEtcdStore } from './store/etcd-store.ts';
 import { followingProblems } from './store/findings.ts';
 import type { StoreKeeper } from './store/keeper.ts';
 import { readOrCreateToken } from './token.ts';
+import { watchBackups } from './upkeep/backup-care.ts';
 import { finishDeletions } from './upkeep/deletions.ts';
 import { campaign } from './upkeep/election.ts';
 import { endRecoveries } from './upkeep/recovery.ts';
@@ -132,7 +133,9 @@ async function keepUp(
       // The embedded one compacts by itself.
       const compaction = config.etcd.kind === 'external' ? keepCompacted({ keeper, book, log }, signal) : undefined;
       const recovery = endRecoveries({ store, log, book }, signal, guard);
-      await Promise.all([deletions, recovery, compaction]);
+      const { warnBackupDays: days } = config;
+      const backups = days === 0 ? undefined : watchBackups({ store, book, days }, signal);
+      await Promise.all([deletions, recovery, compaction, backups]);
       log.info({ op: 'upkeep' }, 'no longer leading');
     },
     standing.signal,

@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Conflict, DomainError, InvalidInput, NotFound, QuotaExceeded } from '../errors.ts';
+import { RecordError } from '../model/kinds/kind.ts';
 import { IndeterminateCommit } from '../store/store.ts';
 import { formatProblem, PROBLEM_TYPE, PROBLEMS, type ProblemDetail } from './problems.ts';
 
@@ -40,6 +41,8 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
   const problem = toProblem(error);
   if (problem.code === 'internal') request.log.error({ err: error }, 'a request failed by a fault of ours');
   else if (problem.code === 'unavailable') request.log.warn({ reason: problem.detail }, 'the store does not answer');
+  else if (problem.code === 'record_unreadable')
+    request.log.warn({ reason: problem.detail }, 'a record cannot be read');
   return sendProblem(reply, request.id, problem);
 }
 
@@ -59,6 +62,7 @@ export function sendProblem(reply: FastifyReply, requestId: string, problem: Pro
 function toProblem(error: unknown): ProblemDetail {
   if (error instanceof DomainError) return domainProblem(error);
   if (error instanceof IndeterminateCommit) return { code: 'unavailable', detail: error.message };
+  if (error instanceof RecordError) return { code: 'record_unreadable', detail: `the record ${error.message}` };
   return httpProblem(error) ?? { code: 'internal', detail: 'the controller failed; see its log' };
 }
 

@@ -14,6 +14,7 @@ export type ProblemCode =
   | 'payload_too_large'
   | 'unsupported_media_type'
   | 'headers_too_large'
+  | 'record_unreadable'
   | 'internal';
 
 export interface ProblemKind {
@@ -68,6 +69,11 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     meaning: 'Send application/json; PATCH: also merge-patch+json; policies: also yaml; restores: x-ndjson.',
   },
   headers_too_large: { status: 431, title: 'Headers too large', meaning: 'The headers are larger than 16 KiB.' },
+  record_unreadable: {
+    status: 500,
+    title: 'Record unreadable',
+    meaning: 'A record of the store that the request needs cannot be read. `detail` names its key and the reason.',
+  },
   internal: {
     status: 500,
     title: 'Internal error',
@@ -121,7 +127,14 @@ export const Problem = Type.Object(
 
 /** Response schemas for these failures, by status; those that any request can meet come of themselves. */
 export function problemResponses(...codes: readonly ProblemCode[]): Record<number, TSchema> {
-  const all: readonly ProblemCode[] = ['invalid_input', 'unauthorized', ...codes, 'internal', 'unavailable'];
+  const all: readonly ProblemCode[] = [
+    'invalid_input',
+    'unauthorized',
+    ...codes,
+    'record_unreadable',
+    'internal',
+    'unavailable',
+  ];
   const byStatus = new Map<number, ProblemCode[]>();
   for (const code of all) {
     const { status } = PROBLEMS[code];

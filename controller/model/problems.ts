@@ -30,6 +30,10 @@ export const PROBLEM_KINDS = {
     meaning: 'the database of an etcd member is filling up: when it is full etcd refuses writes',
     remedy: 'See that its history is compacted, defragment the member, or raise --quota-backend-bytes.',
   },
+  backup_old: {
+    meaning: 'the cluster has no recent backup: without one a loss of etcd is a loss of all tenants',
+    remedy: 'Run tenetctl backup FILE, best by a timer. Where etcd is copied by other means: --warn-backup-days 0.',
+  },
   table_crowded: {
     meaning: 'the table of connections of a node is nearly full: new flows of each tenant are rationed',
     remedy: 'Find the tenant with many flows (conntrack -L on the node), or raise net.netfilter.nf_conntrack_max.',

@@ -6,6 +6,8 @@ import { createHash } from 'node:crypto';
 import { Unavailable } from '../errors.ts';
 import { BACKED_UP, BackupWriter } from '../model/backup.ts';
 import { histories } from '../model/kinds/history.ts';
+import { lastBackups } from '../model/kinds/last-backup.ts';
+import { noteStoreError } from '../store/findings.ts';
 import { keys } from '../store/keys.ts';
 import { Compacted, type Listing, type Revision } from '../store/store.ts';
 import { getCluster } from './clusters.ts';
@@ -33,6 +35,19 @@ export async function makeBackup(
   const head = writer.head({ version, at, revision, ...(history && { history }) });
   return lines();
 
+  /** All of it has been handed on by now, whatever becomes of this. */
+  async function remember(): Promise<void> {
+    const { name, book } = registry;
+    const about = 'note of the last backup';
+    try {
+      const value = lastBackups.format({ at, revision, by: name });
+      await store.commit([], [{ kind: 'put', key: keys.lastBackup, value }]);
+      book.solved('store_refused', about);
+    } catch (error) {
+      noteStoreError(book, about, error);
+    }
+  }
+
   async function* lines(): AsyncGenerator<string, void, undefined> {
     yield head;
     for (const { prefix } of BACKED_UP) {
@@ -47,6 +62,7 @@ export async function makeBackup(
       }
     }
     yield writer.end();
+    await remember();
   }
 }
 

@@ -10,6 +10,7 @@ import { denials } from '../model/kinds/denials.ts';
 import { endpoints } from '../model/kinds/endpoint.ts';
 import { enforcedBy } from '../model/kinds/enforced.ts';
 import { histories, recoveries } from '../model/kinds/history.ts';
+import { lastBackups } from '../model/kinds/last-backup.ts';
 import { leaders } from '../model/kinds/leader.ts';
 import { namespaces } from '../model/kinds/namespace.ts';
 import { liveNodes, nodes } from '../model/kinds/node.ts';
@@ -27,6 +28,7 @@ export const keys = {
   cluster: clusters.key({}),
   history: histories.key({}),
   recovery: recoveries.key({}),
+  lastBackup: lastBackups.key({}),
   tenants: tenants.prefix,
   tenant: (name: string) => tenants.key({ name }),
   claims: CLAIMS,

@@ -25,6 +25,7 @@ test('without flags it is a single machine on loopback', () => {
     etcdTimeoutMs: 5000,
     cluster: {},
     tokenFile: '/var/lib/tenet/token',
+    warnBackupDays: 7,
     logLevel: 'info',
   });
 });
@@ -35,7 +36,7 @@ test('every flag is understood', () => {
     '--pool 10.0.0.0/9 --pool fd00::/48 --subnet-prefix-length 24 --block-prefix-length 28 --platform-network 192.0.2.0/24',
     '--open-network 168.63.129.16/32',
     '--exception dns=192.0.2.53:53/udp --exception dns6=[2001:db8::53]:53/TCP --default-tenant acme',
-    '--token-file /t --name m1 --log-level debug --etcd-timeout 2.5',
+    '--token-file /t --name m1 --log-level debug --etcd-timeout 2.5 --warn-backup-days 30',
   ];
   expect(parse(argv.join(' ').split(' '))).toEqual({
     name: 'm1',
@@ -46,6 +47,7 @@ test('every flag is understood', () => {
     ],
     etcd: { kind: 'embedded', dataDir: '/data', listenAddress: '192.0.2.1', port: 2379 },
     etcdTimeoutMs: 2500,
+    warnBackupDays: 30,
     cluster: {
       pools: ['10.0.0.0/9', 'fd00::/48'],
       subnetPrefixLength: 24,
@@ -97,6 +99,8 @@ describe('what cannot be is refused with the name of its flag', () => {
     ['--etcd-listen', ['--etcd-listen', 'here']],
     ['--etcd-timeout', ['--etcd-timeout', '0.5']],
     ['--etcd-timeout', ['--etcd-timeout', '61']],
+    ['--warn-backup-days', ['--warn-backup-days', '-1']],
+    ['--warn-backup-days', ['--warn-backup-days', '1.5']],
     ['--etcd-timeout', ['--etcd-timeout', '5s']],
     ['--pool', ['--pool', 'x']],
     ['--pool', ['--pool', '10.0.0.1/9']],

@@ -2,12 +2,11 @@
  * etcd is put back to an older copy while pods run: revisions are given a second time, to other changes. What is called enforced after
  * that is in the kernel, what nodes hold is claimed again before anything new is given out, and a pod whose tenant is lost is silent.
  */
-import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { run } from '../lab/fabric.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
 import { endpointsOf, etcdDump, makeTenant, silentPairs, untilListed, untilReached } from './support/cluster.ts';
+import { etcdctl, restoreEtcd } from './support/etcdctl.ts';
 
 const WAIT = 'wait=enforced&timeout=60s';
 let lab: Lab;
@@ -16,22 +15,6 @@ beforeAll(async () => {
   lab = await startLab({ nodes: 2 });
 });
 afterAll(() => lab?.close());
-
-function etcdctl(...args: readonly string[]): Promise<string> {
-  const { etcdUrl, manage } = lab.topology;
-  const inside = ['netns', 'exec', manage[0]?.netns ?? '', 'env', 'ETCDCTL_API=3'];
-  return run(['ip', ...inside, 'etcdctl', `--endpoints=${etcdUrl}`, ...args]);
-}
-
-async function restore(copy: string): Promise<void> {
-  await lab.killEtcd();
-  const data = `${lab.dir}/etcd`;
-  rmSync(data, { recursive: true });
-  const peer = 'http://127.0.0.1:2380';
-  const member = ['--name=manage1', `--initial-cluster=manage1=${peer}`, `--initial-advertise-peer-urls=${peer}`];
-  await etcdctl('snapshot', 'restore', copy, `--data-dir=${data}`, ...member);
-  await lab.startEtcd();
-}
 
 test('what is enforced, held and lost is so in the store that there is now', async () => {
   await makeTenant(lab, 'red');
@@ -44,7 +27,7 @@ test('what is enforced, held and lost is so in the store that there is now', asy
   await untilReached(lab, pair);
   await untilListed(lab, 'red', [one, two]);
   const copy = `${lab.dir}/older.db`;
-  await etcdctl('snapshot', 'save', copy);
+  await etcdctl(lab, 'snapshot', 'save', copy);
 
   // What the copy lacks: more revisions than it takes to be behind, pods, and a tenant.
   const late = await lab.attach('node1', { tenant: 'red', name: 'late' });
@@ -60,7 +43,7 @@ test('what is enforced, held and lost is so in the store that there is now', asy
   };
   expect(await beyondTenants()).toEqual(['answered', 'answered']);
   for (let i = 0; i < 40; i++) await lab.rest('PATCH', '/v1/tenants/red', { labels: { round: `${i}` } });
-  await restore(copy);
+  await restoreEtcd(lab, copy);
 
   // Answered by the store as it is now, be that before or after a node has noticed.
   const policy = { podSelector: {}, policyTypes: ['Ingress'], ingress: [] };

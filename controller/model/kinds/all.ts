@@ -10,6 +10,7 @@ import { endpoints } from './endpoint.ts';
 import { enforcedBy } from './enforced.ts';
 import { histories, recoveries } from './history.ts';
 import { type Acknowledged, type Kind, type StoredText, Unreadable } from './kind.ts';
+import { lastBackups } from './last-backup.ts';
 import { leaders } from './leader.ts';
 import { namespaces } from './namespace.ts';
 import { liveNodes, nodes } from './node.ts';
@@ -24,6 +25,7 @@ const KINDS = [
   clusters,
   histories,
   recoveries,
+  lastBackups,
   tenants,
   vniClaims,
   subnetClaims,

@@ -168,13 +168,14 @@ describe('failures', () => {
     },
   );
 
-  test('of a damaged record are ours, and do not show what is inside', async () => {
+  test('of a record that cannot be read name it and the reason, and do not show what is inside', async () => {
     const store = new MemoryStore();
     const { call } = await startApp({ store });
     await store.commit([], [{ kind: 'put', key: 'tenants/blue', value: '{"schema":99,"secret":"x"}' }]);
     const answer = await call('GET', '/v1/tenants/blue');
-    expect(answer).toMatchObject({ status: 500, body: { code: 'internal' } });
-    expect(JSON.stringify(answer.body)).not.toMatch(/secret|schema/);
+    expect(answer).toMatchObject({ status: 500, body: { code: 'record_unreadable' } });
+    expect(answer.body.detail).toMatch(/^the record tenants\/blue: has schema 99, this version reads /);
+    expect(JSON.stringify(answer.body)).not.toContain('secret');
   });
 });
 

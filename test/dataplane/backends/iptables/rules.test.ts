@@ -66,14 +66,17 @@ describe.each([
 test('a table is written with its jumps deleted and made anew in one step when others’ rules precede them', () => {
   const tables = compileIpv4(RULES, PORT_SETS);
   const raw = tables.filter(({ table }) => table === 'raw');
-  const jump = jumpTo(raw[0]?.chains.find(({ enteredFrom }) => enteredFrom !== undefined) ?? { name: '', rules: [] });
+  const jumpFrom = (hook: string) =>
+    jumpTo(raw[0]?.chains.find(({ enteredFrom }) => enteredFrom === hook) ?? { name: '', rules: [] }).text;
+  const jump = jumpFrom('PREROUTING');
   const saved = parseSaved(
-    `*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j THEIRS\n[3:4] -A PREROUTING ${jump.text}\nCOMMIT\n`,
+    `*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j THEIRS\n[3:4] -A PREROUTING ${jump}\nCOMMIT\n`,
   );
   const lines = restoreInput(saved, raw).split('\n');
   expect(lines.filter((line) => /^-[DI]/.test(line))).toEqual([
-    `-D PREROUTING ${jump.text}`,
-    `-I PREROUTING 1 ${jump.text}`,
+    `-D PREROUTING ${jump}`,
+    `-I PREROUTING 1 ${jump}`,
+    `-I OUTPUT 1 ${jumpFrom('OUTPUT')}`,
   ]);
 });
 
