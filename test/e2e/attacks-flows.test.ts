@@ -3,112 +3,35 @@
  * attack sends the first packets of far more flows than it may have; how many it got, the node's table says. Once the rules are cut the
  * same packets get them all.
  */
-import { closeSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import type { Container } from '../lab/container.ts';
 import { waitFor } from '../lab/probe/deadline.ts';
-import { netnsPath } from '../lab/probe/netns-path.ts';
-import { ipv4, PROTOCOL, udp } from '../lab/probe/packet.ts';
-import { RawLink } from '../lab/probe/raw.ts';
-import { openRaw, sendToNow } from '../lab/probe/socket.ts';
 import { BACKEND } from './support/backend.ts';
-import { fromContainer } from './support/forge.ts';
+import {
+  ATTACK,
+  expectBounded,
+  NEIGHBOURS_CALLS,
+  OUTSIDE_PORT,
+  POD_FLOWS,
+  PORT_SHARE,
+  PORTS,
+  RATION,
+  setUpFlows,
+  TENANT_FLOWS,
+} from './support/flow-attacks.ts';
 import { inside } from './support/node-state.ts';
 import { type Cut, without } from './support/openings.ts';
-import { meets, type Role, raiseStage, type Stage, UDP_PORT } from './support/stage.ts';
+import { meets, type Stage } from './support/stage.ts';
 
-/** Bounds that a test can reach; ports are as few as can be. */
-const POD_FLOWS = 512;
-const TENANT_FLOWS = 768;
-/** Of a tenant in a second while the table is nearly full. */
-const RATION = Math.ceil(TENANT_FLOWS / 120);
-const PORTS = { from: 65_280, to: 65_535 };
-const PORT_SHARE = 128;
-const FLAGS = [
-  ...['--pod-flows', String(POD_FLOWS), '--tenant-flows', String(TENANT_FLOWS)],
-  ...['--masquerade-ports', `${PORTS.from}-${PORTS.to}`],
-];
-/** Flows of an attack, more than twice any bound. */
-const ATTACK = 2000;
-const NEIGHBOURS_CALLS = 20;
-/** The port where the outside answers. */
-const OUTSIDE_PORT = 8000;
-
+const set = setUpFlows();
+const { answered, attack, attackByGateway, expectCalls, flows, forgetFlows } = set;
 let stage: Stage;
-const links = new Map<Role, RawLink>();
-
-beforeAll(async () => {
-  stage = await raiseStage({ agentFlags: FLAGS });
-  const { lab, cast, node1, node2 } = stage;
-  for (const role of ['red1', 'red1b', 'red2'] as const) links.set(role, new RawLink(cast[role].netns));
-  await lab.prober(lab.outside).udpListen(OUTSIDE_PORT, 'outside');
-  // A flow without an answer outlives the test, however slow the machine is.
-  const minutes = ['udp_timeout', 'udp_timeout_stream', 'tcp_timeout_syn_sent'];
-  for (const node of [node1, node2])
-    await inside(node, minutes.map((name) => `sysctl -qw net.netfilter.nf_conntrack_${name}=600`).join('; '));
+beforeAll(() => {
+  stage = set.stage;
 });
-afterAll(async () => {
-  for (const link of links.values()) link.close();
-  await stage?.close();
-});
-beforeEach(async () => {
-  await forgetFlows();
-  await expectCalls('blue1', NEIGHBOURS_CALLS);
-  await expectCalls('red1', NEIGHBOURS_CALLS);
-  return forgetFlows;
-});
-
-/** Nodes forget all flows: each count begins at none. */
-async function forgetFlows(): Promise<void> {
-  for (const node of [stage.node1, stage.node2]) await inside(node, 'conntrack -F 2>/dev/null');
-}
-
-/** So many new flows of a pod to the outside are answered. */
-async function expectCalls(role: Role, count: number): Promise<void> {
-  expect(await answered(role, count)).toBe(count);
-}
-
-async function answered(role: Role, count: number): Promise<number> {
-  const { lab, cast } = stage;
-  const calls = Array.from({ length: count }, () =>
-    lab.prober(cast[role]).udpExchange(lab.outside.address, OUTSIDE_PORT),
-  );
-  return (await Promise.all(calls)).filter(({ id }) => id === 'outside').length;
-}
-
-/**
- * A pod sends the first packets of flows to each of several destinations; resolves once all have gone as far as they go.
- * @param port undefined: another one for each flow
- */
-async function attack(role: Role, destinations: readonly string[], flows = ATTACK, port?: number): Promise<void> {
-  const { lab, cast } = stage;
-  for (let flow = 0; flow < flows; flow++) {
-    const destination = destinations[flow % destinations.length] ?? '';
-    const ends = { source: cast[role].ip, destination };
-    const ports = { sourcePort: 2000 + flow, destinationPort: port ?? 20_000 + flow };
-    // A refused TCP call would leave no flow.
-    const packet = ipv4({ ...ends, protocol: PROTOCOL.udp }, udp({ ...ends, ...ports }, Buffer.from('flow')));
-    links.get(role)?.send(fromContainer(cast[role], packet));
-    // What a pod may send at once its link has room for.
-    if (flow % 200 === 199) await lab.sentinel.pass();
-  }
-  await lab.sentinel.pass();
-}
-
-/** Flows in a node's table. @param which arguments of conntrack(8) */
-async function flows(node: 'node1' | 'node2', which: string): Promise<number> {
-  const listed = await inside(stage[node], `conntrack -L ${which} 2>/dev/null | wc -l`);
-  return Number(listed);
-}
 
 const from = ({ ip }: Container) => `-s ${ip}`;
 const to = ({ ip }: Container) => `-d ${ip}`;
-
-/** A bound is met, and not by far less than what it allows. */
-function expectBounded(count: number, bound: number): void {
-  expect(count).toBeLessThanOrEqual(bound);
-  expect(count).toBeGreaterThan(bound * 0.8);
-}
 
 const limits = (node: 'node1' | 'node2', comments: readonly string[]): Cut[] =>
   ['begin', 'begin_beyond'].flatMap((chain) => comments.map((comment) => ({ node, chain, comment })));
@@ -203,21 +126,33 @@ test('a flow to another node is one entry of either table: what carries it is no
   });
 });
 
-test('what a gateway brings, for it may be the whole world', async () => {
-  const { lab, cast, gateway, system } = stage;
-  const attackByGateway = async () => {
-    const fd = openRaw(netnsPath(gateway.netns), PROTOCOL.udp);
-    try {
-      for (let flow = 0; flow < ATTACK; flow++) {
-        const ends = { source: system, destination: cast.red1.ip };
-        const body = udp({ ...ends, sourcePort: 2000 + flow, destinationPort: UDP_PORT }, Buffer.from('flow'));
-        sendToNow(fd, ipv4({ ...ends, protocol: PROTOCOL.udp }, body), { address: cast.red1.ip, port: 0 });
-        if (flow % 200 === 199) await lab.sentinel.pass();
-      }
-    } finally {
-      closeSync(fd);
-    }
+test('what a policy refuses is held against no limit', async () => {
+  const { lab, cast, gateway, node1 } = stage;
+  const letGatewaysIn = async (gateways: boolean) => {
+    const { status } = await lab.rest('PATCH', '/v1/tenants/red?wait=enforced', { ingress: { gateways } });
+    expect(status).toBe(200);
   };
+  /** Of the rule that has flows counted; the other backend's rules count none. */
+  const counted = async () => {
+    const listed = await inside(node1, 'iptables-save -c -t mangle');
+    return Number(/^\[(\d+):\d+\] .* -j TENET-FLOWS-HERE$/m.exec(listed)?.[1]);
+  };
+  await meets(stage, gateway, 'red1');
+  await letGatewaysIn(false);
+  try {
+    const before = BACKEND === 'iptables' ? await counted() : 0;
+    await attackByGateway();
+    if (BACKEND === 'iptables') expect(await counted()).toBe(before);
+    await meets(stage, cast.red2, 'red1');
+    if (BACKEND === 'iptables') expect(await counted()).toBeGreaterThan(before);
+  } finally {
+    await letGatewaysIn(true);
+  }
+  await meets(stage, gateway, 'red1');
+});
+
+test('what a gateway brings, for it may be the whole world', async () => {
+  const { lab, gateway, system } = stage;
   const count = () => flows('node1', `-s ${system}`);
   await attackByGateway();
   expectBounded(await count(), TENANT_FLOWS);

@@ -58,7 +58,11 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['admitted: the link of the pod lets this class in', `-j CLASSIFY --set-class ${className(ADMITTED)}`],
         ]),
         ...flowBounds(item),
-        chain('CALL-IN', byPort('ingress', 'src,dst', 'dst', portSets, ADMIT)),
+        chain('ADMIT-CALL', [
+          ['count flows from other nodes', fromOverlay, FIRST_PACKET, call('FLOWS-HERE')],
+          ['allowed', ADMIT],
+        ]),
+        chain('CALL-IN', byPort('ingress', 'src,dst', 'dst', portSets, goto('ADMIT-CALL'))),
         chain('CALL-OUT', byPort('egress', 'dst,src', 'dst', portSets, RETURN)),
         chain('ANSWER-IN', byPort('egress', 'src,dst', 'src', portSets, ADMIT)),
         chain('ANSWER-OUT', byPort('ingress', 'dst,src', 'src', portSets, RETURN)),
@@ -68,7 +72,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['check the port', goto('ANSWER-IN')],
         ]),
         chain('TO-POD', [
-          ['pair allowed at every port', inSet(IPSETS.ingress, 'src,dst'), ADMIT],
+          ['pair allowed at every port', inSet(IPSETS.ingress, 'src,dst'), goto('ADMIT-CALL')],
           ['pair not allowed', notInSet(IPSETS.ingressSome, 'src,dst'), goto('REFUSE-IN')],
           ['check the port', goto('CALL-IN')],
         ]),
@@ -115,7 +119,6 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
           ['an overlay delivers to pods alone', `! ${toPod}`, DROP],
           ['answers', answers, goto('REPLY-TO-POD')],
           ['ICMP errors without a flow', strayIcmp, DROP],
-          ['count flows from other nodes', FIRST_PACKET, call('FLOWS-HERE')],
           ['calls', goto('TO-POD')],
         ]),
         chain('ELSEWHERE', [
