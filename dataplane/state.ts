@@ -135,6 +135,8 @@ export interface RuleSetItem {
   /** bits of a block's prefix */
   readonly blockPrefixLength: { readonly v4: number; readonly v6: number };
   readonly vxlanPort: number;
+  /** name of the link that the other nodes are reached by */
+  readonly underlay: string;
   /** the underlay link's own subnet: no router is between this node and who is in it */
   readonly segment: IpPrefix;
   /** source ports, both ends included, that what leaves the cluster is masqueraded to */

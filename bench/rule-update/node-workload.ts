@@ -48,6 +48,7 @@ export function planNode(existing: number): NodeWorkload {
       platformNetworks: [parsePrefix('192.168.9.0/24')],
       blockPrefixLength: { v4: 28, v6: 124 },
       vxlanPort: 4789,
+      underlay: 'eth0',
       segment: parsePrefix('192.168.9.0/24'),
       masqueradePorts: { from: 61_000, to: 65_535 },
       flows: { ofPod: 32_768, ofTenant: 65_536 },

@@ -8,6 +8,7 @@ export const RULE_SET: RuleSetItem = {
   platformNetworks: [],
   blockPrefixLength: { v4: 27, v6: 123 },
   vxlanPort: 4789,
+  underlay: 'eth0',
   segment: parsePrefix('192.168.9.0/24'),
   masqueradePorts: { from: 61_000, to: 65_535 },
   flows: { ofPod: 32_768, ofTenant: 65_536 },

@@ -34,6 +34,7 @@ const ITEMS: readonly (readonly [Item, string, string | undefined])[] = [
   [
     {
       ...{ kind: 'ruleSet', pools: [parsePrefix('10.128.0.0/14')], platformNetworks: [], vxlanPort: 4789 },
+      underlay: 'eth0',
       segment: parsePrefix('192.168.9.0/24'),
       blockPrefixLength: { v4: 26, v6: 122 },
       masqueradePorts: { from: 61_000, to: 65_535 },

@@ -13,6 +13,7 @@ import type { Listener } from '../lab/probe/prober.ts';
 import { RawLink } from '../lab/probe/raw.ts';
 import { netnsName } from '../lab/topology.ts';
 import { type Attack, expectClosed, expectSilence } from './support/attack.ts';
+import { cargoTo } from './support/cargo.ts';
 import { newToken } from './support/ears.ts';
 import { datagram, fromContainer } from './support/forge.ts';
 import { inside } from './support/node-state.ts';
@@ -50,6 +51,8 @@ afterAll(async () => {
 const OF_OTHERS = 'VXLAN in the name of the node';
 const SENT: Cut = { node: 'node1', chain: 'beyond', comment: OF_OTHERS };
 const RECEIVED: Cut = { node: 'node2', chain: 'input_vxlan', comment: 'VXLAN comes to the address that nodes know' };
+
+const BY_UNDERLAY: Cut = { node: 'node1', chain: 'forward', comment: 'VXLAN in the name of another node' };
 
 /** What a node sends by VXLAN: a packet of its pod blue1 to blue2, of the other node. */
 function cargo(token: string): Buffer {
@@ -104,62 +107,81 @@ test('VXLAN of a pod, to a node by an address that is not known to be one', asyn
   await without(lab, [SENT], () => expectSilence(stage, [{ ...attack, origin: 'from node1' }]));
 });
 
-test('VXLAN of another runtime’s container, which its program masquerades', async () => {
-  const { lab, node1, node2 } = stage;
-  const netns = netnsName(lab.id, 'neighbour');
-  const bridge = { address: '172.17.0.1', container: '172.17.0.2', network: '172.17.0.0/16' };
-  const masquerade = `POSTROUTING -s ${bridge.network} ! -o other0 -j MASQUERADE`;
-  addNetns(netns);
-  onTestFinished(async () => {
-    await inside(node1, `iptables -w -t nat -D ${masquerade}; ip link del other0`);
+describe('VXLAN of another runtime’s container', () => {
+  const BRIDGE = { address: '172.17.0.1', container: '172.17.0.2', network: '172.17.0.0/16' };
+  const MASQUERADE = `POSTROUTING -s ${BRIDGE.network} ! -o other0 -j MASQUERADE`;
+  let netns: string;
+  let neighbour: RawLink;
+  /** MACs of the container, and of its node's end */
+  let macs: { readonly source: string; readonly destination: string };
+
+  beforeAll(async () => {
+    const { lab, node1 } = stage;
+    netns = netnsName(lab.id, 'neighbour');
+    addNetns(netns);
+    await ip(node1.netns, [
+      `link add other0 type veth peer name eth0 netns ${netns}`,
+      `address add ${BRIDGE.address}/16 dev other0`,
+      'link set other0 up',
+    ]);
+    await ip(netns, [
+      `address add ${BRIDGE.container}/16 dev eth0`,
+      'link set eth0 up',
+      `route add default via ${BRIDGE.address}`,
+    ]);
+    await inside(node1, `iptables -w -t nat -A ${MASQUERADE}; echo 1 > /proc/sys/net/ipv4/conf/other0/forwarding`);
+    neighbour = new RawLink(netns);
+    const mac = async (of: string, link: string) =>
+      /ether ([0-9a-f:]+)/.exec(await ip(of, [`link show dev ${link}`]))?.[1] ?? '';
+    macs = { source: await mac(netns, 'eth0'), destination: await mac(node1.netns, 'other0') };
+  });
+  afterAll(async () => {
+    neighbour?.close();
+    await inside(stage.node1, `iptables -w -t nat -D ${MASQUERADE}; ip link del other0`);
     await removeNamespaces([netns]);
   });
-  await ip(node1.netns, [
-    `link add other0 type veth peer name eth0 netns ${netns}`,
-    `address add ${bridge.address}/16 dev other0`,
-    'link set other0 up',
-  ]);
-  await ip(netns, [
-    `address add ${bridge.container}/16 dev eth0`,
-    'link set eth0 up',
-    `route add default via ${bridge.address}`,
-  ]);
-  await inside(node1, `iptables -w -t nat -A ${masquerade}; echo 1 > /proc/sys/net/ipv4/conf/other0/forwarding`);
-  const neighbour = new RawLink(netns);
-  onTestFinished(() => neighbour.close());
-  const mac = async (of: string, link: string) =>
-    /ether ([0-9a-f:]+)/.exec(await ip(of, [`link show dev ${link}`]))?.[1] ?? '';
-  const frame = {
-    source: await mac(netns, 'eth0'),
-    destination: await mac(node1.netns, 'other0'),
-    type: ETHERTYPE.ipv4,
-  };
-  const send = (destinationPort: number, payload: Buffer) => {
-    const ends = { source: bridge.container, destination: node2.underlay };
+
+  const send = (packet: Buffer, sourceMac = macs.source) =>
+    neighbour.send(ethernet({ ...macs, source: sourceMac, type: ETHERTYPE.ipv4 }, packet));
+  const sendToNode2 = (destinationPort: number, payload: Buffer, source = BRIDGE.container) => {
+    const ends = { source, destination: stage.node2.underlay };
     const body = udp({ ...ends, sourcePort: 5000, destinationPort }, payload);
-    neighbour.send(ethernet(frame, ipv4({ ...ends, protocol: PROTOCOL.udp }, body)));
+    send(ipv4({ ...ends, protocol: PROTOCOL.udp }, body));
   };
   const legitimate = async () => {
     await podsMeet();
-    expect((await lab.prober(netns).udpExchange(node2.underlay, PORT)).id).toBe('node2');
+    expect((await stage.lab.prober(netns).udpExchange(stage.node2.underlay, PORT)).id).toBe('node2');
     const token = newToken();
-    send(PORT, Buffer.from(token));
+    sendToNode2(PORT, Buffer.from(token));
     await heardByNode2(token);
   };
-  await expectClosed(
-    stage,
+
+  const attacks: Attack[] = [
     {
-      name: 'a packet of a tenant’s pod',
-      fire: (token) => send(VXLAN_PORT, cargo(token)),
+      name: 'masqueraded by its program',
+      fire: (token) => sendToNode2(VXLAN_PORT, cargo(token)),
       arrivesAt: 'blue2',
       // What is not tracked is not translated either; pieces are tracked.
       cuts: [
         { node: 'node1', chain: 'forward', comment: OF_OTHERS },
         { node: 'node1', chain: 'prerouting', comment: 'VXLAN is not tracked' },
+        BY_UNDERLAY,
       ],
     },
-    legitimate,
-  );
+    {
+      name: 'in the name of another node, to a third one',
+      fire: (token) => sendToNode2(VXLAN_PORT, cargo(token), stage.gateway.underlay),
+      arrivesAt: 'from node1',
+      cuts: [BY_UNDERLAY],
+    },
+    {
+      name: 'in the name of another node, to its own',
+      fire: (token) => send(cargoTo(stage, {}, stage.node2.underlay, token), stage.node2.mac),
+      arrivesAt: 'red1',
+      cuts: [{ node: 'node1', chain: 'input_vxlan', comment: 'VXLAN comes by the underlay link' }],
+    },
+  ];
+  test.each(attacks)('$name', (attack) => expectClosed(stage, attack, legitimate));
 });
 
 describe('what is of no flow cannot take the node’s name, and does not leave with a pod’s', () => {

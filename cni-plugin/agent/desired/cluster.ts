@@ -18,6 +18,7 @@ export function* clusterItems({ snapshot, facts, isCrowded }: World): Generator<
     platformNetworks: [...new Set([...cluster.platformNetworks, facts.underlay.subnet, ...services])].sort(),
     blockPrefixLength: cluster.blockPrefixLength,
     vxlanPort: VXLAN_PORT,
+    underlay: facts.underlay.link,
     segment: facts.underlay.subnet,
     masqueradePorts: facts.masqueradePorts,
     flows: facts.flows,

@@ -26,7 +26,7 @@ import { call, DROP, goto, inSet, type Line, notInSet, program, RETURN } from '.
 import { byPort, refusal } from './policy-rules.ts';
 import type { PortSetRanges } from './port-table.ts';
 import { IPSETS } from './sets.ts';
-import { toVxlan, underlayChains, vxlanUntracked } from './underlay-rules.ts';
+import { toVxlan, underlayChains, vxlanForOthers, vxlanUntracked } from './underlay-rules.ts';
 
 const POD = 'tnp+';
 const OVERLAY = 'tnt+';
@@ -146,13 +146,7 @@ export function compileIpv4(item: RuleSetItem, portSets: PortSetRanges): TableRu
             ['from an overlay', fromOverlay, goto('FROM-OVL')],
             ['to a pod', toPod, goto('ELSEWHERE')],
             ['into an overlay', toOverlay, DROP],
-            [
-              'VXLAN in the name of the node',
-              toVxlan(item),
-              inSet(IPSETS.node, 'dst'),
-              notInSet(IPSETS.node, 'src'),
-              DROP,
-            ],
+            ...vxlanForOthers(item),
           ],
           'FORWARD',
         ),

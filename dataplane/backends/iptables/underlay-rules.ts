@@ -21,6 +21,18 @@ export const vxlanUntracked = (item: RuleSetItem): Line => [
   '-j CT --notrack',
 ];
 
+/** What others' containers send, masqueraded by other programs or with a raw socket. */
+export function vxlanForOthers(item: RuleSetItem): Line[] {
+  const toNode = [toVxlan(item), inSet(IPSETS.node, 'dst')] as const;
+  return [
+    ['VXLAN in the name of the node', ...toNode, notInSet(IPSETS.node, 'src'), DROP],
+    ['VXLAN in the name of another node', ...toNode, notUnderlay(item), DROP],
+  ];
+}
+
+/** No node sends by another link. */
+const notUnderlay = ({ underlay }: RuleSetItem) => `! -i ${underlay}`;
+
 /** Chains that TENET-INPUT goes to. */
 export function underlayChains(item: RuleSetItem): ChainRules[] {
   return [
@@ -29,6 +41,7 @@ export function underlayChains(item: RuleSetItem): ChainRules[] {
       ['not an address of the node that sends it', DROP],
     ]),
     chain('IN-VXLAN', [
+      ['VXLAN comes by the underlay link', notUnderlay(item), DROP],
       ['VXLAN comes to the address that nodes know', notInSet(IPSETS.node, 'dst'), DROP],
       ['a node on our segment', inSet(IPSETS.vxlanPeers, 'src,src'), goto('VXLAN-INSIDE')],
       ['a node behind a router', inSet(IPSETS.vxlanRouted, 'src'), goto('VXLAN-INSIDE')],

@@ -246,7 +246,7 @@ export function compileRules(item: RuleSetItem): ChainSpec[] {
         ['to a pod', toPod, goto('from_elsewhere')],
         ['into an overlay', toOverlay, drop],
         ...unready(oifname),
-        vxlanForOthers(item),
+        ...vxlanForOthers(item),
       ],
       base('filter', 'forward', FIRST),
     ),

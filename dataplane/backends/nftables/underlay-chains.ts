@@ -73,14 +73,20 @@ export const vxlanOfPods = (item: RuleSetItem): Line => [
   goto('refuse_out'),
 ];
 
-/** Likewise what others' containers send, which other programs masquerade: only nodes send VXLAN to nodes. */
-export const vxlanForOthers = (item: RuleSetItem): Line => [
-  'VXLAN in the name of the node',
-  ...toVxlan(item),
-  inSet([ipDaddr], SETS.node),
-  notInSet([ipSaddr], SETS.node),
-  drop,
+/** Likewise what others' containers send, masqueraded by other programs or with a raw socket: only nodes send VXLAN to nodes. */
+export const vxlanForOthers = (item: RuleSetItem): readonly Line[] => [
+  [
+    'VXLAN in the name of the node',
+    ...toVxlan(item),
+    inSet([ipDaddr], SETS.node),
+    notInSet([ipSaddr], SETS.node),
+    drop,
+  ],
+  ['VXLAN in the name of another node', ...toVxlan(item), inSet([ipDaddr], SETS.node), notUnderlay(item), drop],
 ];
+
+/** No node sends by another link. */
+const notUnderlay = ({ underlay }: RuleSetItem) => matchNot(iifname, underlay);
 
 export const icmpErrors: Line = [
   'ICMP errors',
@@ -109,6 +115,7 @@ export function underlayChains(item: RuleSetItem): ChainSpec[] {
       ['not an address of the node that sends it', drop],
     ]),
     chain('input_vxlan', [
+      ['VXLAN comes by the underlay link', notUnderlay(item), drop],
       // By others it may come from whatever shares the address of a node.
       ['VXLAN comes to the address that nodes know', notInSet([ipDaddr], SETS.node), drop],
       ['a node on our segment', inSet([ipSaddr, etherSaddr], SETS.vxlanPeer), goto('vxlan_inside')],

@@ -87,6 +87,8 @@ const ON_IPTABLES: Readonly<Record<string, readonly Rule[]>> = {
   [`beyond ${VXLAN_OF_OTHERS}`]: same('TENET-BEYOND', VXLAN_OF_OTHERS),
   [`prerouting ${UNTRACKED}`]: [['raw', 'TENET-RAW', UNTRACKED]],
   [`output ${UNTRACKED}`]: [['raw', 'TENET-RAW-OUT', UNTRACKED]],
+  'forward VXLAN in the name of another node': same('TENET-FORWARD', 'VXLAN in the name of another node'),
+  'input_vxlan VXLAN comes by the underlay link': same('TENET-IN-VXLAN', 'VXLAN comes by the underlay link'),
   [`forward ${VXLAN_OF_OTHERS}`]: same('TENET-FORWARD', VXLAN_OF_OTHERS),
   'input_vxlan VXLAN comes to the address that nodes know': same(
     'TENET-IN-VXLAN',
