@@ -26,6 +26,7 @@ import { readOrCreateToken } from './token.ts';
 import { watchBackups } from './upkeep/backup-care.ts';
 import { finishDeletions } from './upkeep/deletions.ts';
 import { campaign } from './upkeep/election.ts';
+import { watchRecords } from './upkeep/record-care.ts';
 import { endRecoveries } from './upkeep/recovery.ts';
 import { keepCompacted, watchStore } from './upkeep/store-care.ts';
 
@@ -135,7 +136,8 @@ async function keepUp(
       const recovery = endRecoveries({ store, log, book }, signal, guard);
       const { warnBackupDays: days } = config;
       const backups = days === 0 ? undefined : watchBackups({ store, book, days }, signal);
-      await Promise.all([deletions, recovery, compaction, backups]);
+      const records = watchRecords({ store, book }, signal);
+      await Promise.all([deletions, recovery, compaction, backups, records]);
       log.info({ op: 'upkeep' }, 'no longer leading');
     },
     standing.signal,

@@ -24,6 +24,7 @@ import { ensureCluster } from './bootstrap.ts';
 import { Census } from './census.ts';
 import { ClaimsView } from './claims-view.ts';
 import { DenialFeeds } from './denial-feeds.ts';
+import { Noticed } from './noticed.ts';
 import { findRecord } from './stored.ts';
 import { Turns } from './turns.ts';
 import { Wanted } from './wanted.ts';
@@ -54,6 +55,8 @@ export class Registry {
   readonly wanted: Wanted;
   /** what is wrong, as far as this controller finds it */
   readonly book: ProblemBook;
+  /** records that requests could not read */
+  readonly noticed: Noticed;
   /** of creations that are counted against a quota, by tenant */
   readonly turns = new Turns();
   /** unique; tells this very attempt at a write from all others */
@@ -80,7 +83,8 @@ export class Registry {
     const { book } = this;
     const store = new HistoryKeeper({ store: options.store, name, log, watcher: followingProblems(book) });
     this.store = store;
-    this.claims = new ClaimsView(store, options.random ?? Math.random);
+    this.noticed = new Noticed(store, book);
+    this.claims = new ClaimsView(store, this.noticed, options.random ?? Math.random);
     this.census = new Census(store, book);
     const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
     const history = () => store.history ?? BIRTH;
