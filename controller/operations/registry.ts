@@ -18,6 +18,7 @@ import { followingProblems, noteStoreError } from '../store/findings.ts';
 import { HistoryKeeper } from '../store/history-keeper.ts';
 import { ensureHistory } from '../store/history-records.ts';
 import type { HistoryStore } from '../store/history-store.ts';
+import type { StoreState } from '../store/keeper.ts';
 import { keys } from '../store/keys.ts';
 import type { ConnectedStore } from '../store/store.ts';
 import { ensureCluster } from './bootstrap.ts';
@@ -68,6 +69,7 @@ export class Registry {
   readonly #closing = new AbortController();
   #following: Promise<unknown> = Promise.resolve();
   #cluster: ClusterConfig | undefined;
+  #storeState: StoreState | undefined;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -158,6 +160,15 @@ export class Registry {
     if (this.#cluster === undefined)
       throw new Unavailable('store', 'the controller has not read the cluster yet: its store does not answer');
     return this.#cluster;
+  }
+
+  /** What the store said of itself last; undefined: nothing is known. */
+  get storeState(): StoreState | undefined {
+    return this.#storeState;
+  }
+
+  noteStoreState(state: StoreState | undefined): void {
+    this.#storeState = state;
   }
 
   /** Resolves if requests can be served now. @throws Unavailable */
