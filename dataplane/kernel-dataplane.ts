@@ -105,6 +105,7 @@ export class KernelDataplane implements Dataplane {
         this.deleteLink(name).catch(() => undefined);
       },
     );
+    this.#fragments?.followLinks(changes, desired);
     for (const { item, op } of changes) {
       const key = itemKey(item);
       if (op === 'remove') this.#routes.delete(key);

@@ -1,10 +1,11 @@
 /**
  * The program at the ingress of every pod link that bounds what pods' fragments take of the node's memory for datagrams that are not
  * complete (fragments/program.ts), on either backend; and what it has to know of each pod: its number, its source, its group. Groups are
- * what blocks of addresses belong to. The maps are this process's: programs that a former one left are replaced.
+ * what blocks of addresses belong to. An overlay link counts as one more pod of its tenant, for on the way from other nodes parts get
+ * lost. The maps are this process's: programs that a former one left are replaced.
  */
 import { readFileSync } from 'node:fs';
-import { type IpAddress, type MacAddress, parseIp, parseMac, prefixBase, prefixOf } from '../address.ts';
+import { type IpAddress, parseIp, parseMac, prefixBase, prefixOf } from '../address.ts';
 import { isIpv6Element } from '../backends/common.ts';
 import { encodeReplaceLoaded } from '../codecs/rtnetlink/filter.ts';
 import { RtBatch, type Rtnetlink } from '../codecs/rtnetlink/rtnetlink.ts';
@@ -30,6 +31,7 @@ import {
   MAPS,
   type MapName,
   POD,
+  type PodSource,
   podValue,
   refusedOf,
   SOURCE,
@@ -60,14 +62,12 @@ export interface FragmentGuardsOptions {
   readonly byFilter?: boolean;
 }
 
-interface Source {
-  readonly mac: MacAddress;
-  readonly address: IpAddress;
-}
-
+/** Or an overlay link, which has no source of its own. */
 interface Pod {
+  /** whose overlay link it is, if it is one */
+  vni: number | undefined;
   /** by the element's key */
-  readonly sources: Map<string, Source>;
+  readonly sources: Map<string, PodSource>;
   /** what is in the kernel */
   written: { readonly index: number; readonly group: number; readonly keys: readonly Uint8Array[] } | undefined;
 }
@@ -110,6 +110,7 @@ export class FragmentGuards {
   reset(state: NodeState): void {
     for (const [link, pod] of this.#pods) {
       pod.sources.clear();
+      pod.vni = undefined;
       this.#changed.add(link);
     }
     this.#blocks.clear();
@@ -130,6 +131,12 @@ export class FragmentGuards {
       if (item.kind === 'element' && item.collection === 'block')
         for (const link of this.#blocks.get(itemKey(item)) ?? []) this.#changed.add(link);
     }
+    this.#write(state);
+  }
+
+  /** Follows what has been made: new overlay links have numbers now. @throws KernelError */
+  followLinks(changes: readonly Change[], state: NodeState): void {
+    for (const { item } of changes) if (item.kind === 'overlayLink') this.#changed.add(item.name);
     this.#write(state);
   }
 
@@ -158,18 +165,29 @@ export class FragmentGuards {
 
   #add(item: Item, state: NodeState): void {
     if (item.kind === 'podLink') this.#changed.add(item.name);
+    if (item.kind === 'overlayLink') this.#setOverlay(item.name, item.vni);
     if (item.kind !== 'element' || item.collection !== 'guard' || isIpv6Element(item)) return;
     const [link = '', mac = '', text = ''] = item.fields.map(String);
     const address = parseIp(text);
-    const pod = this.#pods.get(link) ?? { sources: new Map<string, Source>(), written: undefined };
-    pod.sources.set(itemKey(item), { mac: parseMac(mac), address });
-    this.#pods.set(link, pod);
+    this.#known(link).sources.set(itemKey(item), { mac: parseMac(mac), address });
     const block = blockOf(address, state);
     if (block !== undefined) this.#blocks.set(block, (this.#blocks.get(block) ?? new Set()).add(link));
     this.#changed.add(link);
   }
 
+  #setOverlay(link: string, vni: number | undefined): void {
+    this.#known(link).vni = vni;
+    this.#changed.add(link);
+  }
+
+  #known(link: string): Pod {
+    const pod = this.#pods.get(link) ?? { vni: undefined, sources: new Map<string, PodSource>(), written: undefined };
+    this.#pods.set(link, pod);
+    return pod;
+  }
+
   #remove(item: Item): void {
+    if (item.kind === 'overlayLink') this.#setOverlay(item.name, undefined);
     if (item.kind !== 'element' || item.collection !== 'guard') return;
     const link = String(item.fields[0]);
     this.#pods.get(link)?.sources.delete(itemKey(item));
@@ -184,24 +202,26 @@ export class FragmentGuards {
       const index = linkIndex(link);
       const before = pod.written;
       pod.written = undefined;
-      if (index !== undefined && pod.sources.size > 0) {
+      const isWanted = pod.sources.size > 0 || pod.vni !== undefined;
+      if (index !== undefined && isWanted) {
         pod.written = this.#writePod(index, pod, state);
         attached.push({ link, index });
       }
       if (before !== undefined) this.#forget(before, pod.written);
-      if (pod.sources.size === 0) this.#dropPod(link);
+      if (!isWanted) this.#dropPod(link);
     }
     this.#attach(attached);
     this.#changed.clear();
   }
 
-  #writePod(index: number, { sources }: Pod, state: NodeState): NonNullable<Pod['written']> {
+  #writePod(index: number, { vni, sources }: Pod, state: NodeState): NonNullable<Pod['written']> {
     const { pods, groups, sources: known } = this.#maps;
-    const group = groupOfSources(sources.values(), state);
+    const group = vni ?? groupOfSources(sources.values(), state);
     this.#groups.set(group, (this.#groups.get(group) ?? 0) + 1);
     if (groups.find(wordKey(group)) === undefined) groups.put(wordKey(group), new Uint8Array(ACCOUNT_SIZE));
     const before = pods.find(wordKey(index));
-    if (before === undefined || groupOf(before) !== group) pods.put(wordKey(index), podValue(group, before));
+    if (before === undefined || groupOf(before) !== group)
+      pods.put(wordKey(index), podValue(group, vni !== undefined, before));
     const keys = [...sources.values()].map((source) => sourceKey(index, source));
     for (const key of keys) known.put(key, new Uint8Array(SOURCE.size));
     return { index, group, keys };
@@ -256,7 +276,7 @@ export class FragmentGuards {
 }
 
 /** Of any of them: a pod's addresses are in blocks of one tenant. */
-function groupOfSources(sources: Iterable<Source>, state: NodeState): number {
+function groupOfSources(sources: Iterable<PodSource>, state: NodeState): number {
   for (const { address } of sources) {
     const item = state.get(blockOf(address, state) ?? '');
     if (item?.kind === 'element' && item.value !== undefined) return item.value;

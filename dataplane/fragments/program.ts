@@ -43,7 +43,8 @@ const BPF_NOEXIST = 1;
 const LOST = -1;
 /**
  * The kernel forgets the first half of a datagram if its sender has sent 64 other fragments before the second (ipfrag_max_dist).
- * It counts while others are on their way, so not quite as this program does.
+ * It counts while others are on their way, so not quite as this program does. What comes by an overlay link is of many senders, each of
+ * which its node has sent on as a whole.
  */
 const DISTANCE = 32;
 /** Timers of this length may be late by an eighth (kernel/time/timer.c). */
@@ -87,6 +88,8 @@ export function fragmentProgram(maps: Readonly<Record<MapName, number>>, bounds:
   p.compute(1, '=', 0).store(stack(KEY.word, 32), 1);
   lookUp(p, maps.pool, KEY.word).when(0, '==', 0, 'refuse').store(OWN.pool, 0);
   // What is not the pod's own is not complete by a fragment that is, and the other way round.
+  // Of an overlay link rules know the senders, and the nodes that they are on.
+  p.load(1, at(7, POD.shared, 32)).when(1, '!=', 0, 'whose');
   lookUp(p, maps.sources, KEY.source)
     .compute(1, '=', 0)
     .when(0, '==', 0, 'whose')
@@ -121,10 +124,13 @@ function follow(p: BpfProgram, datagrams: number): void {
     .when(0, '!=', { of: 1 }, 'judge')
     .load(0, OWN.trusted)
     .when(0, '==', 0, 'judge')
+    .load(1, at(7, POD.shared, 32))
+    .when(1, '!=', 0, 'near')
     .load(0, OWN.fragment)
     .load(1, at(8, DATAGRAM.fragment, 64))
     .compute(0, '-', { of: 1 })
     .when(0, '>', DISTANCE, 'judge')
+    .label('near')
     .compute(9, '=', 1)
     .load(0, OWN.more)
     .when(0, '!=', 0, 'judge');

@@ -285,3 +285,27 @@ test('one tenant and the source ports to one destination', async () => {
     expect(await answered('blue1', NEIGHBOURS_CALLS)).toBeLessThan(NEIGHBOURS_CALLS);
   });
 });
+
+test('one tenant and the source ports to one destination, by several names that other programs give it', async () => {
+  const { lab, cast, node1 } = stage;
+  const names = [9001, 9002, 9003, 9004].map((port) => ({ address: '203.0.113.9', port }));
+  const translate = names.map(
+    ({ address, port }) =>
+      `-d ${address} -p udp --dport ${port} -j DNAT --to-destination ${lab.outside.address}:${OUTSIDE_PORT}`,
+  );
+  const nat = (how: 'A' | 'D') =>
+    inside(node1, translate.map((rule) => `iptables -w -t nat -${how} PREROUTING ${rule}`).join('\n'));
+  const taken = () => flows('node1', `${from(cast.red1)} -p udp -r ${lab.outside.address}`);
+  await nat('A');
+  try {
+    for (const { address, port } of names) await attack('red1', [address], PORT_SHARE / 2, port);
+    expectBounded(await taken(), PORT_SHARE);
+    await expectCalls('blue1', NEIGHBOURS_CALLS);
+    // Each name is good for calls, while others' flows are few.
+    await inside(node1, `conntrack -D ${from(cast.red1)}`);
+    for (const { address, port } of names)
+      expect((await lab.prober(cast.red1).udpExchange(address, port)).id).toBe('outside');
+  } finally {
+    await nat('D');
+  }
+});

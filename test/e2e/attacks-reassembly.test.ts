@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { BpfProgram } from '../../dataplane/fragments/extended-bpf.ts';
-import { FRAGMENT_PROGRAM } from '../../dataplane/ownership.ts';
+import { FRAGMENT_PROGRAM, overlayLinkName } from '../../dataplane/ownership.ts';
 import { attachAtIngress, loadClassifier } from '../../dataplane/system/bpf.ts';
 import { linkIndex } from '../../dataplane/system/libc.ts';
 import { withNetns } from '../../dataplane/system/netns.ts';
@@ -16,6 +16,7 @@ import { RawLink } from '../lab/probe/raw.ts';
 import { setUpAttacker } from './support/attacker.ts';
 import { newToken } from './support/ears.ts';
 import { fromContainer } from './support/forge.ts';
+import { inside } from './support/node-state.ts';
 import { hostLink, type Role, UDP_PORT } from './support/stage.ts';
 
 const attacker = setUpAttacker();
@@ -30,7 +31,8 @@ afterAll(async () => {
   for (const container of crowd) await attacker.stage.lab.detach(container);
 });
 
-/** More than the kernel keeps by its own settings, 4 MiB, in fragments of this size. */
+/** What the kernel keeps by its own settings, and more than that in fragments of this size. */
+const MEMORY = 4 * 2 ** 20;
 const FULL = 2_500;
 const SIZE = 1_392;
 /** Datagrams of so many bytes, as DNS or a log sends them. */
@@ -130,6 +132,47 @@ const ATTEMPTS: Readonly<Record<string, Attempt>> = {
   ],
 };
 
+/** Datagrams of this size, of which all but the last fragment get to the other node. */
+const LARGE = 40_000;
+const endless: Attempt = (id) =>
+  Array.from({ length: Math.ceil(LARGE / SIZE) }, (_, index) => {
+    const left = LARGE - index * SIZE;
+    const destination = attacker.stage.cast.red1.ip;
+    return { id, destination, fragmentOffset: index * SIZE, moreFragments: left > SIZE, size: Math.min(left, SIZE) };
+  });
+
+/** Has red2 send many to node1, while the way there loses their ends, as one does that has more to carry than it can. */
+async function loseOnTheWay(): Promise<void> {
+  const { node2, cast, lab } = attacker.stage;
+  const chain = 'chain inet lossy out { type filter hook output priority 0; }';
+  const ends = 'udp dport 4789 ip length < 1400 drop';
+  await inside(node2, `nft 'add table inet lossy; add ${chain}; add rule inet lossy out ${ends}'`);
+  try {
+    const red2 = hostile(cast.red2);
+    for (let sent = 0; sent < 200; sent += 10) {
+      red2.fill(endless, 10);
+      await lab.sentinel.pass();
+    }
+  } finally {
+    await inside(node2, 'nft delete table inet lossy');
+  }
+}
+
+/** Bytes that node1 holds of datagrams that are not complete. */
+async function held(): Promise<number> {
+  const [, memory] = /FRAG: .* memory (\d+)/.exec(await inside(attacker.stage.node1, 'cat /proc/net/sockstat')) ?? [];
+  return Number(memory);
+}
+
+// First of all: it is about what red may hold on node1, which the others use up.
+test('datagrams of other tenants arrive though another node’s are lost in part on the way between nodes', async () => {
+  await expectTen();
+  await loseOnTheWay();
+  expect(await held()).toBeGreaterThan(LARGE * 5);
+  expect(await held()).toBeLessThan(MEMORY * (3 / 8));
+  await expectTen();
+});
+
 describe('datagrams of other tenants arrive before, during and after', () => {
   test.each(Object.entries(ATTEMPTS))('%s', async (_, attempt) => {
     const red1 = hostile(attacker.stage.cast.red1);
@@ -159,16 +202,25 @@ describe('datagrams of other tenants arrive before, during and after', () => {
   });
 });
 
-test('without the program at the pod’s link they do not', async () => {
+test.each([
+  ['the pod’s link', () => hostLink(attacker.stage.cast.red1)],
+  ['the overlay link', () => overlayLinkName(attacker.stage.red.vni)],
+] as const)('without the program at %s they do not', async (where, link) => {
   const { node1, cast, ears, lab } = attacker.stage;
   await lab.killAgent('node1', 'SIGSTOP');
   onTestFinished(() => lab.killAgent('node1', 'SIGCONT'));
   withNetns(netnsPath(node1.netns), () => {
     const open = loadClassifier(new BpfProgram().compute(0, '=', -1).exit().assemble(), FRAGMENT_PROGRAM);
-    attachAtIngress(linkIndex(hostLink(cast.red1)) ?? 0, open, FRAGMENT_PROGRAM);
+    attachAtIngress(linkIndex(link()) ?? 0, open, FRAGMENT_PROGRAM);
     open.close();
   });
-  hostile(cast.red1).fill((id) => [{ id, moreFragments: true }]);
+  await waitFor(async () => (await held()) < MEMORY / 2, {
+    what: 'node1 gives up what others began',
+    timeoutMs: 90_000,
+  });
+  if (where === 'the overlay link') await loseOnTheWay();
+  else hostile(cast.red1).fill((id) => [{ id, moreFragments: true }]);
+  expect(await held()).toBeGreaterThan(MEMORY * 0.9);
   const sent = sendTen('blue1', 'blue2').map((token) => ({ what: 'a datagram in fragments', token }));
   await ears.stayDeaf(sent);
   expect(sent).toHaveLength(10);

@@ -9,6 +9,7 @@
 import {
   ctProtoDst,
   ctShare,
+  type Field,
   iifgroup,
   iifname,
   ipDaddr,
@@ -16,8 +17,9 @@ import {
   l4proto,
   oifgroup,
   priority,
+  thDport,
 } from '../../codecs/nftables/field.ts';
-import { ctConfirmed, inSet, maskedTo, matchNot } from '../../codecs/nftables/match.ts';
+import { ctConfirmed, inSet, maskedTo, match, matchNot } from '../../codecs/nftables/match.ts';
 import type { NftSet } from '../../codecs/nftables/set.ts';
 import { goto, overConnections, overRate } from '../../codecs/nftables/statement.ts';
 import { POD_GROUP } from '../../ownership.ts';
@@ -30,6 +32,8 @@ import { FLOW_SETS, SETS } from './sets.ts';
 /** Connections in a list: to go through it costs as much as some packets do. */
 const PER_LIST = 256;
 const MOST_LISTS = 256;
+const IPPROTO_ICMP = 1;
+const TO_ONE = 'limit ports to one destination';
 
 /** Chains to go to with a call that is allowed: `begin` within the cluster or to the node, `begin_beyond` beyond. They end in `leave`. */
 export function flowBounds(item: RuleSetItem): ChainSpec[] {
@@ -43,11 +47,10 @@ export function flowBounds(item: RuleSetItem): ChainSpec[] {
     inSet([maskedTo(ipSaddr, 1)], SETS.crowded),
     overRate([priority], rations, rationOf(item)),
   ];
-  const toDestination = overConnections(
-    [priority, ipDaddr, l4proto, ctProtoDst('original')],
-    FLOW_SETS.toDestination,
-    portsToOneDestination(item),
-  );
+  // Where others have translated it, as it goes out: several names of one destination share its ports. Queries of ICMP have a type instead.
+  const toDestination = (port: Field) =>
+    overConnections([priority, ipDaddr, l4proto, port], FLOW_SETS.toDestination, portsToOneDestination(item));
+  const outwards = matchNot(oifgroup, POD_GROUP);
   const counted: readonly Line[] = [
     ['flows count at their first packet', ctConfirmed, goto('leave')],
     ['from another node', matchNot(iifgroup, POD_GROUP), goto('begin_here')],
@@ -69,7 +72,8 @@ export function flowBounds(item: RuleSetItem): ChainSpec[] {
     chain('begin_beyond', [
       ...counted,
       // Not of calls to this node, which go out by no link.
-      ['limit ports to one destination', matchNot(oifgroup, POD_GROUP), toDestination, goto('refuse_flow_out')],
+      [TO_ONE, outwards, matchNot(l4proto, IPPROTO_ICMP), toDestination(thDport), goto('refuse_flow_out')],
+      [TO_ONE, outwards, match(l4proto, IPPROTO_ICMP), toDestination(ctProtoDst('original')), goto('refuse_flow_out')],
       allowed,
     ]),
   ];
