@@ -33,7 +33,7 @@ let flood: Flood;
 let table: FaultTable;
 
 beforeAll(async () => {
-  lab = await startLab({ nodes: 2, etcdFlags: SMALL_ETCD });
+  lab = await startLab({ nodes: 2, etcdFlags: SMALL_ETCD.flags });
   red = await makeTenant(lab, 'red');
   await makeTenant(lab, 'blue');
   green = await makeTenant(lab, 'green', { quota: { policies: 5 } });
@@ -101,6 +101,8 @@ test('a store whose space is used up', async () => {
       expect(await table.silent()).toBe(0);
       await waitFor(async () => (await lab.rest('GET', '/readyz')).status === 503, { what: '/readyz is 503' });
       await table.untilTold(['store_full alarm NOSPACE']);
+      const { body } = await lab.rest('GET', '/v1/cluster/store');
+      expect(body).toMatchObject({ alarms: ['NOSPACE'], members: [{ quotaBytes: SMALL_ETCD.quotaBytes }] });
       late = await lab.attach('node1', { tenant: 'red', labels: { app: 'talks' } });
       await untilReached(lab, [[late, ofRed[0]]]);
       return said;
@@ -203,6 +205,7 @@ describe('records that cannot be read', () => {
 
   test('of every kind, as updates of what was good', async () => {
     expect((await lab.rest('GET', '/v1/cluster/backup')).status).toBe(200);
+    expect((await lab.rest('GET', '/v1/cluster/store')).body).toMatchObject({ lastBackup: { by: 'manage1' } });
     for (const record of await recordsOfEveryKind(lab, leaning())) {
       const { kind, key, good, isMade, isTold } = record;
       await table.suffer(`odd ${kind}, updated`, async () => {

@@ -37,7 +37,8 @@ export async function writeRecords(lab: Lab, keys: readonly string[], value?: st
 }
 
 /** For a lab whose etcd is to be filled. */
-export const SMALL_ETCD = ['--quota-backend-bytes=25165824'];
+const QUOTA = 24 * 1024 ** 2;
+export const SMALL_ETCD = { quotaBytes: QUOTA, flags: [`--quota-backend-bytes=${QUOTA}`] };
 const JUNK = '/junk/';
 
 /** Writes what is none of Tenet's until etcd takes no more: its database has used up {@link SMALL_ETCD}. */
