@@ -53,6 +53,41 @@ describe('read by its name', () => {
   });
 });
 
+describe('in the way of a write', () => {
+  const objects = [
+    ['/v1/tenants/blue/namespaces/shop', keys.namespace('blue', 'shop')],
+    ['/v1/tenants/blue/namespaces/blue/policies/deny', keys.policy('blue', 'blue', 'deny')],
+    ['/v1/tenants/blue/peerings/green', keys.peering('blue', 'green')],
+  ] as const;
+
+  test.each(objects)('PUT %s writes it again', async (path, key) => {
+    const { call, store } = await wholeApp();
+    await put(store, key, ODD);
+    const body = path.includes('policies') ? { podSelector: {} } : {};
+    expect((await call('PUT', path, body)).status).toBe(200);
+    expect((await call('GET', path)).status).toBe(200);
+  });
+
+  test.each([...objects, ['/v1/nodes/node1', keys.node('node1')] as const])(
+    'DELETE %s takes it away',
+    async (path, key) => {
+      const { call, store } = await wholeApp();
+      await put(store, key, ODD);
+      expect((await call('DELETE', path)).status).toBe(204);
+      expect((await store.get(key)).entry).toBeUndefined();
+      expect((await call('GET', path)).status).toBe(404);
+    },
+  );
+
+  test('of a tenant is left alone: what it has is not known', async () => {
+    const { call, store } = await wholeApp();
+    await put(store, keys.tenant('green'), ODD);
+    for (const [method, body] of [['PATCH', { labels: {} }], ['DELETE']] as const)
+      expect(await call(method, '/v1/tenants/green', body)).toMatchObject({ body: { code: 'record_unreadable' } });
+    expect((await store.get(keys.tenant('green'))).entry?.value).toBe(ODD);
+  });
+});
+
 describe('noticed by a list', () => {
   const list = '/v1/tenants/blue/namespaces/blue/policies';
   const key = keys.policy('blue', 'blue', 'deny');
