@@ -9,6 +9,7 @@ const report = results ? [new RunReport(results)] : [];
 /** What stands on rules, and so runs once on each backend that Tenet has. */
 const DEPENDS_ON_BACKEND = [
   'attacks-*',
+  'backup',
   'coexistence',
   'denials',
   'drift',
@@ -43,6 +44,7 @@ const containers = { TENET_LAB_PLUGIN: 'in-process' };
 const LONG = [
   'policy-conformance',
   'survival',
+  'faults',
   'lifecycle',
   'membership',
   'drift',

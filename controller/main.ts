@@ -19,6 +19,7 @@ import { makeDefaultTenant } from './operations/default-tenant.ts';
 import { readTraffic } from './operations/denials.ts';
 import { knownProblems } from './operations/problems.ts';
 import { Registry } from './operations/registry.ts';
+import { readLastBackup } from './operations/store-facts.ts';
 import { openEtcdKeeper, openEtcdStore } from './store/etcd-store.ts';
 import { followingProblems } from './store/findings.ts';
 import type { StoreKeeper } from './store/keeper.ts';
@@ -26,6 +27,7 @@ import { readOrCreateToken } from './token.ts';
 import { watchBackups } from './upkeep/backup-care.ts';
 import { finishDeletions } from './upkeep/deletions.ts';
 import { campaign } from './upkeep/election.ts';
+import { watchRecords } from './upkeep/record-care.ts';
 import { endRecoveries } from './upkeep/recovery.ts';
 import { keepCompacted, watchStore } from './upkeep/store-care.ts';
 
@@ -50,10 +52,14 @@ async function run(config: ControllerConfig, log: Logger, closers: Closers): Pro
   metrics.countTenants(() => registry.claims.tenantCount);
   metrics.countPackets(() => readTraffic(registry));
   metrics.countProblems(() => knownProblems(registry));
+  metrics.tellLastBackup(() => readLastBackup(store));
   closers.push(() => registry.close());
   const keeper = openEtcdKeeper({ endpoints: etcd.endpoints, timeoutMs: config.etcdTimeoutMs });
   const caring = new AbortController();
-  const care = watchStore({ keeper, book: registry.book }, caring.signal, metrics.setStoreState);
+  const care = watchStore({ keeper, book: registry.book }, caring.signal, (state) => {
+    metrics.setStoreState(state);
+    registry.noteStoreState(state);
+  });
   closers.push(async () => {
     caring.abort();
     // First, so that a look under way ends at once, also while etcd is away.
@@ -135,7 +141,8 @@ async function keepUp(
       const recovery = endRecoveries({ store, log, book }, signal, guard);
       const { warnBackupDays: days } = config;
       const backups = days === 0 ? undefined : watchBackups({ store, book, days }, signal);
-      await Promise.all([deletions, recovery, compaction, backups]);
+      const records = watchRecords({ store, book }, signal);
+      await Promise.all([deletions, recovery, compaction, backups, records]);
       log.info({ op: 'upkeep' }, 'no longer leading');
     },
     standing.signal,

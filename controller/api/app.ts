@@ -29,6 +29,8 @@
  *   GET    /v1/cluster                              200 Cluster
  *   PATCH  /v1/cluster                              {platformNetworks?, openNetworks?, exceptions?, defaultTenant?: name|null}
  *                                                    → 200 Cluster
+ *   GET    /v1/cluster/store                        200 {revision, history?: {id, begunAt, cause, by}, recovering, lastBackup?: {at,
+ *                                                    revision, by}, members: [{endpoint, fileBytes, usedBytes, quotaBytes?}], alarms}
  *   GET    /v1/cluster/backup                       200 application/x-ndjson: all records that make the cluster, at one revision
  *   PUT    /v1/cluster/restore                      such a file, ?timeout=2m → 200 or (nodes lag) 202 {history, restored, removed,
  *                                                    notKept: [{kind, name, tenant?, node?, reason}], more, recovered, waitingFor}

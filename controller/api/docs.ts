@@ -18,6 +18,7 @@ import { PeeringView } from './schemas/peering.ts';
 import { POLICY_SCHEMAS } from './schemas/policy.ts';
 import { ProblemView } from './schemas/problem.ts';
 import { REACHABILITY_SCHEMAS } from './schemas/reachability.ts';
+import { StoreView } from './schemas/store.ts';
 import { DeletingView, TenantView } from './schemas/tenant.ts';
 
 /** Those that routes refer to by name. */
@@ -33,6 +34,7 @@ const NAMED_SCHEMAS = [
   EndpointView,
   NodeView,
   ClusterView,
+  StoreView,
   RestoredView,
   ...REACHABILITY_SCHEMAS,
   DenialView,

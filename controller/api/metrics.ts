@@ -5,6 +5,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as PromRegistry } from 'prom-client';
 import { Unavailable } from '../errors.ts';
+import type { LastBackup } from '../model/kinds/last-backup.ts';
 import type { TenantTraffic } from '../operations/denials.ts';
 import type { PlacedProblem } from '../operations/problems.ts';
 import type { StoreState } from '../store/keeper.ts';
@@ -28,6 +29,8 @@ export interface Metrics {
   setStoreState(state: StoreState | undefined): void;
   /** Says how many problems of each kind there are, by the node or controller that found them, whenever it is asked. */
   countProblems(read: () => Promise<readonly PlacedProblem[]>): void;
+  /** Says when the cluster was last backed up, read whenever it is asked; nothing where it never was, or the store is away. */
+  tellLastBackup(read: () => Promise<LastBackup | undefined>): void;
 }
 
 export function createMetrics(): Metrics {
@@ -101,7 +104,7 @@ export function createMetrics(): Metrics {
     countPackets: (read) => {
       const help = 'Packets of a tenant that a node let pass or refused since its agent began';
       const collect = async function (this: Counter): Promise<void> {
-        const traffic = await read().catch(emptyIfUnavailable);
+        const traffic = (await read().catch(absentIfUnavailable)) ?? [];
         this.reset();
         for (const { tenant, node, allowed, denied } of traffic) {
           this.inc({ tenant, node, verdict: 'allowed' }, allowed);
@@ -129,11 +132,20 @@ export function createMetrics(): Metrics {
       const labelNames = ['kind', 'node', 'controller'];
       new Gauge({ name: 'tenet_problems', help, labelNames, registers: [register], collect });
     },
+    tellLastBackup: (read) => {
+      const help = 'When the cluster was last backed up by REST or tenetctl, in seconds since 1970';
+      const collect = async function (this: Gauge): Promise<void> {
+        const last = await read().catch(absentIfUnavailable);
+        this.remove({});
+        if (last !== undefined) this.set(Date.parse(last.at) / 1000);
+      };
+      new Gauge({ name: 'tenet_last_backup_timestamp_seconds', help, registers: [register], collect });
+    },
   };
 }
 
 /** @throws the error, unless the store is merely away */
-function emptyIfUnavailable(error: unknown): readonly TenantTraffic[] {
-  if (error instanceof Unavailable) return [];
+function absentIfUnavailable(error: unknown): undefined {
+  if (error instanceof Unavailable) return undefined;
   throw error;
 }

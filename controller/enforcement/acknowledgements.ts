@@ -10,7 +10,7 @@ import type { FollowWatcher } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import { Replica } from '../store/replica.ts';
 import type { Entry, Store } from '../store/store.ts';
-import { Acknowledgement } from './change.ts';
+import { Acknowledgement, type Change } from './change.ts';
 
 /** Told of a node's new acknowledgement; undefined: the node has been forgotten. */
 export type Listener = (node: string, now: Acknowledgement | undefined, before: Acknowledgement | undefined) => void;
@@ -39,6 +39,11 @@ export class Acknowledgements {
 
   of(node: string): Acknowledgement | undefined {
     return this.#latest.get(keys.enforced(node));
+  }
+
+  /** Nodes that say anything of what a change is about. */
+  speakersOf(change: Change): string[] {
+    return [...this.#latest.values()].flatMap((said) => (said.speaksOf(change) ? said.node : []));
   }
 
   listen(node: string, listener: Listener): void {

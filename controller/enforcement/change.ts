@@ -46,6 +46,11 @@ export class Acknowledgement {
     this.#onRead = onRead;
   }
 
+  /** Which node said it. */
+  get node(): string {
+    return enforcedBy.place(this.#entry.key)?.node ?? this.#entry.key;
+  }
+
   /** Was it read from this very record? In another history of the store, another one can have its revision. */
   isOf({ modRevision, value }: Entry): boolean {
     return this.#entry.modRevision === modRevision && this.#entry.value === value;

@@ -12,23 +12,38 @@ import { keys } from '../store/keys.ts';
 import { Replica } from '../store/replica.ts';
 import type { Entry, Store } from '../store/store.ts';
 
-/** Nodes that hold a block of any of the tenants. */
-export async function findHolders(store: Store, tenants: readonly string[]): Promise<Set<string>> {
+/** What records say, and whether all of them could be read: nodes may have an older record of those that could not in force. */
+export interface Found {
+  readonly names: readonly string[];
+  readonly isWhole: boolean;
+}
+
+/** Nodes that hold a block of any of the tenants. @throws Unavailable */
+export async function findHolders(store: Store, tenants: readonly string[]): Promise<Found> {
   const lists = await Promise.all(tenants.map((tenant) => store.list(keys.blocks(tenant))));
-  return new Set(lists.flatMap(({ entries }) => entries.flatMap((entry) => blocks.find(entry)?.node ?? [])));
+  // One of another form is no block, and never was.
+  const all = lists.flatMap(({ entries }) => entries).filter(({ key }) => blocks.place(key) !== undefined);
+  const nodes = all.map((entry) => blocks.find(entry)?.node);
+  return { names: nodes.filter((node) => node !== undefined), isWhole: !nodes.includes(undefined) };
 }
 
 /** Tenants that this one has a peering in force with: both ask. @throws Unavailable */
-export async function findPeers(store: Store, tenant: string): Promise<readonly string[]> {
+export async function findPeers(store: Store, tenant: string): Promise<Found> {
   const { entries } = await store.list(keys.peerings(tenant));
-  const asked = entries.flatMap((entry) => peerings.find(entry)?.peer ?? []);
-  const asks = await Promise.all(
-    asked.map(async (peer) => {
-      const { entry } = await store.get(keys.peering(peer, tenant));
-      return entry !== undefined && peerings.find(entry) !== undefined;
+  const pairs = await Promise.all(
+    entries.map(async (entry) => {
+      const peer = peerings.place(entry.key)?.peer;
+      const other = peer === undefined ? undefined : (await store.get(keys.peering(peer, tenant))).entry;
+      return peer === undefined || other === undefined ? [] : [{ peer, isRead: isRead(entry) && isRead(other) }];
     }),
   );
-  return asked.filter((_, index) => asks[index]);
+  const both = pairs.flat();
+  const names = both.filter((pair) => pair.isRead).map(({ peer }) => peer);
+  return { names, isWhole: names.length === both.length };
+}
+
+function isRead(entry: Entry): boolean {
+  return peerings.find(entry) !== undefined;
 }
 
 /** Is the node there, and does it follow every tenant, or can that not be read? As the store has it now. */

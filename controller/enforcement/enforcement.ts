@@ -118,10 +118,15 @@ export class Enforcement {
     // Without an answer of the store it is unknown which nodes the change concerns, so it cannot be called enforced.
     if (holders === undefined) return await this.describeLate(change.revision, []);
     const concerned = new Set([...holders, ...(concernsOverseers(change) ? this.#overseers.names : [])]);
-    const waiter = new Waiter(change, concerned, this.#acknowledgements, () => void this.#dismiss(waiter, change));
+    const waiter = new Waiter(
+      change,
+      concerned,
+      this.#acknowledgements,
+      () => void this.#dismiss(waiter, change, signal),
+    );
     try {
       await Promise.race([waiter.done, over]);
-      if (waiter.pending.length > 0) await this.#dismiss(waiter, change);
+      if (waiter.pending.length > 0) await this.#dismiss(waiter, change, signal);
       const done = waiter.acknowledged(committedMs);
       const isKnown = waiter.pending.length === 0 && this.#deafTo.size === 0;
       if (isKnown) return { revision: change.revision, enforced: true, nodes: done };
@@ -150,7 +155,7 @@ export class Enforcement {
     const backoff = new Backoff();
     for (;;) {
       try {
-        return await this.#holdersNow(change);
+        return await this.#holdersNow(change, signal);
       } catch (error) {
         if (!(error instanceof Unavailable)) throw error;
         if (signal.aborted) return undefined;
@@ -159,19 +164,24 @@ export class Enforcement {
     }
   }
 
-  async #holdersNow({ tenant: own, holders, withPeers }: Change): Promise<Set<string>> {
+  /** @param signal ends a wait for what nodes say, which is asked where records cannot tell */
+  async #holdersNow(change: Change, signal: AbortSignal): Promise<Set<string>> {
     const { store, endpointNodes } = this.#options;
-    const tenants = withPeers ? [...holders, ...(await findPeers(store, own))] : holders;
-    const nodes = await findHolders(store, tenants);
-    for (const tenant of tenants) for (const node of endpointNodes(tenant)) nodes.add(node);
+    const peers = change.withPeers ? await findPeers(store, change.tenant) : { names: [], isWhole: true };
+    const tenants = [...change.holders, ...peers.names];
+    const holders = await findHolders(store, tenants);
+    const nodes = new Set([...holders.names, ...tenants.flatMap(endpointNodes)]);
+    if (holders.isWhole && peers.isWhole) return nodes;
+    await Promise.race([this.#acknowledgements.synced, aborted(signal)]);
+    for (const node of this.#acknowledgements.speakersOf(change)) nodes.add(node);
     return nodes;
   }
 
   /** Lets go of nodes that the change does not concern any more: their last container has ended, or they were forgotten. */
-  async #dismiss(waiter: Waiter, change: Change): Promise<void> {
+  async #dismiss(waiter: Waiter, change: Change, signal: AbortSignal): Promise<void> {
     const { store } = this.#options;
     try {
-      const nodes = await this.#holdersNow(change);
+      const nodes = await this.#holdersNow(change, signal);
       const left = waiter.pending.filter((node) => !nodes.has(node));
       const isOverseer = async (node: string) => concernsOverseers(change) && (await followsAllTenants(store, node));
       const overseers = await Promise.all(left.map(isOverseer));

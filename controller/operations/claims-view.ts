@@ -5,11 +5,13 @@
 import type { IpFamily, IpPrefix } from '../../dataplane/address.ts';
 import type { Unavailable } from '../errors.ts';
 import { findFreeSubnet, findFreeVni } from '../model/allocation.ts';
+import { readRecord } from '../model/kinds/all.ts';
 import { subnetClaims, vniClaims } from '../model/kinds/claim.ts';
 import { PrefixSet } from '../model/prefix-set.ts';
 import { type FollowWatcher, follow } from '../store/follow.ts';
 import { keys } from '../store/keys.ts';
 import type { Entry, Revision, Store, WatchBatch } from '../store/store.ts';
+import type { Noticed } from './noticed.ts';
 
 /** Something picked and kept from others in this process until released. */
 export interface Reservation<T> {
@@ -20,6 +22,7 @@ export interface Reservation<T> {
 
 export class ClaimsView {
   readonly #store: Store;
+  readonly #noticed: Pick<Noticed, 'note'>;
   readonly #random: () => number;
   /** by store key; the revision of each claim tells old news from new */
   readonly #claims = new Map<string, Revision>();
@@ -32,8 +35,10 @@ export class ClaimsView {
   #vnis = 0;
   #onRelease: (() => void)[] = [];
 
-  constructor(store: Store, random: () => number) {
+  /** @param noticed told of claims that cannot be read: what they claim is taken all the same */
+  constructor(store: Store, noticed: Pick<Noticed, 'note'>, random: () => number) {
     this.#store = store;
+    this.#noticed = noticed;
     this.#random = random;
     this.synced = new Promise((resolve) => {
       this.#resolveSynced = resolve;
@@ -125,13 +130,18 @@ export class ClaimsView {
   #replace(entries: readonly Entry[], revision: Revision): void {
     const present = new Set(entries.map(({ key }) => key));
     for (const [key, known] of this.#claims) if (known <= revision && !present.has(key)) this.#forget(key);
-    for (const { key, modRevision } of entries) this.learn(key, modRevision);
+    for (const entry of entries) this.#hear(entry);
     this.#resolveSynced();
+  }
+
+  #hear(entry: Entry): void {
+    this.#noticed.note(entry.key, readRecord(entry));
+    this.learn(entry.key, entry.modRevision);
   }
 
   #apply({ events }: WatchBatch): void {
     for (const event of events) {
-      if (event.kind === 'put') this.learn(event.entry.key, event.entry.modRevision);
+      if (event.kind === 'put') this.#hear(event.entry);
       else if ((this.#claims.get(event.key) ?? event.modRevision) < event.modRevision) this.#forget(event.key);
     }
   }

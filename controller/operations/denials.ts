@@ -11,10 +11,12 @@ import {
   numberDenials,
 } from '../model/denials.ts';
 import { denials } from '../model/kinds/denials.ts';
+import { Unreadable } from '../model/kinds/kind.ts';
 import { areCounts, traffic } from '../model/kinds/traffic.ts';
 import { type Subject, subjects } from '../model/kinds/wanted.ts';
 import { keys } from '../store/keys.ts';
 import type { Revision, Store } from '../store/store.ts';
+import type { Noticed } from './noticed.ts';
 import { getTenant } from './tenants.ts';
 import type { Wanted } from './wanted.ts';
 
@@ -22,6 +24,7 @@ import type { Wanted } from './wanted.ts';
 export interface Sources {
   readonly store: Store;
   readonly wanted: Wanted;
+  readonly noticed: Noticed;
 }
 
 /** The latest of all nodes, newest first. */
@@ -40,7 +43,7 @@ export interface TenantTraffic {
 
 /** @throws NotFound for the tenant, Unavailable */
 export async function listDenials(
-  { store, wanted }: Sources,
+  { store, wanted, noticed }: Sources,
   tenant: string,
   filter: DenialFilter,
   limit: number,
@@ -49,21 +52,24 @@ export async function listDenials(
   await ask(wanted, subjects.denials(tenant));
   const { entries, revision } = await store.list(keys.denials(tenant));
   const found = entries.flatMap((entry) => {
-    const said = denials.find(entry);
+    const said = denials.read(entry);
+    noticed.note(entry.key, said);
     const node = denials.place(entry.key)?.node;
-    return said === undefined || node === undefined ? [] : numberDenials(node, said);
+    return said instanceof Unreadable || node === undefined ? [] : numberDenials(node, said);
   });
   const matching = found.filter((denial) => matchesDenial(tenant, filter, denial)).sort(compareDenials);
   return { items: matching.reverse().slice(0, limit), revision };
 }
 
 /** What every node counted of every tenant. @throws Unavailable */
-export async function readTraffic({ store, wanted }: Sources): Promise<TenantTraffic[]> {
+export async function readTraffic({ store, wanted, noticed }: Sources): Promise<TenantTraffic[]> {
   await ask(wanted, subjects.traffic);
   const { entries } = await store.list(keys.allTraffic);
   return entries.flatMap((entry) => {
     const node = traffic.place(entry.key)?.node;
-    const told = Object.entries(traffic.find(entry)?.tenants ?? {});
+    const said = traffic.read(entry);
+    noticed.note(entry.key, said);
+    const told = said instanceof Unreadable ? [] : Object.entries(said.tenants);
     return told.flatMap(([tenant, counts]) =>
       node !== undefined && areCounts(counts) ? [{ tenant, node, allowed: counts.allowed, denied: counts.denied }] : [],
     );

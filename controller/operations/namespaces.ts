@@ -7,7 +7,7 @@ import { endpoints } from '../model/kinds/endpoint.ts';
 import { namespaces as kind, type Namespace } from '../model/kinds/namespace.ts';
 import { keys } from '../store/keys.ts';
 import { NEW_CLAIM, refuseDuringRecovery } from '../store/recovery.ts';
-import { type Revision, rangeEnd, type Store, type Write } from '../store/store.ts';
+import { type Entry, type Revision, rangeEnd, type Store, type Write } from '../store/store.ts';
 import { putClaim, refuseTakenNamespace } from './claims.ts';
 import type { Registry } from './registry.ts';
 import { checkPrecondition, commitSurely, type Precondition, retryLost, type Stored, toStored } from './stored.ts';
@@ -19,8 +19,13 @@ export const MAX_NAMESPACES = 500;
 
 /** @throws NotFound for the tenant or the namespace, Unavailable */
 export async function getNamespace(store: Store, tenant: string, name: string): Promise<Stored<Namespace>> {
+  return toStored(kind, await readNamespace(store, tenant, name));
+}
+
+/** Whether it can be read or not. */
+async function readNamespace(store: Store, tenant: string, name: string): Promise<Entry> {
   const { entry } = await store.get(keys.namespace(tenant, name));
-  if (entry !== undefined) return toStored(kind, entry);
+  if (entry !== undefined) return entry;
   await getTenant(store, tenant);
   throw new NotFound('namespace', name);
 }
@@ -95,12 +100,12 @@ export async function deleteNamespace(
 ): Promise<Change> {
   return await retryLost(async () => {
     const tenant = await readChangeable(registry, tenantName);
-    const { record } = await getNamespace(registry.store, tenantName, name);
-    const key = keys.namespace(tenantName, name);
-    checkPrecondition((await registry.store.get(key)).entry, precondition);
+    const entry = await readNamespace(registry.store, tenantName, name);
+    const { key } = entry;
+    checkPrecondition(entry, precondition);
     if (name === tenantName)
       throw new Conflict(`namespace ${JSON.stringify(name)} has the name of its tenant: it is deleted with the tenant`);
-    await refuseInhabited(registry.store, record);
+    await refuseInhabited(registry.store, { tenant: tenantName, name });
     const namespaces = tenant.record.namespaces.filter((each) => each !== name);
     const policies = keys.namespacePolicies(tenantName, name);
     const changed = await commitTenant(
@@ -131,7 +136,7 @@ function changeOf(tenant: string, revision: Revision, withTenant: boolean): Chan
   return { tenant, kinds, revision, holders: [tenant], withPeers: true };
 }
 
-async function refuseInhabited(store: Store, { tenant, name }: Namespace): Promise<void> {
+async function refuseInhabited(store: Store, { tenant, name }: Pick<Namespace, 'tenant' | 'name'>): Promise<void> {
   const { entries } = await store.list(keys.endpoints(tenant));
   // One that cannot be read may be in it.
   const inside = entries.map((entry) => endpoints.get(entry)).filter(({ namespace }) => namespace === name);

@@ -3,9 +3,8 @@
  * neither or in one, never in both. A record that cannot be read is left out, and the page says so.
  */
 import { type Reader, Unreadable } from '../model/kinds/kind.ts';
-import type { ProblemBook } from '../model/problems.ts';
-import { noteReading } from '../store/findings.ts';
 import type { Revision, Store } from '../store/store.ts';
+import type { Noticed } from './noticed.ts';
 import type { Stored } from './stored.ts';
 
 export interface PageRequest {
@@ -26,7 +25,7 @@ export interface Page<T> {
 /** Where lists are read, and where it is noted what cannot be. */
 export interface Source {
   readonly store: Store;
-  readonly book: ProblemBook;
+  readonly noticed: Noticed;
 }
 
 /** Entries read at once while looking for those that a filter wants. */
@@ -49,7 +48,7 @@ export async function listPage<R>(
     for (const [index, entry] of entries.entries()) {
       from = entry.key;
       const record = kind.read(entry);
-      noteReading(source.book, entry.key, record);
+      source.noticed.note(entry.key, record);
       if (record instanceof Unreadable) unreadable.push(record);
       else if (isWanted?.(record) !== false) items.push({ record, revision: entry.modRevision });
       const isLast = !more && index === entries.length - 1;

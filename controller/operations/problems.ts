@@ -25,8 +25,9 @@ export interface ProblemList {
 
 /** @param tenant absent: of all, and those that are no tenant's @throws NotFound for the tenant, Unavailable */
 export async function listProblems(registry: Registry, limit: number, tenant?: string): Promise<ProblemList> {
-  const { store } = registry;
+  const { store, noticed } = registry;
   if (tenant !== undefined) await getTenant(store, tenant);
+  await noticed.lookAgain();
   const { entries, revision } = await store.list(keys.allProblems);
   const told = entries.map((entry) => toldBy(entry, registry.now()));
   const own = registry.book.all().map((problem): PlacedProblem => ({ ...problem, controller: registry.name }));

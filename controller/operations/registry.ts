@@ -18,12 +18,14 @@ import { followingProblems, noteStoreError } from '../store/findings.ts';
 import { HistoryKeeper } from '../store/history-keeper.ts';
 import { ensureHistory } from '../store/history-records.ts';
 import type { HistoryStore } from '../store/history-store.ts';
+import type { StoreState } from '../store/keeper.ts';
 import { keys } from '../store/keys.ts';
 import type { ConnectedStore } from '../store/store.ts';
 import { ensureCluster } from './bootstrap.ts';
 import { Census } from './census.ts';
 import { ClaimsView } from './claims-view.ts';
 import { DenialFeeds } from './denial-feeds.ts';
+import { Noticed } from './noticed.ts';
 import { findRecord } from './stored.ts';
 import { Turns } from './turns.ts';
 import { Wanted } from './wanted.ts';
@@ -54,6 +56,8 @@ export class Registry {
   readonly wanted: Wanted;
   /** what is wrong, as far as this controller finds it */
   readonly book: ProblemBook;
+  /** records that requests could not read */
+  readonly noticed: Noticed;
   /** of creations that are counted against a quota, by tenant */
   readonly turns = new Turns();
   /** unique; tells this very attempt at a write from all others */
@@ -65,6 +69,7 @@ export class Registry {
   readonly #closing = new AbortController();
   #following: Promise<unknown> = Promise.resolve();
   #cluster: ClusterConfig | undefined;
+  #storeState: StoreState | undefined;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -80,7 +85,8 @@ export class Registry {
     const { book } = this;
     const store = new HistoryKeeper({ store: options.store, name, log, watcher: followingProblems(book) });
     this.store = store;
-    this.claims = new ClaimsView(store, options.random ?? Math.random);
+    this.noticed = new Noticed(store, book);
+    this.claims = new ClaimsView(store, this.noticed, options.random ?? Math.random);
     this.census = new Census(store, book);
     const endpointNodes = (tenant: string) => this.census.nodesOf(tenant);
     const history = () => store.history ?? BIRTH;
@@ -154,6 +160,15 @@ export class Registry {
     if (this.#cluster === undefined)
       throw new Unavailable('store', 'the controller has not read the cluster yet: its store does not answer');
     return this.#cluster;
+  }
+
+  /** What the store said of itself last; undefined: nothing is known. */
+  get storeState(): StoreState | undefined {
+    return this.#storeState;
+  }
+
+  noteStoreState(state: StoreState | undefined): void {
+    this.#storeState = state;
   }
 
   /** Resolves if requests can be served now. @throws Unavailable */

@@ -3,10 +3,9 @@
  * cannot know.
  */
 import { histories } from '../model/kinds/history.ts';
-import { Unreadable } from '../model/kinds/kind.ts';
 import { lastBackups } from '../model/kinds/last-backup.ts';
 import type { Finding, ProblemBook } from '../model/problems.ts';
-import { noteReading, noteStoreError } from '../store/findings.ts';
+import { noteStoreError } from '../store/findings.ts';
 import { keys } from '../store/keys.ts';
 import { pause } from '../store/pause.ts';
 import type { Store } from '../store/store.ts';
@@ -31,7 +30,7 @@ export async function watchBackups(
 ): Promise<void> {
   while (!signal.aborted) {
     try {
-      book.replace('backup_old', await findOld(store, book, days, now().getTime()));
+      book.replace('backup_old', await findOld(store, days, now().getTime()));
       book.solved('store_refused', LOOK);
     } catch (error) {
       noteStoreError(book, LOOK, error);
@@ -39,17 +38,14 @@ export async function watchBackups(
     await pause(everyMs, signal);
   }
   book.replace('backup_old', []);
-  book.solved('record_unreadable', keys.lastBackup);
 }
 
 /** A cluster that never had one is as old as its history. */
-async function findOld(store: Store, book: ProblemBook, days: number, nowMs: number): Promise<Finding[]> {
+async function findOld(store: Store, days: number, nowMs: number): Promise<Finding[]> {
   const [last, history] = await Promise.all([store.get(keys.lastBackup), store.get(keys.history)]);
-  const backup = last.entry && lastBackups.read(last.entry);
-  noteReading(book, keys.lastBackup, backup);
-  const isThere = backup !== undefined && !(backup instanceof Unreadable);
-  const since = isThere ? backup.at : history.entry && histories.find(history.entry)?.begunAt;
+  const backup = last.entry && lastBackups.find(last.entry);
+  const since = backup?.at ?? (history.entry && histories.find(history.entry)?.begunAt);
   if (since === undefined || nowMs - Date.parse(since) < days * DAY_MS) return [];
-  const text = isThere ? `the last backup is of ${since}` : `no backup has been taken since ${since}`;
+  const text = backup !== undefined ? `the last backup is of ${since}` : `no backup has been taken since ${since}`;
   return [{ about: 'backup of the cluster', text: `${text}, more than ${days} ${days === 1 ? 'day' : 'days'} ago` }];
 }

@@ -34,7 +34,7 @@ export function checkBuilt(): void {
 }
 
 /** Loses data only with the machine's power, and a lab's data is not worth an fsync. */
-export function etcdCommand({ dir, etcdUrl }: Topology): Command {
+export function etcdCommand({ dir, etcdUrl, etcdFlags }: Topology): Command {
   const peer = 'http://127.0.0.1:2380';
   return [
     'etcd',
@@ -48,6 +48,7 @@ export function etcdCommand({ dir, etcdUrl }: Topology): Command {
     '--unsafe-no-fsync',
     '--logger=zap',
     '--log-level=warn',
+    ...etcdFlags,
   ];
 }
 

@@ -32,6 +32,8 @@ export interface LabOptions {
   readonly backend?: string;
   /** of all agents, beside those that every lab has */
   readonly agentFlags?: readonly string[];
+  /** of etcd, likewise */
+  readonly etcdFlags?: readonly string[];
   /** how the CNI plugin is called; `binary` unless given */
   readonly plugin?: PluginKind;
   /** lower-case letters and digits, 8 at most; a random one unless given */
@@ -54,6 +56,7 @@ export interface Topology {
   readonly etcdUrl: string;
   readonly backend: string;
   readonly agentFlags: readonly string[];
+  readonly etcdFlags: readonly string[];
   readonly plugin: PluginKind;
 }
 
@@ -97,6 +100,7 @@ export function planLab(id: string, options: LabOptions): Topology {
     outside: { netns: netnsName(id, 'outside'), address: OUTSIDE.address, intruderAddress: OUTSIDE.intruder },
     etcdUrl: `http://192.168.9.${FIRST_HOST.manage}:2379`,
     agentFlags: options.agentFlags ?? [],
+    etcdFlags: options.etcdFlags ?? [],
     backend: options.backend ?? process.env.TENET_LAB_BACKEND ?? 'auto',
     plugin: options.plugin ?? (process.env.TENET_LAB_PLUGIN === 'in-process' ? 'in-process' : 'binary'),
   };

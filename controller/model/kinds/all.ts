@@ -21,7 +21,7 @@ import { tenants } from './tenant.ts';
 import { traffic } from './traffic.ts';
 import { wanted } from './wanted.ts';
 
-const KINDS = [
+export const KINDS = [
   clusters,
   histories,
   recoveries,

@@ -238,6 +238,7 @@ describe('the documentation', () => {
       'GET /v1/cluster',
       'GET /v1/cluster/backup',
       'GET /v1/cluster/problems',
+      'GET /v1/cluster/store',
       'GET /v1/nodes',
       'GET /v1/nodes/{node}',
       'GET /v1/tenants',
@@ -323,6 +324,7 @@ describe('the documentation', () => {
       'ReachabilityMatrix',
       'ReachabilityReason',
       'Restored',
+      'Store',
       'Tenant',
     ]);
   });

@@ -9,6 +9,7 @@ import type { Endpoint, Node } from '../../../controller/model/records.ts';
 import { readTraffic } from '../../../controller/operations/denials.ts';
 import { knownProblems } from '../../../controller/operations/problems.ts';
 import { Registry } from '../../../controller/operations/registry.ts';
+import { readLastBackup } from '../../../controller/operations/store-facts.ts';
 import { keys } from '../../../controller/store/keys.ts';
 import { MemoryStore } from '../../../controller/store/memory-store.ts';
 import type { ConnectedStore, Store } from '../../../controller/store/store.ts';
@@ -74,6 +75,7 @@ export async function startApp(options: TestAppOptions = {}): Promise<TestApp & 
   metrics.countTenants(() => registry.claims.tenantCount);
   metrics.countPackets(() => readTraffic(registry));
   metrics.countProblems(() => knownProblems(registry));
+  metrics.tellLastBackup(() => readLastBackup(store));
   const check = new AnswerCheck();
   const app = await buildApp({ registry, metrics: check.watching(metrics), token: TOKEN, version: '0.0.0', log });
   const started = registry.start();

@@ -16,6 +16,9 @@ import { parsePrefix } from '../../../dataplane/address.ts';
 
 const PAIR = { tenant: 'blue', peer: 'red' };
 const BACK = { tenant: 'red', peer: 'blue' };
+const ODD = '{"schema":9}';
+const ASKED = peerings.format({ ...PAIR, createdAt: '' });
+const ASKED_BACK = peerings.format({ ...BACK, createdAt: '' });
 
 test('nothing is enforced while gateways cannot be followed, and it is again once they are', async () => {
   const store = new MemoryStore();
@@ -74,6 +77,54 @@ test('whose peers are concerned is asked until the store answers: the write has 
   });
   await store.commit([], [{ kind: 'put', key: keys.enforced('node2'), value: said }]);
   expect(await waiting).toMatchObject({ enforced: true, nodes: [{ node: 'node2' }] });
+});
+
+test.each([
+  ['a block of the tenant', { [keys.block('blue', parsePrefix('10.129.8.0/27'))]: ODD }, {}],
+  [
+    'its peering',
+    { [keys.peering('blue', 'red')]: ODD, [keys.peering('red', 'blue')]: ASKED_BACK },
+    { withPeers: true },
+  ],
+  [
+    'the peering of its peer',
+    { [keys.peering('blue', 'red')]: ASKED, [keys.peering('red', 'blue')]: ODD },
+    { withPeers: true },
+  ],
+] as const)(
+  'while %s cannot be read, nodes that speak of the tenant are concerned, and no others',
+  async (_, records, also) => {
+    const store = new MemoryStore();
+    const put = (key: string, value: string) => store.commit([], [{ kind: 'put', key, value }]);
+    for (const [key, value] of Object.entries(records)) await put(key, value);
+    const say = (node: string, tenant: string, endpoints: number) =>
+      put(keys.enforced(node), enforcedBy.format({ at: '', history: BIRTH, tenants: { [tenant]: { endpoints } } }));
+    await say('node1', 'blue', 5);
+    await say('node2', 'red', 5);
+    await put('blocks/blue/zz', ODD);
+    const book = new ProblemBook({ now: () => '2026-01-01T00:00:00Z' });
+    const enforcement = new Enforcement({ store, history: () => BIRTH, book, endpointNodes: () => [] });
+    onTestFinished(() => enforcement.close());
+    const change = (revision: number) =>
+      ({ tenant: 'blue', kinds: ['endpoints'], revision, holders: ['blue'], ...also }) as const;
+    expect(await enforcement.wait(change(5), 60_000)).toMatchObject({ enforced: true, nodes: [{ node: 'node1' }] });
+    expect(await enforcement.wait(change(6), 0)).toMatchObject({ enforced: false, lagging: ['node1'] });
+    const waiting = enforcement.wait(change(6), 60_000);
+    await say('node1', 'blue', 6);
+    expect(await waiting).toMatchObject({ enforced: true, nodes: [{ node: 'node1' }] });
+  },
+);
+
+test('a key of another form is no block: it makes no node concerned', async () => {
+  const store = new MemoryStore();
+  await store.commit([], [{ kind: 'put', key: 'blocks/blue/zz', value: ODD }]);
+  const value = enforcedBy.format({ at: '', history: BIRTH, tenants: { blue: { endpoints: 1 } } });
+  await store.commit([], [{ kind: 'put', key: keys.enforced('node1'), value }]);
+  const book = new ProblemBook({ now: () => '2026-01-01T00:00:00Z' });
+  const enforcement = new Enforcement({ store, history: () => BIRTH, book, endpointNodes: () => [] });
+  onTestFinished(() => enforcement.close());
+  const change = { tenant: 'blue', kinds: ['endpoints'], revision: 6, holders: ['blue'] } as const;
+  expect(await enforcement.wait(change, 60_000)).toMatchObject({ enforced: true, nodes: [] });
 });
 
 test('what a node says in another history is heard, though an acknowledgement of before has its revision', async () => {

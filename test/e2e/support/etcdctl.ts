@@ -22,14 +22,40 @@ export async function restoreEtcd(lab: Lab, copy: string): Promise<void> {
   await lab.startEtcd();
 }
 
-/** etcd refuses writes from now on, as it does by itself once its database has used up its space; until `alarm disarm`. */
-export async function raiseNoSpace(lab: Lab): Promise<void> {
-  const members = await etcdctl(lab, 'member', 'list', '-w', 'fields');
-  // A text: the id is beyond what a number can hold exactly.
-  const memberID = /"ID" : (\d+)/.exec(members)?.[1];
-  const body = JSON.stringify({ action: 'ACTIVATE', memberID, alarm: 'NOSPACE' });
-  const url = `${lab.topology.etcdUrl}/v3/maintenance/alarm`;
-  await inManage(lab, 'curl', '-sSf', '-X', 'POST', '-d', body, url);
+/** Writes by hand what is there already: it keeps its lease. */
+export async function updateRecord(lab: Lab, key: string, value: string): Promise<void> {
+  await etcdctl(lab, 'put', '--ignore-lease', PREFIX + key, value);
+}
+
+/** All at once, and none of them under a lease. @param value absent: they are deleted */
+export async function writeRecords(lab: Lab, keys: readonly string[], value?: string): Promise<void> {
+  const line = (key: string) =>
+    value === undefined ? `del ${PREFIX}${key}` : `put ${PREFIX}${key} ${JSON.stringify(value)}`;
+  const text = ['', ...keys.map(line), '', ''].join('\n');
+  const command = `printf '%s\\n' "$0" | etcdctl --endpoints=${lab.topology.etcdUrl} txn`;
+  await inManage(lab, 'env', 'ETCDCTL_API=3', 'sh', '-ec', command, text);
+}
+
+/** For a lab whose etcd is to be filled. */
+const QUOTA = 24 * 1024 ** 2;
+export const SMALL_ETCD = { quotaBytes: QUOTA, flags: [`--quota-backend-bytes=${QUOTA}`] };
+const JUNK = '/junk/';
+
+/** Writes what is none of Tenet's until etcd takes no more: its database has used up {@link SMALL_ETCD}. */
+export async function fillEtcd(lab: Lab): Promise<void> {
+  const put = `head -c 1000000 /dev/zero | tr '\\0' x | etcdctl --endpoints=${lab.topology.etcdUrl} put ${JUNK}$n`;
+  const loop = `n=0; while said=$(${put} 2>&1); do n=$((n + 1)); [ $n -lt 50 ] || exit 1; done; echo "$said"`;
+  const said = await inManage(lab, 'env', 'ETCDCTL_API=3', 'sh', '-c', loop);
+  if (!said.includes('database space exceeded')) throw new Error(`etcd is not full: ${said}`);
+}
+
+/** What an operator does about that: less in it, its history dropped, its file made small, the alarm ended. */
+export async function makeRoom(lab: Lab): Promise<void> {
+  await etcdctl(lab, 'del', '--prefix', JUNK);
+  const status = await etcdctl(lab, 'endpoint', 'status', '-w', 'fields');
+  await etcdctl(lab, 'compact', '--physical', /"Revision" : (\d+)/.exec(status)?.[1] ?? '');
+  await etcdctl(lab, 'defrag');
+  await etcdctl(lab, 'alarm', 'disarm');
 }
 
 function inManage(lab: Lab, ...command: readonly string[]): Promise<string> {

@@ -30,7 +30,8 @@ const DRAIN_MS = 30_000;
 
 interface Stream {
   tick(now: number): void;
-  count(): FlowCount;
+  /** @param upTo number of the last message that counts; all unless given */
+  count(upTo?: number): FlowCount;
 }
 
 /** One UDP listener per namespace and port, for all senders: a forbidden flow meets the same socket as an allowed one. */
@@ -98,13 +99,14 @@ class UdpStream implements Stream {
     if (error !== undefined) this.#errors[error] = (this.#errors[error] ?? 0) + 1;
   }
 
-  count(): FlowCount {
+  count(upTo = this.#sent): FlowCount {
+    const missing = [...this.#missing].filter((sequence) => sequence <= upTo);
     return {
       name: this.#flow.name,
-      sent: this.#sent,
+      sent: upTo,
       delivered: this.#listener.delivered.get(this.#id) ?? 0,
-      echoed: this.#sent - this.#missing.size,
-      firstMissing: [...this.#missing].slice(0, 10),
+      echoed: upTo - missing.length,
+      firstMissing: missing.slice(0, 10),
       errors: this.#errors,
     };
   }
@@ -201,14 +203,19 @@ function tickAll(): void {
 
 const counts = (): FlowCount[] => streams.map((stream) => stream.count());
 
-/** Sends no more, and waits for what is under way: of UDP until a sentinel is back, once behind messages and once behind echoes. */
+/** Sends no more, and waits for what is under way: of UDP until a sentinel is back. */
 async function drain(flows: readonly FloodFlow[]): Promise<void> {
   sending = false;
   const isWaiting = () => counts().some(({ sent, echoed }, index) => flows[index]?.protocol === 'tcp' && echoed < sent);
   const deadline = performance.now() + DRAIN_MS;
   do await sleep(20);
   while (performance.now() < deadline && isWaiting());
-  const sentinel = new Sentinel(flows[0]?.from ?? '', '127.0.0.1');
+  await passTwice();
+}
+
+/** Once behind messages and once behind echoes. */
+async function passTwice(): Promise<void> {
+  const sentinel = new Sentinel(flooding[0]?.from ?? '', '127.0.0.1');
   for (let round = 0; round < 2; round++) {
     await sentinel.pass();
     tickAll();
@@ -216,9 +223,16 @@ async function drain(flows: readonly FloodFlow[]): Promise<void> {
   sentinel.close();
 }
 
+/** What has become of all that has been sent by now, while more is sent. */
+async function settle(): Promise<FlowCount[]> {
+  const sent = counts().map((count) => count.sent);
+  await passTwice();
+  return streams.map((stream, index) => stream.count(sent[index]));
+}
+
 process.on('disconnect', () => process.exit(0));
 process.on('message', async (order: FloodOrder) => {
   if (order.op === 'start') await start(order.flows);
   if (order.op === 'stop') await drain(flooding);
-  process.send?.(counts());
+  process.send?.(order.op === 'settle' ? await settle() : counts());
 });

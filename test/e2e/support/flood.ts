@@ -39,6 +39,7 @@ export interface FlowCount {
 export type FloodOrder =
   | { readonly op: 'start'; readonly flows: readonly FloodFlow[] }
   | { readonly op: 'count' }
+  | { readonly op: 'settle' }
   | { readonly op: 'stop' };
 
 /** What a flow joins: a container, or a node that has an address. */
@@ -46,21 +47,27 @@ interface End {
   readonly netns: string;
 }
 
-/** A flow that must not lose a message. UDP every 2 ms, TCP every 5 ms. */
+/** A flow that must not lose a message. UDP every 2 ms, TCP every 5 ms, unless given. */
 export function allowed(
   protocol: 'tcp' | 'udp',
   name: string,
   from: End,
   to: End & { readonly ip: string },
   port: number,
+  intervalMs = protocol === 'udp' ? 2 : 5,
 ): FloodFlow {
-  const intervalMs = protocol === 'udp' ? 2 : 5;
   return { name, protocol, from: from.netns, to: to.netns, address: to.ip, port, intervalMs, forbidden: false };
 }
 
 /** A flow none of which may arrive; the port has to be one that an allowed flow of the same flood reaches. */
-export function forbidden(name: string, from: End, to: End & { readonly ip: string }, port: number): FloodFlow {
-  return { ...allowed('udp', name, from, to, port), forbidden: true };
+export function forbidden(
+  name: string,
+  from: End,
+  to: End & { readonly ip: string },
+  port: number,
+  intervalMs?: number,
+): FloodFlow {
+  return { ...allowed('udp', name, from, to, port, intervalMs), forbidden: true };
 }
 
 export class Flood {
@@ -100,6 +107,11 @@ export class Flood {
 
   counts(): Promise<readonly FlowCount[]> {
     return this.#order({ op: 'count' });
+  }
+
+  /** Of what has been sent by now, how much arrived and came back: no message of UDP is under way any more. The flood goes on. */
+  settled(): Promise<readonly FlowCount[]> {
+    return this.#order({ op: 'settle' });
   }
 
   /** Ends the flood and expects that not one message of an allowed flow was lost, and that not one of a forbidden flow arrived. */
