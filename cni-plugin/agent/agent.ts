@@ -98,6 +98,7 @@ export class Agent {
     this.#store = store;
     store.onHistory(() => {
       this.#acknowledger.void();
+      replica.void();
       this.#context.blocks.doubt();
       this.#inHistory.abort();
       this.#inHistory = new AbortController();

@@ -30,7 +30,12 @@ if (process.getuid?.() !== 0) {
 }
 
 try {
-  lockNamespace();
+  const impostor = lockNamespace();
+  if (impostor !== undefined)
+    log.error(
+      { op: 'start', ...impostor },
+      'a process that is no agent holds the lock of this network namespace: a second agent here would not be noticed',
+    );
   const dataplane = KernelDataplane.open({ backend: config.backend, iptables: config.iptablesVariant });
   const storeAddresses = await findStoreAddresses(config.etcd);
   if (storeAddresses === undefined)

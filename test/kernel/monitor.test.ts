@@ -333,6 +333,43 @@ describe('the monitor is silent about', () => {
     ip(...SENTINEL.replace('add', 'del').split(' '));
   });
 
+  it('links of ours that stay, whatever settings links are born with here', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const born = (forwarding: number, filter: number) =>
+      run('sysctl', [
+        '-qw',
+        `net.ipv4.conf.default.forwarding=${forwarding}`,
+        `net.ipv4.conf.default.rp_filter=${filter}`,
+      ]);
+    born(0, 1);
+    const container = addNamespace();
+    try {
+      const addresses = [parseIp('10.129.0.5')];
+      dataplane.createPod({
+        link: POD_LINK,
+        netns: container.path,
+        ifname: 'eth0',
+        mac: NEXT_HOP,
+        mtu: 1450,
+        addresses,
+      });
+      const overlay = { ...TENANT.get('link tnt42'), name: 'tnt43', vni: 43 } as Item;
+      const pod: Item = { kind: 'podLink', name: POD_LINK, mtu: 1450, up: true };
+      await settle(stateOf([...TENANT.values(), pod, overlay]));
+      ip(...SENTINEL.split(' '));
+      const tick = () => vi.advanceTimersByTime(1) && news.length > 0;
+      await waitFor(tick, { what: 'news', everyMs: 1 });
+      vi.advanceTimersByTime(10_000);
+      expect(news).toEqual(['route 10.129.99.0/24']);
+      ip(...SENTINEL.replace('add', 'del').split(' '));
+      await Promise.all([POD_LINK, 'tnt43'].map((link) => dataplane.deleteLink(link)));
+    } finally {
+      container.remove();
+      born(0, 0);
+    }
+  });
+
   it('anything once it is closed', async () => {
     monitor.close();
     ip('link', 'set', 'tnt42', 'down');

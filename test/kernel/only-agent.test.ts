@@ -19,19 +19,47 @@ const isFree = () => {
   }
 };
 
-test('a second one is refused until the first has ended, and another namespace does not matter', () => {
-  const unlock = lockNamespace();
+/** Another process that holds the lock until it is killed. */
+async function holder(flag: '--shared' | '--exclusive', uid = 0) {
+  const child = spawn('flock', ['--no-fork', flag, NAMESPACE, 'sleep', '60'], { uid });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  await waitFor(() => !isFree(), { what: 'the lock of another' });
+  return child;
+}
+
+test.each(['--exclusive', '--shared'] as const)(
+  'one that root holds (%s) is refused by name until it ends',
+  async (flag) => {
+    const other = await holder(flag);
+    expect(() => lockNamespace()).toThrow(new NotAlone(other.pid));
+    run('unshare', ['--net', 'flock', '--nonblock', NAMESPACE, 'true']);
+    other.kill('SIGKILL');
+    await waitFor(isFree, { what: 'a killed one holds nothing' });
+  },
+);
+
+test('what a user of the machine holds keeps no agent from its start', async () => {
+  const other = await holder('--shared', 65_534);
+  expect(lockNamespace()).toEqual({ pid: other.pid });
+  const root = spawn('flock', ['--no-fork', '--shared', NAMESPACE, 'sleep', '60']);
+  onTestFinished(() => void root.kill('SIGKILL'));
+  const refused = () => {
+    try {
+      lockNamespace();
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  };
+  await waitFor(() => refused() !== undefined, { what: 'root holds it as well' });
+  expect(refused()).toEqual(new NotAlone(root.pid));
+  for (const child of [other, root]) child.kill('SIGKILL');
+  await waitFor(isFree, { what: 'both have ended' });
+});
+
+test('an agent keeps it', () => {
+  expect(lockNamespace()).toBeUndefined();
   expect(isFree()).toBe(false);
   run('unshare', ['--net', 'flock', '--nonblock', NAMESPACE, 'true']);
   expect(() => lockNamespace()).toThrow(new NotAlone(process.pid));
-  unlock();
-  expect(isFree()).toBe(true);
-});
-
-test('the refusal names the process, and a killed one holds nothing', async () => {
-  const other = spawn('flock', ['--no-fork', NAMESPACE, 'sleep', '60']);
-  onTestFinished(() => void other.kill('SIGKILL'));
-  await waitFor(() => !isFree(), { what: 'the lock of the other' });
-  expect(() => lockNamespace()).toThrow(/another tenet-agent manages this machine already \(process \d+\)/);
-  expect(() => lockNamespace()).toThrow(NotAlone);
 });

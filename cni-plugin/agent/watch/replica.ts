@@ -56,6 +56,11 @@ export class SnapshotReplica {
     this.#put(prefix, [], false);
   }
 
+  /** The store is in another history: its revisions are not those that were heard. */
+  void(): void {
+    this.#heard.clear();
+  }
+
   /** The tenant's record as the store has it now, where a caller knows that the snapshot may lag behind. @throws Unavailable */
   async lookAtTenant(store: Pick<Store, 'get'>, tenant: string): Promise<void> {
     const key = keys.tenant(tenant);

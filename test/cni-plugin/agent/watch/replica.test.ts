@@ -40,6 +40,23 @@ test.each([KEY, keys.tenants])(
   },
 );
 
+test('in another history of the store what is read counts, whatever revision was heard before', async () => {
+  const store = new MemoryStore();
+  const snapshot = new Snapshot();
+  const replica = new SnapshotReplica(snapshot);
+  const older = store.copy();
+  for (const round of ['first', 'second', 'third']) await write(store, round);
+  const { entries, revision } = await store.list(KEY);
+  replica.replace(KEY, entries, revision, false);
+  store.rollBack(older);
+  await write(store, 'another');
+  await replica.lookAtTenant(store, 'blue');
+  expect(roundOf(snapshot)).toBe('third');
+  replica.void();
+  await replica.lookAtTenant(store, 'blue');
+  expect(roundOf(snapshot)).toBe('another');
+});
+
 test('a tenant that no watch is about is as the store has it, also gone', async () => {
   const store = new MemoryStore();
   const snapshot = new Snapshot();
