@@ -246,11 +246,10 @@ export class Agent {
 
   async #answer(request: AgentRequest, signal: AbortSignal): Promise<AgentResponse> {
     switch (request.command) {
-      case 'ADD':
-        return {
-          ok: true,
-          result: await add(parseEndpointRequest(request), request.config.name, this.#context, signal),
-        };
+      case 'ADD': {
+        const result = await add(parseEndpointRequest(request), request.config.name, this.#context, signal);
+        return { ok: true, result };
+      }
       case 'DEL':
         await del(parseEndpointRequest(request), this.#context);
         return { ok: true };

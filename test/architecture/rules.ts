@@ -14,6 +14,18 @@ export interface Area {
   readonly pure?: true;
 }
 
+/** What changes the kernel's objects works with. */
+const TO_THE_KERNEL: readonly string[] = [
+  'dataplane/state',
+  'dataplane/kernel-families',
+  'dataplane/codecs',
+  'dataplane/netlink',
+  'dataplane/netlink-codec',
+  'dataplane/system',
+  'dataplane/errors',
+  'dataplane/address',
+];
+
 /** In the order of the data's way up from the kernel. */
 export const AREAS: readonly Area[] = [
   // dataplane: kernel objects. No tenant, no etcd, no HTTP.
@@ -45,16 +57,7 @@ export const AREAS: readonly Area[] = [
   {
     name: 'dataplane/links',
     files: ['dataplane/links/**'],
-    mayImport: [
-      'dataplane/state',
-      'dataplane/kernel-families',
-      'dataplane/codecs',
-      'dataplane/netlink',
-      'dataplane/netlink-codec',
-      'dataplane/system',
-      'dataplane/errors',
-      'dataplane/address',
-    ],
+    mayImport: TO_THE_KERNEL,
   },
   {
     name: 'dataplane/backends',
@@ -64,17 +67,7 @@ export const AREAS: readonly Area[] = [
       'dataplane/backends/iptables/{iptables-isolation,link-guards}.ts',
       'dataplane/fragments/fragment-guards.ts',
     ],
-    mayImport: [
-      'dataplane/links',
-      'dataplane/state',
-      'dataplane/kernel-families',
-      'dataplane/codecs',
-      'dataplane/netlink',
-      'dataplane/netlink-codec',
-      'dataplane/system',
-      'dataplane/errors',
-      'dataplane/address',
-    ],
+    mayImport: ['dataplane/links', ...TO_THE_KERNEL],
   },
   {
     name: 'dataplane/state',

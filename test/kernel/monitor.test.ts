@@ -294,6 +294,16 @@ describe('the monitor is silent about', () => {
     await expectSilence();
   });
 
+  /** With false timers: no news but the sentinel's, once all has been heard and every doubt has had its time. */
+  async function expectNothingLater(): Promise<void> {
+    ip(...SENTINEL.split(' '));
+    const tick = () => vi.advanceTimersByTime(1) && news.length > 0;
+    await waitFor(tick, { what: 'news', everyMs: 1 });
+    vi.advanceTimersByTime(10_000);
+    expect(news).toEqual(['route 10.129.99.0/24']);
+    ip(...SENTINEL.replace('add', 'del').split(' '));
+  }
+
   it('pods that the dataplane makes and deletes, then and later', async () => {
     // Doubts about links that are being made are voiced later: the clock is turned by hand once all has been heard.
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -325,12 +335,7 @@ describe('the monitor is silent about', () => {
     } finally {
       container.remove();
     }
-    ip(...SENTINEL.split(' '));
-    const tick = () => vi.advanceTimersByTime(1) && news.length > 0;
-    await waitFor(tick, { what: 'news', everyMs: 1 });
-    vi.advanceTimersByTime(10_000);
-    expect(news).toEqual(['route 10.129.99.0/24']);
-    ip(...SENTINEL.replace('add', 'del').split(' '));
+    await expectNothingLater();
   });
 
   it('links of ours that stay, whatever settings links are born with here', async () => {
@@ -357,12 +362,7 @@ describe('the monitor is silent about', () => {
       const overlay = { ...TENANT.get('link tnt42'), name: 'tnt43', vni: 43 } as Item;
       const pod: Item = { kind: 'podLink', name: POD_LINK, mtu: 1450, up: true };
       await settle(stateOf([...TENANT.values(), pod, overlay]));
-      ip(...SENTINEL.split(' '));
-      const tick = () => vi.advanceTimersByTime(1) && news.length > 0;
-      await waitFor(tick, { what: 'news', everyMs: 1 });
-      vi.advanceTimersByTime(10_000);
-      expect(news).toEqual(['route 10.129.99.0/24']);
-      ip(...SENTINEL.replace('add', 'del').split(' '));
+      await expectNothingLater();
       await Promise.all([POD_LINK, 'tnt43'].map((link) => dataplane.deleteLink(link)));
     } finally {
       container.remove();

@@ -3,7 +3,7 @@
  * with the last good one; a node that never had one writes nothing to its kernel. Pure.
  */
 import { Type } from 'typebox';
-import { Kind, type RecordOf } from './kind.ts';
+import { Kind, only, type RecordOf } from './kind.ts';
 import { Ip, PortNumber, Prefix, Protocol } from './shapes.ts';
 
 /** One traffic exception that containers of every tenant may use, such as the cluster's DNS. */
@@ -38,7 +38,7 @@ export type ClusterConfig = RecordOf<typeof ClusterConfig>;
 export const clusters = new Kind({
   name: 'cluster',
   prefix: 'cluster',
-  form: { pattern: '', format: () => '', parse: (rest: string): object | undefined => (rest === '' ? {} : undefined) },
+  form: only,
   schema: ClusterConfig,
   version: 1,
 });

@@ -3,15 +3,8 @@
  * copy was made never happened in it. The first program that finds this out, or a restore, gives what follows an id of its own. Pure.
  */
 import { Type } from 'typebox';
-import { type KeyForm, Kind, type RecordOf } from './kind.ts';
+import { Kind, only, type RecordOf } from './kind.ts';
 import { Time } from './shapes.ts';
-
-/** Of a kind with one record alone. */
-const only: KeyForm<object> = {
-  pattern: '',
-  format: () => '',
-  parse: (rest) => (rest === '' ? {} : undefined),
-};
 
 /** Id of the history that a cluster is born with. Only those that follow are unique. */
 export const BIRTH = 'birth';

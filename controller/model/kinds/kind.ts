@@ -81,6 +81,13 @@ export function names<const N extends readonly string[]>(...fields: N): KeyForm<
   };
 }
 
+/** Of a kind with one record alone, whose key is the kind's prefix. */
+export const only: KeyForm<object> = {
+  pattern: '',
+  format: () => '',
+  parse: (rest) => (rest === '' ? {} : undefined),
+};
+
 export interface KindOptions<Name extends string, At extends object, S extends TSchema, R> {
   readonly name: Name;
   /** of every key of the kind; the key itself where there is one record alone */

@@ -1,6 +1,6 @@
 /** When the cluster was last backed up: one record, written behind each whole backup, never part of one. Pure. */
 import { Type } from 'typebox';
-import { Kind, type RecordOf } from './kind.ts';
+import { Kind, only, type RecordOf } from './kind.ts';
 import { Count, Time } from './shapes.ts';
 
 export const LastBackup = Type.Object({
@@ -16,7 +16,7 @@ export type LastBackup = RecordOf<typeof LastBackup>;
 export const lastBackups = new Kind({
   name: 'last backup',
   prefix: 'backup',
-  form: { pattern: '', format: () => '', parse: (rest: string): object | undefined => (rest === '' ? {} : undefined) },
+  form: only,
   schema: LastBackup,
   version: 1,
 });

@@ -2,12 +2,12 @@
  * Who leads the controllers: one key, held by the leader's lease. One that cannot be read is another's. Pure.
  */
 import { Type } from 'typebox';
-import { Kind } from './kind.ts';
+import { Kind, only } from './kind.ts';
 
 export const leaders = new Kind({
   name: 'leader',
   prefix: 'leader',
-  form: { pattern: '', format: () => '', parse: (rest: string): object | undefined => (rest === '' ? {} : undefined) },
+  form: only,
   schema: Type.Object({
     /** the candidate's name, for people */
     name: Type.String(),
